@@ -1,0 +1,20 @@
+"""What watches a run and keeps it: report, completions, checkpoints, graceful stops.
+
+Removing any of them changes no number of the training.
+"""
+
+from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
+from observer.callbacks.completions import Completions
+from observer.callbacks.interrupt import GracefulStop
+from observer.callbacks.progress import RunProgress
+from observer.callbacks.report import RunReport
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Completions",
+    "GracefulStop",
+    "RunProgress",
+    "RunReport",
+    "checkpoint_callbacks",
+    "newest_checkpoint",
+]

@@ -1,0 +1,250 @@
+"""Checkpoints: how they are written and read, when they are written, and which one a run goes on from.
+
+A file that is there is whole, whenever the process was killed; and a run that goes on from one takes the same
+steps and the same validations as a run that was never stopped. What is in them is Lightning's business.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from observer.types import RefusedError
+
+FOLDER = "checkpoints"
+"""Where checkpoints are, below the run directory."""
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError)
+"""What ``torch.load`` raises for a file that was cut, is empty, or never was a checkpoint."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint in one move, so that the one before is whole until the new one is.
+
+    Lightning's own writes to the folder for temporary files and moves from there: across file systems that is
+    a copy, and a kill leaves half a file under the final name.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write beside the target, make sure it is on the disk, then rename over the target.
+
+        Args:
+            checkpoint: what to save.
+            path: the target, on a local or mounted file system.
+            storage_options: must be None.
+
+        Raises:
+            TypeError: there are storage options.
+        """
+        if storage_options is not None:
+            raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(target.parent)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read tensors and builtins, and nothing that would run code.
+
+        Args:
+            path: the file.
+            map_location: the device its tensors go to.
+            weights_only: taken as True, whatever it is.
+        """
+        return super().load_checkpoint(path, map_location=map_location, weights_only=True)
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.iterdir():
+        name = _TEMPORARY.fullmatch(path.name)
+        if name is not None and not _alive(int(name[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there, and another user's
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Last(Checkpoint):
+    """Keeps ``last.ckpt``, from which a run goes on: every n steps, after every validation, and at the end.
+
+    It saves between rollouts only. A checkpoint that falls on a validation is written when that has ended,
+    because Lightning does not make up for a validation that was due when a checkpoint was written. (Stock
+    ``ModelCheckpoint`` loses one if the run is killed there, and its ``every_n_train_steps`` does not save at
+    the end of training.)
+
+    Args:
+        path: the file.
+        every_n_steps: optimizer steps from one to the next; written at the first end of a rollout that
+            reaches a multiple of it.
+    """
+
+    def __init__(self, path: Path, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise RefusedError(f"checkpoints.every_n_steps is {every_n_steps}; it must be >= 1")
+        self.path = path
+        self.every_n_steps = every_n_steps
+        self.requested = False
+        """Whether to save at the next occasion, as if n steps were over."""
+        self._saved = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from where the run starts or goes on."""
+        self.requested = False
+        self._saved = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Save when it is time, unless a validation comes first."""
+        reached = trainer.global_step // self.every_n_steps > self._saved // self.every_n_steps
+        if (reached or self.requested) and not _validation_follows(trainer):
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what the validation has shown: the best score so far is part of the state."""
+        if trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the final state."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        if trainer.global_step > self._saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path, weights_only=False)
+            self._saved = trainer.global_step
+
+
+def _validation_follows(trainer: Trainer) -> bool:
+    """Tell whether Lightning will validate between this batch and the next."""
+    loop = trainer.fit_loop.epoch_loop
+    data_fetcher = trainer.fit_loop._data_fetcher
+    assert data_fetcher is not None
+    if not loop._should_check_val_fx(data_fetcher):
+        return False
+    loop.val_loop.setup_data()  # the loop itself would do so next; the second time does nothing
+    return not loop.val_loop.skip
+
+
+class Best(ModelCheckpoint):
+    """Keeps ``best.ckpt``: the whole state after the validation with the highest figure so far.
+
+    Args:
+        path: the file.
+        monitor: the figure's name in the logs.
+    """
+
+    def __init__(self, path: Path, monitor: str = "val/accuracy") -> None:
+        super().__init__(
+            dirpath=path.parent,
+            filename=path.stem,
+            monitor=monitor,
+            mode="max",
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            # A run that goes on from a checkpoint of the epoch's end may count its log steps wrongly.
+            save_on_train_epoch_end=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder, without a warning that it is in use: a resumed run's always is."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the score to beat if its file is here, also when the run directory was moved."""
+        path, score = self.format_checkpoint_name({}), state_dict["best_model_score"]
+        if score is not None and Path(path).is_file():
+            here = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
+            super().load_state_dict(state_dict | here | {"best_k_models": {path: score}})
+
+
+def checkpoint_callbacks(run_dir: Path, every_n_steps: int, validates: bool) -> list[Checkpoint]:
+    """Return the callbacks that write a run's checkpoints, below ``checkpoints`` in the run directory.
+
+    Args:
+        run_dir: the run directory.
+        every_n_steps: optimizer steps from one ``last.ckpt`` to the next.
+        validates: whether there are held-out problems to validate on, and so a ``best.ckpt``.
+
+    Raises:
+        RefusedError: ``every_n_steps`` is not at least 1.
+    """
+    last = Last(run_dir / FOLDER / "last.ckpt", every_n_steps)
+    # Best first: the last checkpoint after a validation must remember its score.
+    return [Best(run_dir / FOLDER / "best.ckpt"), last] if validates else [last]
+
+
+def newest_checkpoint(run_dir: Path) -> Path:
+    """Return the checkpoint that a run goes on from: the one with the most steps that can be read.
+
+    Args:
+        run_dir: the run directory. Files in it that cannot be read are passed over with a warning.
+
+    Raises:
+        RefusedError: there is none; names the folder and the files that cannot be read.
+    """
+    folder = run_dir / FOLDER
+    found: dict[Path, tuple[int, int]] = {}
+    bad: list[str] = []
+    for path in sorted(folder.glob("*.ckpt")):
+        try:
+            found[path] = (_steps_in(path), path.stat().st_mtime_ns)
+        except _UNREADABLE as error:
+            reason = str(error).partition("\n")[0]
+            bad.append(f"{path.name} ({path.stat().st_size} bytes) cannot be read: {reason}")
+    if not found:
+        held = "; ".join(bad) or "it holds no *.ckpt" if folder.is_dir() else "there is no such folder"
+        raise RefusedError(
+            f"nothing to resume from in {folder}: {held}. Start anew, in another run directory"
+        )
+    newest = max(found, key=lambda path: found[path])
+    for message in bad:
+        warnings.warn(f"{folder}: {message}; going on from {newest.name}", stacklevel=2)
+    return newest
+
+
+def _steps_in(path: Path) -> int:
+    checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
+        raise ValueError("it holds no global_step")
+    return int(checkpoint["global_step"])

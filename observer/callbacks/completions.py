@@ -1,0 +1,184 @@
+"""Writes down what the policy answers during training: every step as JSON lines, now and then as pictures.
+
+It reads what a training step returns and changes nothing of it. What a picture looks like is in
+``completions_page``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_warn
+
+from observer.callbacks.completions_page import draw_group
+from observer.jsonl_log import JsonlLog
+from observer.module import PolicyModule
+from observer.types import Experience, RefusedError
+
+FILE = "completions.jsonl"
+DIGITS = 6
+
+
+class Completions(lightning.Callback):
+    """Logs completions: ``completions.jsonl`` in the run directory, and pictures in TensorBoard.
+
+    A line is a completion with its problem, its score and its advantage; a picture is a group. Both carry the
+    step, rollouts finished before theirs, as the curves of TensorBoard do. A resumed run goes on with the
+    file: lines that its checkpoint does not know of are cut. Steps that return no experience (a cold start)
+    leave nothing to log. On several processes it shows the groups of the first.
+    """
+
+    def __init__(
+        self,
+        groups_per_step: int | None = 8,
+        every_n_steps: int = 20,
+        pictures_per_step: int = 4,
+        completions_per_picture: int = 4,
+    ) -> None:
+        """Choose how much is written.
+
+        Args:
+            groups_per_step: groups of each step that are written as JSON lines, the first ones; null for all.
+            every_n_steps: pictures are drawn at step 0 and its multiples, if there is a TensorBoard logger.
+            pictures_per_step: groups that are drawn then; first those with both right and wrong completions.
+            completions_per_picture: of a group that are drawn: the best, the worst, others in between.
+
+        Raises:
+            RefusedError: a number is out of range.
+        """
+        at_least = {"every_n_steps": 1, "pictures_per_step": 0, "completions_per_picture": 1}
+        given = {"every_n_steps": every_n_steps, "pictures_per_step": pictures_per_step}
+        for name, value in (given | {"completions_per_picture": completions_per_picture}).items():
+            if value < at_least[name]:
+                raise RefusedError(f"Completions.{name} is {value}; it must be >= {at_least[name]}")
+        if groups_per_step is not None and groups_per_step < 0:
+            raise RefusedError(
+                f"Completions.groups_per_step is {groups_per_step}; it must be >= 0, or null for all"
+            )
+        self.groups_per_step = groups_per_step
+        self.every_n_steps = every_n_steps
+        self.pictures_per_step = pictures_per_step
+        self.completions_per_picture = completions_per_picture
+        self.lost = 0
+        """Lines that could not be written."""
+        self._log: JsonlLog | None = None
+        self._warned = False
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Open the log and cut what the run has not done yet: all of it for a fresh run."""
+        if not trainer.is_global_zero:
+            return
+        self._log = None
+        log = JsonlLog(Path(trainer.default_root_dir) / FILE)
+        try:
+            log.truncate_from(pl_module.ladder.step)
+        except OSError as error:
+            self._warn(error)  # and write nothing: a step would stand there twice
+        else:
+            self._log = log
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the step that has just ended."""
+        if not trainer.is_global_zero or not outputs or "experience" not in outputs:
+            return
+        experience, step = outputs["experience"], pl_module.ladder.step - 1
+        self._write(list(records(experience, step, self.groups_per_step)))
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if boards and step % self.every_n_steps == 0:
+            self._draw(boards, experience, step)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the log."""
+        self._close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the log."""
+        self._close()
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        try:
+            if self._log is not None:
+                self._log.append(lines)
+                return
+        except OSError as error:
+            self._warn(error)
+        self.lost += len(lines)
+
+    def _draw(self, boards: list[TensorBoardLogger], experience: Experience, step: int) -> None:
+        for number, place in enumerate(telling(experience)[: self.pictures_per_step]):
+            page = draw_group(
+                experience.groups[place],
+                experience.scores[place],
+                experience.advantages_P_G[place].tolist(),
+                float(experience.weights_P[place]),
+                self.completions_per_picture,
+            )
+            for board in boards:
+                board.experiment.add_image(f"completions/{number}", np.asarray(page), step, dataformats="HWC")
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            rank_zero_warn(
+                f"{FILE} cannot be written: {error}. Training goes on without the lines that are lost"
+            )
+        self._warned = True
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+def telling(experience: Experience) -> list[int]:
+    """Return the places of all groups, in order, those with right and wrong completions first."""
+    pass_rates = experience.pass_rates_P.tolist()
+    return sorted(range(len(pass_rates)), key=lambda place: not 0 < pass_rates[place] < 1)
+
+
+def records(experience: Experience, step: int, groups: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield one record a completion, in order; floats are rounded to 6 digits.
+
+    Args:
+        experience: of a step.
+        step: rollouts finished before it.
+        groups: of so many groups, the first ones; None for all.
+    """
+    for place, group in enumerate(experience.groups[:groups]):
+        problem = group.problem
+        advantages_G = experience.advantages_P_G[place].tolist()
+        for completion, score, advantage in zip(
+            group.completions, experience.scores[place], advantages_G, strict=True
+        ):
+            yield {
+                "step": step,
+                "id": problem.id,
+                "level": problem.level,
+                "question": problem.question,
+                "answer": problem.answer,
+                "index": completion.index,
+                "text": completion.text,
+                "tokens": len(completion.ids),
+                "finish_reason": completion.finish_reason,
+                "verdict": str(score.verdict),
+                "reason": score.reason,
+                "extracted": score.extracted,
+                "formatted": score.formatted,
+                "parts": _rounded(score.parts),
+                "reward": round(score.reward, DIGITS),
+                "bonus": round(score.bonus, DIGITS),
+                "weight": round(float(experience.weights_P[place]), DIGITS),
+                "pass_rate": round(float(experience.pass_rates_P[place]), DIGITS),
+                "advantage": round(advantage, DIGITS),
+            }
+
+
+def _rounded(parts: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, DIGITS) for name, value in parts.items()}

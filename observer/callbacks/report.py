@@ -1,0 +1,176 @@
+"""Held-out figures before and after training as a table and ``summary.json``; the trained model."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from observer.module import PolicyModule
+from observer.run_directory import claim, write_folder, write_json
+
+
+class RunReport(lightning.Callback):
+    """Measures held-out problems before and after, writes ``summary.json`` and exports the trained model.
+
+    ``summary.json`` says ``running`` from the start and ``complete`` only at the very end; a run that was
+    stopped says ``interrupted``, one that failed says ``failed`` and why. Figures measured before training
+    are kept in ``before.json``: a resumed run does not measure them again.
+    """
+
+    def __init__(self, export: bool = True) -> None:
+        """Choose what is written at the end.
+
+        Args:
+            export: write the trained model to ``export/`` of the run directory.
+        """
+        self.export = export
+        self.before: dict[str, float] = {}
+        self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
+        self._start = self._step_start = time.perf_counter()
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Claim the run directory; see ``observer.run_directory.claim``."""
+        if stage == "fit" and trainer.is_global_zero:
+            claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Measure what the policy can do before it is trained."""
+        self._start = time.perf_counter()
+        file = Path(trainer.default_root_dir) / "before.json"
+        if file.is_file():
+            self.before = json.loads(file.read_text(encoding="utf-8"))
+        else:
+            self.before = pl_module.evaluate(pl_module.ladder.test_dataloader())
+            if trainer.is_global_zero:
+                write_json(file, self.before)
+        self._write(trainer, pl_module, {"status": "running"})
+        pl_module.stage.restart()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Start the clock of a step."""
+        self._step_start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
+        """Count its seconds and its completion tokens."""
+        self._step_seconds += time.perf_counter() - self._step_start
+        if outputs and "experience" in outputs:
+            self._tokens += sum(group.tokens for group in outputs["experience"].groups) * trainer.world_size
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
+        after = pl_module.evaluate(pl_module.ladder.test_dataloader())
+        folder = Path(trainer.default_root_dir)
+        if self.export and trainer.is_global_zero:
+            write_folder(folder / "export", pl_module.policy.save_pretrained)
+        summary = self._write(trainer, pl_module, {"status": "complete", **_compare(self.before, after)})
+        if trainer.is_global_zero:
+            Console().print(table(self.before, after, summary))
+            where = f"model in {folder / 'export'}, " if self.export else ""
+            Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Say in ``summary.json`` that the run was stopped, or that it failed and why."""
+        if not (Path(trainer.default_root_dir) / "summary.json").is_file():
+            return  # it never began
+        stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
+        record = {"status": "interrupted"} if stopped else {"status": "failed", "error": f"{exception!r}"}
+        self._write(trainer, pl_module, record)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run adds to."""
+        seconds = self._seconds + time.perf_counter() - self._start
+        return {"seconds": seconds, "step_seconds": self._step_seconds, "tokens": self._tokens}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._seconds, self._step_seconds = state_dict["seconds"], state_dict["step_seconds"]
+        self._tokens = state_dict["tokens"]
+
+    def _write(
+        self, trainer: lightning.Trainer, pl_module: PolicyModule, record: dict[str, Any]
+    ) -> dict[str, Any]:
+        summary = {
+            **record,
+            "steps": pl_module.ladder.step,
+            "seconds": round(self.state_dict()["seconds"], 2),
+            "tokens_per_second": round(self._tokens / max(self._step_seconds, 1e-9), 1),
+            "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "seed": pl_module.seed,
+        }
+        self._save(Path(trainer.default_root_dir), summary)
+        return summary
+
+    @staticmethod
+    @rank_zero_only
+    def _save(folder: Path, summary: dict[str, Any]) -> None:
+        write_json(folder / "summary.json", summary)
+
+
+def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, float]:
+    return {
+        name.removeprefix(prefix): round(value, 4)
+        for name, value in figures.items()
+        if name.startswith(prefix)
+    }
+
+
+def _compare(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
+    """Return the figures of the summary; none when there are no held-out problems."""
+    if not after.get("problems"):
+        return {}
+    return {
+        "problems": int(after["problems"]),
+        "accuracy_before": round(before["accuracy"], 4),
+        "accuracy_after": round(after["accuracy"], 4),
+        "sampled_before": round(before["sampled_accuracy"], 4),
+        "sampled_after": round(after["sampled_accuracy"], 4),
+        "by_level_before": _levels(before),
+        "by_level_after": _levels(after),
+        "sampled_by_level_before": _levels(before, "sampled_level_"),
+        "sampled_by_level_after": _levels(after, "sampled_level_"),
+        "format_rate": round(after["sampled_format"], 4),
+        "length": round(after["sampled_length"], 2),
+    }
+
+
+def table(before: dict[str, float], after: dict[str, float], summary: dict[str, Any]) -> Table:
+    """Draw the figures before and after training side by side.
+
+    Args:
+        before: figures of ``PolicyModule.evaluate``.
+        after: the same, after training.
+        summary: the run's seconds, tokens a second, peak memory and seed.
+    """
+    caption = (
+        f"{int(after.get('problems', 0))} held-out problems, seed {summary['seed']}: "
+        f"{summary['seconds']:.0f} s, "
+        f"{summary['tokens_per_second']:,.0f} rollout tokens/s, peak memory {summary['peak_rss_mb']:,.0f} MB"
+    )
+    drawn = Table(title=f"held-out, before and after {summary['steps']} steps", caption=caption)
+    drawn.add_column("")
+    for name in ("greedy before", "after", "gain", "sampled before", "after", "gain"):
+        drawn.add_column(name, justify="right")
+    levels = [name for name in sorted(_levels(after), key=int)]
+    rows = {"accuracy": "accuracy"} | {f"  level {level}": f"level_{level}" for level in levels}
+    for label, name in (rows | {"format": "format", "cut off": "truncated"}).items():
+        cells = []
+        for key in (name, f"sampled_{name}"):
+            old, new = before.get(key), after.get(key)
+            gain = f"{100 * (new - old):+.1f}" if old is not None and new is not None else ""
+            cells += [f"{value:.3f}" if value is not None else "" for value in (old, new)] + [gain]
+        drawn.add_row(
+            label, *cells, end_section=name in ("accuracy", f"level_{levels[-1]}" if levels else "")
+        )
+    cells = []
+    for key in ("length", "sampled_length"):
+        cells += [f"{before.get(key, 0):.1f}", f"{after.get(key, 0):.1f}", ""]
+    drawn.add_row("length, tokens", *cells)
+    return drawn

@@ -1,0 +1,151 @@
+"""The command line: ``observer fit | validate | test`` on LightningCLI, and ``observer list | export``.
+
+The signature of a class is its schema: options live beside the class that uses them, and this file adds only
+what belongs to a run as a whole (its directory, its seed, its plugins, which learner).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observer import strategies
+from observer.types import RefusedError
+
+DEFAULT_LEARNER = "observer.learner.ObserveLearner"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] == ["list"]:
+            return list_command(words[1:])
+        if words[:1] == ["export"]:
+            return export_command(words[1:])
+        run_command(words)
+    except RefusedError as error:
+        print(f"observer: refused: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_command(words: list[str]) -> None:
+    """Run ``fit``, ``validate`` or ``test``.
+
+    Plugins and the learner decide which options exist, so they are looked up before the parser is built.
+    """
+    early = _early_settings(words)
+    strategies.load_entry_points()
+    for plugin in early["plugins"]:
+        strategies.load_plugin(plugin)
+    for family in strategies.FAMILIES:
+        strategies.base_class(family)
+    from observer.run_cli import RunCLI
+
+    RunCLI.run(_import(early["learner"]), words)
+
+
+def _early_settings(words: list[str]) -> dict[str, Any]:
+    """Read ``plugins`` and ``learner`` from configuration files and command line; the last word wins."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--plugins", default=None)
+    parser.add_argument("--learner", default=None)
+    given, _ = parser.parse_known_args(words)
+    settings: dict[str, Any] = {"plugins": [], "learner": DEFAULT_LEARNER}
+    for name in given.config:
+        file = Path(name)
+        if not file.is_file():
+            raise RefusedError(f"--config {name}: there is no such file ({file.resolve()})")
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RefusedError(f"--config {name}: it is no YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise RefusedError(
+                f"--config {name}: it holds {type(content).__name__}, not a mapping of options"
+            )
+        content = {**content, **(content.get(words[0]) or {})} if words and words[0] in content else content
+        settings |= {key: content[key] for key in settings if content.get(key) is not None}
+    if given.plugins is not None:
+        settings["plugins"] = yaml.safe_load(given.plugins)
+    if given.learner is not None:
+        settings["learner"] = given.learner
+    if isinstance(settings["plugins"], str):
+        settings["plugins"] = [settings["plugins"]]
+    return settings
+
+
+def _import(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RefusedError(
+            f"learner {path!r} cannot be imported: {error}; name a class by its import path, "
+            f"such as {DEFAULT_LEARNER}"
+        ) from error
+
+
+def list_command(words: list[str]) -> int:
+    """Print the strategies of every family, or of one: name, parameters, what it does."""
+    parser = argparse.ArgumentParser(
+        prog="observer list", description="Print the strategies that are known by name."
+    )
+    parser.add_argument("family", nargs="?", help=f"one of: {', '.join(strategies.FAMILIES)}")
+    parser.add_argument("--plugins", nargs="*", default=[], help="Python files with strategies of your own")
+    given = parser.parse_args(words)
+    if given.family is not None and given.family not in strategies.FAMILIES:
+        raise RefusedError(
+            f"family {given.family!r} does not exist; there are {', '.join(strategies.FAMILIES)}"
+        )
+    strategies.load_entry_points()
+    for plugin in given.plugins:
+        strategies.load_plugin(plugin)
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, title_justify="left", show_edge=False)
+    for heading, style in (("family", "dim"), ("name", "bold"), ("parameters", ""), ("what it is", "")):
+        table.add_column(heading, style=style, overflow="fold")
+    for family in [given.family] if given.family else strategies.FAMILIES:
+        for place, (name, strategy) in enumerate(strategies.members(family).items()):
+            parameters = "\n".join(
+                f"{key}: {value}" for key, value in strategies.parameters(strategy).items()
+            )
+            table.add_row("" if place else family, name, parameters, strategies.summary(strategy))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    return 0
+
+
+def export_command(words: list[str]) -> int:
+    """Write a checkpoint's policy as a complete Hugging Face directory."""
+    parser = argparse.ArgumentParser(
+        prog="observer export", description="Write a checkpoint's policy as a Hugging Face directory."
+    )
+    parser.add_argument("--run_dir", required=True, help="the run")
+    parser.add_argument(
+        "--checkpoint", default="best", help="best, last, or the path of a .ckpt file (default: best)"
+    )
+    parser.add_argument("--output", required=True, help="the directory to write; must not exist")
+    given = parser.parse_args(words)
+    output = Path(given.output)
+    if output.exists():
+        raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
+    from observer.export import export_checkpoint
+    from observer.run_cli import resolve_checkpoint
+
+    export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output)
+    print(output)
+    return 0

@@ -1,0 +1,178 @@
+"""A curriculum in stages: what share of the batch each level has, and for how long."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy
+
+from observer.curriculum.ladder import LadderIndex
+from observer.curriculum.passes import permutation
+from observer.curriculum.schedules import Schedule, check_draw
+from observer.seeding import stable_seed
+from observer.types import RefusedError
+
+_ONE = 2**32
+_GOLDEN = 2654435769  # 2**32 / golden ratio: multiples of it, modulo 2**32, are spread as evenly as can be
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of steps with fixed shares of the levels.
+
+    Args:
+        steps: how many steps, at least 1; null, in the last stage, for all that follow.
+        levels: level -> its share; shares are relative to their sum. Levels that are not named are not drawn.
+    """
+
+    steps: int | None
+    levels: dict[int, float]
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise RefusedError(
+                f"a stage's steps = {self.steps}; allowed are 1 or more, or null in the last stage"
+            )
+        wrong = {
+            level: share for level, share in self.levels.items() if not (math.isfinite(share) and share >= 0)
+        }
+        if wrong or not any(self.levels.values()):
+            raise RefusedError(f"a stage's levels = {self.levels}; shares must be finite, >= 0 and not all 0")
+
+    def quotas(self, count: int) -> dict[int, Fraction]:
+        """Return how many of ``count`` rows are due to each level, exactly; levels in ascending order."""
+        shares = {level: Fraction(str(share)) for level, share in sorted(self.levels.items())}  # 0.7 is 7/10
+        total = sum(shares.values())
+        return {level: count * share / total for level, share in shares.items() if share}
+
+
+@dataclass(frozen=True)
+class Stages(Schedule):
+    """Shares of the levels by stage, say easy levels first and then all of them.
+
+    In every step a level of share w gets count w / sum(w) rows, rounded up or down so that they sum to
+    ``count`` (systematic sampling: the boundaries between the levels are shifted by an offset that the seed
+    starts and that is spread evenly over the steps). So a level whose due is less than one row is drawn too,
+    now and then, and shares are kept over the steps. Within a level, rows are drawn without replacement in
+    seeded passes that go on from stage to stage; a pass ends before the first step that it has too few rows
+    left for. The horizon is not used: the last stage has no end.
+
+    Args:
+        stages: in their order. All but the last need ``steps``; the last must have none.
+
+    >>> ladder = LadderIndex([0.1, 0.1, 0.9, 0.9], [0.0] * 4, [1, 1, 2, 2])
+    >>> warm = Stages([Stage(steps=1, levels={1: 1.0}), Stage(steps=None, levels={1: 1.0, 2: 1.0})])
+    >>> sorted(warm.draw(ladder, 0, 2, horizon=9, seed=0))
+    [0, 1]
+    >>> sorted(ladder.level_R[warm.draw(ladder, 1, 2, horizon=9, seed=0)].tolist())
+    [1, 2]
+    """
+
+    stages: list[Stage]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise RefusedError("stages = []; at least one stage is needed")
+        steps = [stage.steps for stage in self.stages]
+        if None in steps[:-1] or steps[-1] is not None:
+            raise RefusedError(
+                f"the stages' steps = {steps}; all but the last need a number, the last must be null"
+            )
+
+    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+        """Return ``count`` rows in the shares of the stage that the step is in, shuffled."""
+        check_draw(ladder, step, count, horizon)
+        self._check_levels(ladder, count)
+        rows: list[int] = []
+        for level, counts_T in self._counts(step + 1, count, seed).items():
+            number, begin, end = deal(counts_T, len(ladder.rows_by_level[level]))
+            order = permutation(stable_seed(seed, "stages", level, number), len(ladder.rows_by_level[level]))
+            rows += ladder.rows_by_level[level][order[begin:end]].tolist()
+        random.Random(stable_seed(seed, "stages shuffle", step)).shuffle(
+            rows
+        )  # so that ranks get like shares
+        return rows
+
+    def _check_levels(self, ladder: LadderIndex, count: int) -> None:
+        sizes = {level: len(rows) for level, rows in ladder.rows_by_level.items()}
+        for number, stage in enumerate(self.stages, start=1):
+            if missing := sorted(set(stage.levels) - set(sizes)):
+                raise RefusedError(
+                    f"stage {number} names the levels {missing}; the ladder has {sorted(sizes)}"
+                )
+            for level, quota in stage.quotas(count).items():
+                if math.ceil(quota) > sizes[level]:
+                    raise RefusedError(
+                        f"stage {number} draws up to {math.ceil(quota)} of {count} rows from level {level}, "
+                        f"which has {sizes[level]}; lower its share or the prompts of a step, or add rows"
+                    )
+
+    def _counts(self, steps: int, count: int, seed: int) -> dict[int, numpy.ndarray]:
+        """Return, for each level, how many rows each of the first ``steps`` steps draws, (steps,), int64."""
+        start = stable_seed(seed, "stages offset") % _ONE
+        offsets_T = (start + _GOLDEN * numpy.arange(steps, dtype=numpy.int64)) % _ONE
+        levels = sorted({level for stage in self.stages for level, share in stage.levels.items() if share})
+        counts = {level: numpy.zeros(steps, dtype=numpy.int64) for level in levels}
+        begin = 0
+        for stage in self.stages:
+            end = steps if stage.steps is None else min(begin + stage.steps, steps)
+            for level, counts_T in apportion(stage.quotas(count), offsets_T[begin:end]).items():
+                counts[level][begin:end] = counts_T
+            begin = end
+        return counts
+
+
+def apportion(quotas: Mapping[int, Fraction], offsets_T: numpy.ndarray) -> dict[int, numpy.ndarray]:
+    """Round quotas up or down, differently in each step, so that each step's sum is kept.
+
+    With Q_l the sum of the quotas up to level l and u in [0, 1) the step's offset, level l gets
+    floor(Q_l + u) - floor(Q_(l-1) + u): its quota in expectation over u, and exactly its quota when that is
+    whole.
+
+    Args:
+        quotas: level -> rows that are due to it; they sum to a whole number.
+        offsets_T: offset of each step in units of 2**-32, (T,), int64.
+
+    Returns:
+        Level -> rows that it gets in each step, (T,), int64.
+
+    >>> halves = {1: Fraction(3, 2), 2: Fraction(3, 2)}
+    >>> {level: n.tolist() for level, n in apportion(halves, numpy.array([0, 2**31 - 1, 2**31])).items()}
+    {1: [1, 1, 2], 2: [2, 2, 1]}
+    """
+    counts = {}
+    below_T = numpy.zeros(len(offsets_T), dtype=numpy.int64)
+    reached = Fraction(0)
+    for level, quota in quotas.items():
+        reached += quota
+        whole, part = divmod(reached, 1)
+        upto_T = int(whole) + (offsets_T >= math.ceil((1 - part) * _ONE)).astype(numpy.int64)
+        counts[level] = upto_T - below_T
+        below_T = upto_T
+    return counts
+
+
+def deal(counts_T: numpy.ndarray, size: int) -> tuple[int, int, int]:
+    """Find what the last step is dealt when every step is dealt from passes of ``size`` rows.
+
+    Args:
+        counts_T: rows that each step draws, (T,), int64, each at most ``size``.
+        size: rows of a pass.
+
+    Returns:
+        The number of the pass that the last step is in, and where in it the step's rows begin and end.
+
+    >>> [deal(numpy.array([2, 1, 2, 2, 2])[:steps], size=5) for steps in (1, 2, 3, 4, 5)]
+    [(0, 0, 2), (0, 2, 3), (0, 3, 5), (1, 0, 2), (1, 2, 4)]
+    """
+    drawn_T = numpy.concatenate([[0], numpy.cumsum(counts_T)])  # rows drawn before each step, and in all
+    number, first = 0, 0
+    while drawn_T[-1] - drawn_T[first] > size:
+        first = int(numpy.searchsorted(drawn_T, drawn_T[first] + size, side="right")) - 1
+        number += 1
+    begin, end = drawn_T[-2:] - drawn_T[first]
+    return number, int(begin), int(end)

@@ -1,0 +1,224 @@
+"""Opens the pictures that rows name, safely: local files below one folder, of few formats and a bounded size.
+
+It does not resize: how many pixels a model sees is the processor's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from observer.types import Picture, RefusedError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""Formats that are opened; of an animation the first frame counts."""
+LARGEST_PIXELS = 178_956_970
+"""Pixels above which Pillow itself refuses a picture."""
+LARGEST_ASPECT_RATIO = 200
+"""Longer side over shorter side; Qwen's image processors raise above it."""
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+_LOCAL_URL = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what puts the picture upright; from 5 on it swaps height and width."""
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """What a picture may be.
+
+    Args:
+        max_pixels: height times width that a header may claim, 1 .. 178,956,970 (Pillow's own limit).
+    """
+
+    max_pixels: int = 89_478_485
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= LARGEST_PIXELS:
+            raise RefusedError(f"max_image_pixels is {self.max_pixels}; set it within 1 .. {LARGEST_PIXELS}")
+
+
+def resolve_picture(name: str, root: str | Path) -> Path:
+    """Return the file that a picture's name means, links followed.
+
+    Args:
+        name: a path relative to ``root``, an absolute path or a ``file://`` URL.
+        root: the data folder; the file has to lie in it after all links are followed.
+
+    Raises:
+        RefusedError: the name is another URL, leads out of the folder, or is no file.
+    """
+    local = _LOCAL_URL.match(name)
+    if local is None and _URL.match(name):
+        raise RefusedError(
+            f"picture {_shown(name)} is a URL; only local files are opened: download it into the data folder"
+        )
+    # Data made for the original release does not percent-encode its file URLs: the plain reading comes first.
+    readings = [name] if local is None else [name[local.end() :], unquote(name[local.end() :])]
+    try:
+        folder = os.path.realpath(root)
+        files = [os.path.realpath(os.path.join(folder, reading)) for reading in readings]
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"picture {_shown(name)} is no path that can be looked up: {error}") from error
+    file = next((file for file in files if os.path.isfile(file)), files[0])
+    if not Path(file).is_relative_to(folder):
+        raise RefusedError(
+            f"picture {_shown(name)} leads to {file}, out of the data folder {folder}; "
+            "move it there or set `images` to a folder that holds all pictures"
+        )
+    if not os.path.isfile(file):
+        raise RefusedError(f"picture {_shown(name)} is no file; looked for {file}")
+    return Path(file)
+
+
+def picture_size(path: str | Path, limits: PictureLimits) -> tuple[int, int]:
+    """Return (height, width) in pixels of the upright picture, from its header.
+
+    Raises:
+        RefusedError: the file is no picture of an allowed format and size.
+    """
+    with _opened(path, limits) as image:
+        width, height = image.size
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def open_picture(path: str | Path, limits: PictureLimits) -> Image.Image:
+    """Decode a picture: RGB, upright after its EXIF orientation, transparency on white, first frame.
+
+    Raises:
+        RefusedError: the file is no picture of an allowed format and size, or is broken or cut off.
+    """
+    with _opened(path, limits) as image:
+        # Read before decoding, as picture_size does: a PNG may hold another orientation behind its data.
+        turn = _TURNS.get(_orientation(image))
+        image.load()
+        picture = _rgb(image)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def file_picture(name: str, root: str | Path, limits: PictureLimits | None = None) -> Picture:
+    """Return a picture that is looked up, checked and opened each time it is used, and not before.
+
+    Args:
+        name: as its row writes it; see ``resolve_picture``.
+        root: the data folder it has to lie in.
+        limits: what it may be.
+    """
+    limits = limits or PictureLimits()
+    return Picture(
+        name=name, size=partial(_size_of, name, root, limits), load=partial(_load, name, root, limits)
+    )
+
+
+def _size_of(name: str, root: str | Path, limits: PictureLimits) -> tuple[int, int]:
+    return picture_size(resolve_picture(name, root), limits)
+
+
+def _load(name: str, root: str | Path, limits: PictureLimits) -> Image.Image:
+    return open_picture(resolve_picture(name, root), limits)
+
+
+@contextmanager
+def _opened(path: str | Path, limits: PictureLimits) -> Iterator[Image.Image]:
+    """Open a picture, its header read and checked, its pixels not decoded."""
+    try:
+        with _QUIET, Image.open(path, formats=FORMATS) as image:
+            _check_size(image.size, limits)
+            yield image
+    except RefusedError as error:
+        raise RefusedError(f"picture {path} {error}") from None
+    except Image.DecompressionBombError as error:
+        raise RefusedError(
+            f"picture {path} claims more than max_image_pixels = {limits.max_pixels}; shrink it ({error})"
+        ) from error
+    # Pillow's decoders raise nearly anything on broken input (OSError, SyntaxError, struct.error, ...).
+    except Exception as error:
+        raise RefusedError(
+            f"picture {path} is broken, cut off or none of {', '.join(FORMATS)}; "
+            f"replace it ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _check_size(size: tuple[int, int], limits: PictureLimits) -> None:
+    width, height = size
+    if height * width > limits.max_pixels:
+        raise RefusedError(
+            f"claims {height} x {width} pixels, more than max_image_pixels = {limits.max_pixels}; "
+            "shrink it or raise the limit"
+        )
+    if max(size) > LARGEST_ASPECT_RATIO * min(size):
+        raise RefusedError(
+            f"is {height} x {width} pixels, a side over {LARGEST_ASPECT_RATIO} times the other; crop it"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation in the header, 1 .. 8; 1 (upright) where there is none that can be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, LookupError, OSError, EOFError):
+        return 1  # as every viewer does with broken metadata
+    return value if value in _TURNS else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's convert would clip to white
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "...")
+
+
+class _Quiet:
+    """Ignores Pillow's warnings while any thread is inside.
+
+    Pillow warns of broken metadata and of sizes that are refused here anyway. ``warnings.catch_warnings``
+    swaps a list of the whole process, so overlapping threads would restore it in the wrong order: only the
+    first one in swaps it and only the last one out restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught: warnings.catch_warnings | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()

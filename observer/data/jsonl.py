@@ -1,0 +1,66 @@
+"""The project's own row format: one question with its pictures a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from observer.data.fields import IMAGE_MARK, shown, string, strings
+from observer.data.jsonlines import JsonLines
+from observer.types import RefusedError, Turn
+
+
+@dataclass(frozen=True)
+class Jsonl(JsonLines):
+    """Our own JSONL: a question, its pictures, its gold answer and its place on the ladder.
+
+    A row is ``{"question": "<image>What is the area?", "images": ["a.png"], "answer": "7"}`` with, if wanted:
+    ``id`` (default: file name and line), ``system`` (a system prompt), ``options`` (the texts of a choice, A
+    first), ``kind`` (how the answer is checked; default: seen from the answer), ``difficulty`` in [0, 1]
+    (default 0.5), ``complexity`` in tokens (default 0), ``level`` (default: round(8 difficulty)) and
+    ``metadata``. Other fields join the metadata. Each ``<image>`` of the question stands for one picture;
+    with no mark at all the pictures come first.
+
+    Args:
+        path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
+        images: the data folder that all pictures have to lie in; default: the folder of the file.
+        on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
+        max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
+        check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
+
+    Example:
+        Level 6 is round(8 * 0.75).
+
+        >>> row = {"question": "How many?", "images": ["a.png", "b.png"], "answer": 7, "difficulty": 0.75}
+        >>> problem = Jsonl("train.jsonl").problem(row)
+        >>> problem.question, problem.answer, problem.level
+        ('<image><image>How many?', '7', 6)
+    """
+
+    own_fields: ClassVar[frozenset[str]] = frozenset({"question", "images", "system"})
+
+    def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """Return the system turn, if any, and the question with its pictures.
+
+        Raises:
+            RefusedError: the question is missing or empty, or its marks do not match its pictures.
+        """
+        question, system = string(record, "question"), string(record, "system")
+        if not question.strip():
+            raise RefusedError(f"question is {shown(question)}; write what is asked")
+        if IMAGE_MARK in system:
+            raise RefusedError(
+                f"system holds {IMAGE_MARK}: {shown(system)}; put the pictures into the question"
+            )
+        images = strings(record, "images")
+        marks = question.count(IMAGE_MARK)
+        if images and not marks:
+            question = IMAGE_MARK * len(images) + question
+        elif marks != len(images):
+            raise RefusedError(
+                f"question has {marks} {IMAGE_MARK} marks and images names {len(images)}; "
+                f"write one mark a picture, or none: {shown(question)}"
+            )
+        turns = (Turn("system", system),) if system else ()
+        return (*turns, Turn("user", question)), images

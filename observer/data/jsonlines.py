@@ -1,0 +1,236 @@
+"""Reads a JSONL file of problems: the part that every JSONL format shares.
+
+A format says how one JSON object becomes turns and pictures. Here are the options, the walk over the lines,
+the check of the pictures, and what happens to bad rows. No row is dropped without a name.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from observer.data import fields
+from observer.data.images import PictureLimits, file_picture
+from observer.data.rows import RowFormat, Skipped
+from observer.data.table import FileRows, record_batch
+from observer.types import Picture, Problem, RefusedError, Turn
+
+OnBadRow = Literal["refuse", "skip"]
+CheckImages = Literal["decode", "header"]
+
+NAMED_BAD_ROWS = 10
+"""Bad rows that one refusal names before it gives up."""
+BATCH_ROWS = 4096
+"""Rows that are stored, and whose pictures are checked, at a time."""
+
+
+@dataclass(frozen=True)
+class JsonLines(RowFormat):
+    """The options and the reading that all JSONL formats share.
+
+    Args:
+        path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
+        images: the data folder that all pictures have to lie in; default: the folder of the file.
+        on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
+        max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
+        check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
+    """
+
+    path: str
+    images: str | None = None
+    on_bad_row: OnBadRow = "refuse"
+    max_image_pixels: int = PictureLimits.max_pixels
+    check_images: CheckImages = "decode"
+
+    own_fields: ClassVar[frozenset[str]]
+    """Names of the fields that ``chat`` reads."""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise RefusedError("path is empty; name a JSONL file")
+        if self.on_bad_row not in get_args(OnBadRow):
+            raise RefusedError(f"on_bad_row is {self.on_bad_row!r}; set it to one of {get_args(OnBadRow)}")
+        if self.check_images not in get_args(CheckImages):
+            raise RefusedError(
+                f"check_images is {self.check_images!r}; set it to one of {get_args(CheckImages)}"
+            )
+        PictureLimits(self.max_image_pixels)
+
+    @abstractmethod
+    def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """Return a row's turns and the names of the pictures that their marks stand for, in order.
+
+        Raises:
+            RefusedError: the row does not hold them as it should.
+        """
+
+    @cached_property
+    def root(self) -> str:
+        """The data folder of the pictures, as an absolute path."""
+        return str(Path(self.images or Path(self.path).parent).absolute())
+
+    @cached_property
+    def limits(self) -> PictureLimits:
+        """What a picture may be."""
+        return PictureLimits(self.max_image_pixels)
+
+    def read(self) -> FileRows:
+        """Read and check the file: first every row, then every distinct picture.
+
+        Raises:
+            RefusedError: the file cannot be read, holds no good row, or holds a bad one that is not skipped.
+        """
+        bad = _BadRows(self.path, self.on_bad_row)
+        problems = self._problems(bad)
+        batches = []
+        while chunk := list(islice(problems, BATCH_ROWS)):
+            batches.append(record_batch(chunk))
+        bad.settle()
+        batches = self._with_good_pictures(batches, bad)
+        bad.settle()
+        if not any(len(batch) for batch in batches):
+            raise RefusedError(f"{Path(self.path).absolute()} holds no good row{bad.listed()}")
+        return FileRows(batches, self.path, self.root, self.limits, bad.found)
+
+    def problem(self, record: object, default_id: str = "row") -> Problem:
+        """Make a problem of one JSON object. Its ``row`` and ``source`` are set by whoever knows them.
+
+        Raises:
+            RefusedError: the object is no row of this format; the message names the field and its value.
+        """
+        if not isinstance(record, dict):
+            raise RefusedError(f"is {fields.shown(record)}; write a JSON object")
+        name = fields.identity(record, default_id)
+        answer = fields.gold(record)
+        options = fields.strings(record, "options")
+        difficulty = fields.number(record, "difficulty", Problem.difficulty, high=1)
+        turns, pictures = self.chat(record)
+        for turn in turns:
+            fields.refuse_special_tokens(turn.text)
+        return Problem(
+            id=name,
+            row=0,
+            turns=turns,
+            answer=answer,
+            kind=fields.answer_kind(record, answer, options),
+            pictures=tuple(self._picture(picture) for picture in pictures),
+            options=options,
+            difficulty=difficulty,
+            complexity=fields.number(record, "complexity", Problem.complexity),
+            level=fields.ladder_level(record, difficulty),
+            metadata=fields.leftovers(record, fields.COMMON_FIELDS | self.own_fields),
+        )
+
+    def _picture(self, name: str) -> Picture:
+        return file_picture(name, self.root, self.limits)
+
+    def _problems(self, bad: _BadRows) -> Iterator[tuple[int, Problem]]:
+        """Walk over the lines; yield the good rows with their line, put the others down as bad."""
+        seen: dict[str, int] = {}
+        file = Path(self.path).name
+        for line, raw in _lines(self.path):
+            default_id = name = f"{file}:{line}"
+            try:
+                record = fields.parse_json(_decoded(raw))
+                if isinstance(record, dict):
+                    name = fields.identity(record, default_id)
+                problem = self.problem(record, default_id)
+                if (first := seen.setdefault(name, line)) != line:
+                    raise RefusedError(f"its id is taken by line {first}; give each row its own")
+            except RefusedError as error:
+                bad.add(line, name, str(error))
+            else:
+                yield line, problem
+
+    def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
+        """Check each distinct picture once, on threads; leave out the rows of bad ones."""
+        reasons: dict[str, str | None] = {}
+        kept = []
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for batch in batches:
+                new = set(batch["pictures"].flatten().to_pylist()) - reasons.keys()
+                reasons.update(zip(new, threads.map(self._what_is_wrong, new), strict=True))
+                good = np.ones(len(batch), bool)
+                for row, names in enumerate(batch["pictures"].to_pylist()):
+                    if reason := next(filter(None, map(reasons.get, names)), None):
+                        good[row] = False
+                        bad.add(batch["line"][row].as_py(), batch["id"][row].as_py(), reason)
+                kept.append(batch.filter(pa.array(good)))
+        return kept
+
+    def _what_is_wrong(self, name: str) -> str | None:
+        """Return why a picture is refused, or nothing."""
+        picture = self._picture(name)
+        try:
+            if self.check_images == "decode":
+                picture.load()
+            else:
+                picture.size()
+        except RefusedError as error:
+            return str(error)
+        return None
+
+
+class _BadRows:
+    """Puts bad rows down and, unless they are to be skipped, refuses the file for them."""
+
+    def __init__(self, path: str, on_bad_row: OnBadRow) -> None:
+        self._path = path
+        self._refuse = on_bad_row == "refuse"
+        self._found: list[Skipped] = []
+
+    @property
+    def found(self) -> list[Skipped]:
+        """The bad rows, in the order of the file."""
+        return sorted(self._found, key=lambda row: row.line)
+
+    def add(self, line: int, name: str, reason: str) -> None:
+        """Put a bad row down."""
+        self._found.append(Skipped(self._path, line, name, reason))
+        if len(self._found) == NAMED_BAD_ROWS:
+            self.settle(" (reading stopped here, there may be more)")
+
+    def settle(self, more: str = "") -> None:
+        """Refuse the file if it has bad rows and they are not to be skipped."""
+        if self._refuse and self._found:
+            count = f"{len(self._found)} bad row{'s' if len(self._found) > 1 else ''}"
+            raise RefusedError(
+                f"{self._path} holds {count}{more}; mend them or set on_bad_row to skip{self.listed()}"
+            )
+
+    def listed(self) -> str:
+        """Return the first bad rows, one a line."""
+        return "".join(f"\n  {row}" for row in self.found[:NAMED_BAD_ROWS])
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number from 1, line) of the lines that are not blank."""
+    try:
+        with open(path, "rb") as file:
+            for line, raw in enumerate(file, start=1):
+                if raw := raw.strip():
+                    yield line, raw
+    except OSError as error:
+        raise RefusedError(
+            f"{Path(path).absolute()} cannot be read ({error.strerror}); set path to an existing JSONL file"
+        ) from error
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RefusedError(
+            f"is no UTF-8 at byte {error.start} of its line: {fields.shown(raw[error.start :][:8])}; "
+            "save the file as UTF-8"
+        ) from error

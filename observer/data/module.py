@@ -1,0 +1,298 @@
+"""The data module: opens rows, checks them at the door, draws them, remembers how far it is.
+
+It owns the state of a run that decides what comes next: ``step``, the number of finished rollouts, and the
+pass rates seen so far. It renders nothing and scores nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from observer.curriculum import LadderIndex, Random, Schedule
+from observer.data.rows import RowFormat, Rows, Skipped
+from observer.data.sampler import LadderBatchSampler
+from observer.metrics import LEVELS
+from observer.rollout import PromptRenderer
+from observer.types import Problem, RefusedError
+
+SHOWN = 10
+"""Refused rows that one message lists."""
+
+
+class LadderDataModule(lightning.LightningDataModule):
+    """Problems for training, drawn by a schedule from easy to hard or otherwise, and held-out problems."""
+
+    def __init__(
+        self,
+        train: RowFormat | None = None,
+        val: RowFormat | None = None,
+        test: RowFormat | None = None,
+        prompts_per_step: int = 48,
+        steps_per_epoch: int | None = None,
+        eval_batch: int = 128,
+        seed: int = 0,
+    ) -> None:
+        """Keep the options; nothing is opened before ``setup``.
+
+        Args:
+            train: the ladder that is trained on.
+            val: held-out problems that choose the best checkpoint; needed to validate.
+            test: held-out problems for the figures before and after training; None takes ``val``.
+            prompts_per_step: P over all ranks, prompts of one rollout.
+            steps_per_epoch: rollouts from one validation to the next; None for one pass over the ladder.
+            eval_batch: problems evaluated at once.
+            seed: of the draws.
+
+        Raises:
+            RefusedError: a number is out of range.
+        """
+        super().__init__()
+        for name, value in (("prompts_per_step", prompts_per_step), ("eval_batch", eval_batch)):
+            if value < 1:
+                raise RefusedError(f"data.{name} is {value}; it must be >= 1")
+        if steps_per_epoch is not None and steps_per_epoch < 1:
+            raise RefusedError(f"data.steps_per_epoch is {steps_per_epoch}; it must be >= 1 or null")
+        self.formats = {"train": train, "val": val, "test": test if test is not None else val}
+        self.prompts_per_step = prompts_per_step
+        self.eval_batch = eval_batch
+        self.seed = seed
+        self._steps_per_epoch = steps_per_epoch
+        self.rows: dict[str, Rows] = {}
+        self.ladder: LadderIndex | None = None
+        self.schedule: Schedule = Random()
+        self.horizon = 1
+        self.step = 0
+        """Rollouts finished."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Rollouts of an epoch, which is the logging and validation period and nothing else."""
+        return self._steps_per_epoch or max(1, len(self.rows["train"]) // self.prompts_per_step)
+
+    def setup(self, stage: str) -> None:
+        """Open what a stage needs.
+
+        Raises:
+            RefusedError: a source that the stage needs is not configured, or its rows are refused.
+        """
+        # Rows are a few strings; what is slow is decoded by threads inside the step.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
+        for split in needed:
+            row_format = self.formats[split]
+            if row_format is None and (split == "train" or stage != "fit"):
+                raise RefusedError(f"data.{split} is not set; name a row format and its options")
+            if row_format is not None and split not in self.rows:
+                self.rows[split] = row_format.read()
+
+    def admit(self, renderer: PromptRenderer, folder: Path) -> None:
+        """Check every opened row's prompt, before any compute, and build the ladder's index.
+
+        Args:
+            renderer: the policy's; it knows how long a prompt is.
+            folder: where ``skipped_rows.jsonl`` goes when rows are left out.
+
+        Raises:
+            RefusedError: rows that cannot be rendered and may not be skipped, a level that held-out figures
+                cannot name, or too few rows for a step.
+        """
+        for split, rows in self.rows.items():
+            row_format = self.formats[split]
+            bad = list(_unrenderable(rows, renderer))
+            if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
+                shown = "\n".join(str(error) for _, error in bad[:SHOWN])
+                raise RefusedError(f"data.{split}: {len(bad)} rows cannot be rendered, the first:\n{shown}")
+            if bad:
+                self.rows[split] = _Kept(rows, bad)
+                if split == "train":
+                    self.ladder = None  # its rows have other numbers
+            if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
+                raise RefusedError(
+                    f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out figures "
+                    f"are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
+                )
+        if self._rank == 0:
+            _list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
+        if "train" in self.rows and self.ladder is None:
+            rows = self.rows["train"]
+            if len(rows) < self.prompts_per_step:
+                raise RefusedError(
+                    f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
+                )
+            self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level)
+
+    def draw(self, step: int) -> list[int]:
+        """Return the rows of the global batch of a step."""
+        assert self.ladder is not None
+        return self.schedule.draw(self.ladder, step, self.prompts_per_step, self.horizon, self.seed)
+
+    def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
+        """Count a rollout as finished and note what it showed; with the same values on every rank."""
+        assert self.ladder is not None
+        self.ladder.observe(rows, pass_rates)
+        self.step += 1
+
+    def train_dataloader(self) -> DataLoader:
+        """Return row batches from ``step`` on, this rank's slice of each."""
+        sampler = LadderBatchSampler(
+            start=lambda: self.step,
+            draw=self.draw,
+            steps_per_epoch=self.steps_per_epoch,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Return the held-out problems that choose the best checkpoint; none when there are none."""
+        return self._held_out("val") if "val" in self.rows else []
+
+    def test_dataloader(self) -> DataLoader | list:
+        """Return the held-out problems for the figures before and after; none when there are none."""
+        return self._held_out("test") if "test" in self.rows else []
+
+    def _held_out(self, split: str) -> DataLoader:
+        mine = range(self._rank, len(self.rows[split]), self._world_size)
+        return DataLoader(
+            _Problems(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
+        )
+
+    def transfer_batch_to_device(
+        self, batch: list[Problem], device: torch.device, dataloader_idx: int
+    ) -> list[Problem]:
+        """Return problems as they are: they hold nothing that lives on a device."""
+        return batch
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the run is: builtins and tensors only."""
+        assert self.ladder is not None
+        return {"step": self.step, "ladder": self.ladder.state_dict(), "draws": self._draws()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint left off.
+
+        Raises:
+            RefusedError: the checkpoint's draws were made otherwise than this run's would be; names both
+                values.
+        """
+        if self.ladder is None:  # validate and test read weights only
+            return
+        for name, now in self._draws().items():
+            if (saved := state_dict["draws"][name]) != now:
+                raise RefusedError(
+                    f"cannot resume: the checkpoint was drawn with {name} {saved}, this run has {now}; "
+                    f"resume with the configuration it was started with"
+                )
+        self.step = state_dict["step"]
+        self.ladder.load_state_dict(state_dict["ladder"])
+
+    def _draws(self) -> dict[str, Any]:
+        """Return what decides which rows are drawn."""
+        assert self.ladder is not None
+        return {
+            "seed": self.seed,
+            "prompts_per_step": self.prompts_per_step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "rows": len(self.ladder),
+            "schedule": _described(self.schedule),
+        }
+
+
+class _Problems(Dataset):
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Problem:
+        return self._rows[row]
+
+
+class _TrainLoader(DataLoader):
+    """Tells Lightning that it can resume inside an epoch: the data module's step already says where."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to do: the sampler starts at the data module's step."""
+
+
+class _Kept(Rows):
+    """Rows without those that could not be rendered, numbered anew."""
+
+    def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
+        self._rows = rows
+        self._kept_R = np.delete(np.arange(len(rows)), [row for row, _ in bad])
+        if not len(self._kept_R):
+            raise RefusedError(f"all {len(rows)} rows were refused, the first: {bad[0][1]}")
+        self.difficulty = rows.difficulty[self._kept_R]
+        self.complexity = rows.complexity[self._kept_R]
+        self.level = rows.level[self._kept_R]
+        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
+
+    def __len__(self) -> int:
+        return len(self._kept_R)
+
+    def __getitem__(self, row: int) -> Problem:
+        return replace(self._rows[int(self._kept_R[row])], row=row)
+
+    def checked_rows(self) -> list[int]:
+        checked = set(self._rows.checked_rows())
+        return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
+
+
+def _unrenderable(rows: Rows, renderer: PromptRenderer) -> Iterator[tuple[int, RefusedError]]:
+    for row in rows.checked_rows():
+        try:
+            renderer.check(rows[row])
+        except RefusedError as error:
+            yield row, error
+
+
+def _left_out(problem: Problem, error: RefusedError) -> Skipped:
+    file, _, line = problem.source.rpartition(":")
+    if not line.isdecimal():  # of no file
+        file, line = problem.source, "0"
+    reason = str(error).removeprefix(f"{problem.source}: row {problem.id!r}: ")
+    return Skipped(file, int(line), problem.id, reason)
+
+
+def _list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
+    """Replace what a file says of these splits; what an earlier stage said of others stays."""
+    old = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
+    lines = [line for line in old if json.loads(line)["split"] not in skipped]
+    for split, rows in skipped.items():
+        for row in rows:
+            record = {"split": split, "file": row.file, "line": row.line, "id": row.id, "reason": row.reason}
+            lines.append(json.dumps(record, ensure_ascii=False))
+    if lines or old:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.tmp")
+        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        beside.replace(file)
+
+
+def _described(schedule: Schedule) -> str:
+    """Return a schedule with its options; one that shows none would show its address, new in every process."""
+    plain = type(schedule).__repr__ is object.__repr__
+    return f"{type(schedule).__name__}()" if plain else repr(schedule)

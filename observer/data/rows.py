@@ -1,0 +1,76 @@
+"""The family of row formats: what opens a source of problems, and what an opened source offers.
+
+A format turns rows into ``Problem`` objects and checks what a row alone can show. It knows nothing of tokens,
+of the order in which rows are drawn, or of rewards beyond whether a rule can check the gold answer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from observer.types import Problem
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left out, and why."""
+
+    file: str
+    """The file it stands in."""
+    line: int
+    """Its line, from 1."""
+    id: str
+    """Its id, or its default id where it could not be read."""
+    reason: str
+    """What is wrong with it."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: row {self.id!r}: {self.reason}"
+
+
+class Rows(ABC):
+    """An opened source: a sequence of R problems, and what the ladder index needs of all of them at once."""
+
+    difficulty: np.ndarray
+    """Difficulty of each row in [0, 1], (R,), float32."""
+    complexity: np.ndarray
+    """Complexity of each row in tokens, (R,), float32."""
+    level: np.ndarray
+    """Level of each row, (R,), int64."""
+    skipped: Sequence[Skipped] = ()
+    """Rows that were left out, in the order of the source."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return R."""
+
+    @abstractmethod
+    def __getitem__(self, row: int) -> Problem:
+        """Return the problem of a row, made anew on each access.
+
+        Raises:
+            IndexError: the row does not exist.
+        """
+
+    @abstractmethod
+    def checked_rows(self) -> Iterable[int]:
+        """Return the rows that have to be checked one by one before training, say for their length."""
+
+    def __iter__(self) -> Iterator[Problem]:
+        return (self[row] for row in range(len(self)))
+
+
+class RowFormat(ABC):
+    """A way to read problems. A member is a frozen dataclass; nothing is opened before ``read``."""
+
+    @abstractmethod
+    def read(self) -> Rows:
+        """Open the source and check it.
+
+        Raises:
+            RefusedError: the source or one of its rows is refused.
+        """

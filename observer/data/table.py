@@ -1,0 +1,126 @@
+"""Holds the problems of a file in Arrow columns: a million rows take some hundred megabytes, not gigabytes.
+
+It stores problems that were checked and gives them back; it reads and checks nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+import pyarrow as pa
+
+from observer.data.images import PictureLimits, file_picture
+from observer.data.rows import Rows, Skipped
+from observer.types import Problem, Turn
+
+_TEXTS = pa.list_(pa.string())
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "line": pa.int64(),
+        "roles": _TEXTS,
+        "texts": _TEXTS,
+        "answer": pa.string(),
+        "kind": pa.string(),
+        "pictures": _TEXTS,
+        "options": _TEXTS,
+        "difficulty": pa.float64(),
+        "complexity": pa.float64(),
+        "level": pa.int64(),
+        "metadata": pa.string(),
+    }
+)
+"""One row a problem; ``metadata`` is JSON, since its fields differ from row to row."""
+
+
+def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
+    """Store problems with their lines; of their pictures, the names."""
+    return pa.RecordBatch.from_pylist([_record(line, problem) for line, problem in problems], schema=SCHEMA)
+
+
+def _record(line: int, problem: Problem) -> dict[str, object]:
+    return {
+        "id": problem.id,
+        "line": line,
+        "roles": [turn.role for turn in problem.turns],
+        "texts": [turn.text for turn in problem.turns],
+        "answer": problem.answer,
+        "kind": problem.kind,
+        "pictures": [picture.name for picture in problem.pictures],
+        "options": problem.options,
+        "difficulty": problem.difficulty,
+        "complexity": problem.complexity,
+        "level": problem.level,
+        "metadata": json.dumps(dict(problem.metadata), ensure_ascii=False) if problem.metadata else None,
+    }
+
+
+class FileRows(Rows):
+    """The problems of a file.
+
+    Args:
+        batches: stored problems, in the order of the file.
+        path: the file.
+        root: the data folder of their pictures.
+        limits: what a picture may be.
+        skipped: rows of the file that were left out.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[pa.RecordBatch],
+        path: str,
+        root: str,
+        limits: PictureLimits,
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        self._batches = [batch for batch in batches if len(batch)]
+        self._starts = [0, *accumulate(len(batch) for batch in self._batches)]
+        self._path = path
+        self._root = root
+        self._limits = limits
+        self.skipped = tuple(skipped)
+        self.difficulty = self._column("difficulty", np.float32)
+        self.complexity = self._column("complexity", np.float32)
+        self.level = self._column("level", np.int64)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the columns take."""
+        return sum(batch.nbytes for batch in self._batches)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, row: int) -> Problem:
+        row = range(len(self))[row]
+        part = bisect_right(self._starts, row) - 1
+        record = self._batches[part].slice(row - self._starts[part], 1).to_pylist()[0]
+        return Problem(
+            id=record["id"],
+            row=row,
+            turns=tuple(map(Turn, record["roles"], record["texts"])),
+            answer=record["answer"],
+            kind=record["kind"],
+            pictures=tuple(file_picture(name, self._root, self._limits) for name in record["pictures"]),
+            options=tuple(record["options"]),
+            difficulty=record["difficulty"],
+            complexity=record["complexity"],
+            level=record["level"],
+            metadata=json.loads(record["metadata"] or "{}"),
+            source=f"{self._path}:{record['line']}",
+        )
+
+    def checked_rows(self) -> range:
+        """Return all rows: nothing is known of what a file holds before it is looked at."""
+        return range(len(self))
+
+    def _column(self, name: str, dtype: type[np.generic]) -> np.ndarray:
+        parts = [batch[name].to_numpy() for batch in self._batches]
+        column = np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
+        column.setflags(write=False)
+        return column

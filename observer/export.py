@@ -1,0 +1,42 @@
+"""Turns a checkpoint into a complete Hugging Face directory: model, processor, chat template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.run_directory import write_folder
+from observer.types import RefusedError
+
+
+def export_checkpoint(checkpoint: Path, output: Path) -> None:
+    """Write the policy of a checkpoint.
+
+    Args:
+        checkpoint: a ``.ckpt`` of a run; it names the model that its weights belong to.
+        output: the directory to write, all of it or nothing.
+
+    Raises:
+        RefusedError: the checkpoint is none of this project's, or its weights do not fit the model it names.
+    """
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    if "policy" not in state:
+        raise RefusedError(
+            f"{checkpoint} does not say which model its weights belong to; it was not made by a fit"
+        )
+    spec = PolicySpec(**state["policy"])
+    policy = Policy(spec, load_processor(spec))
+    weights = {
+        name.removeprefix("policy."): value
+        for name, value in state["state_dict"].items()
+        if name.startswith("policy.")
+    }
+    missing, unknown = policy.load_state_dict(weights, strict=False)
+    if missing or unknown:
+        raise RefusedError(
+            f"the weights of {checkpoint} do not fit the model at {spec.path!r}: missing "
+            f"{list(missing)[:3]}, unknown {list(unknown)[:3]}"
+        )
+    write_folder(output, policy.save_pretrained)

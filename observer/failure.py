@@ -1,0 +1,50 @@
+"""Saves what is needed to look into an update that was not finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from observer.policy import Policy
+from observer.types import Experience
+
+
+def save_failure(run_dir: str | Path, step: int, experience: Experience, policy: Policy) -> Path:
+    """Write the rollout and the weights it was made with to ``failure/step-<n>/`` of the run directory.
+
+    ``rollout.pt`` holds builtins and tensors only (``torch.load(..., weights_only=True)`` reads it): row ids,
+    prompt and completion token ids, the log-probs they were drawn with, rewards, weights, advantages. Every
+    rank writes its own.
+
+    Returns:
+        The directory.
+    """
+    folder = Path(run_dir) / "failure" / f"step-{step:06d}-rank-{_rank()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = experience.groups
+    torch.save(
+        {
+            "step": step,
+            "rows": [group.problem.id for group in groups],
+            "prompt_ids": [list(group.prompt.ids) for group in groups],
+            "completion_ids": [[list(c.ids) for c in group.completions] for group in groups],
+            "logprobs": [[list(c.logprobs) for c in group.completions] for group in groups],
+            "texts": [[c.text for c in group.completions] for group in groups],
+            "rewards_P_G": experience.rewards_P_G,
+            "weights_P": experience.weights_P,
+            "advantages_P_G": experience.advantages_P_G,
+            "gradients_not_finite": [
+                name
+                for name, p in policy.named_parameters()
+                if p.grad is not None and not p.grad.isfinite().all()
+            ],
+        },
+        folder / "rollout.pt",
+    )
+    policy.save_pretrained(folder / "policy")
+    return folder
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0

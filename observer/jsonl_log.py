@@ -1,0 +1,112 @@
+"""An append-only log of JSON lines that a killed and resumed run can go on with.
+
+Each record names the step it belongs to; that is how a resumed run cuts off what its checkpoint does not know
+of. What the records say is the caller's business, and so is what to do when a disk is full.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+
+class JsonlLog:
+    """A file of one JSON record a line, in UTF-8; a write that fails leaves no part of a line behind."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Name the file; it is made by the first call that writes.
+
+        Args:
+            path: a file, or a link to one.
+        """
+        self._path = Path(path).resolve()  # replacing a link would leave its target as it was
+        self._file: FileIO | None = None
+
+    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Write records behind the others and hand them to the operating system, all or none.
+
+        Args:
+            records: what ``json`` can write, each with its ``step``, an integer; NaN and infinities as
+                Python's ``json`` writes them.
+
+        Raises:
+            OSError: they could not be written, the disk is full for example; the log is as it was.
+        """
+        data = memoryview(b"".join(_line(record) for record in records))
+        file = self._open()
+        whole = file.seek(0, os.SEEK_END)
+        try:
+            while data:
+                data = data[file.write(data) :]
+        except OSError:
+            if self._path.is_file():  # a device has no end to cut back to
+                file.truncate(whole)
+            raise
+
+    def truncate_from(self, step: int) -> int:
+        """Cut the lines of a step and of later ones, and lines that are no whole record.
+
+        The lines to keep are copied, one at a time, to a file beside it that then takes its place: a kill at
+        any moment leaves the old log or the new one.
+
+        Args:
+            step: the first step that is cut; 0 empties the log.
+
+        Returns:
+            How many lines were cut. Where there was no file, there is an empty one now.
+
+        Raises:
+            OSError: the copy could not be written; the log is as it was.
+        """
+        self.close()
+        cut = 0
+        if self._path.is_file():
+            beside = self._path.with_name(f"{self._path.name}.tmp")
+            try:
+                with self._path.open("rb") as lines, beside.open("wb") as kept:
+                    for line in lines:
+                        if _is_before(line, step):
+                            kept.write(line)
+                        else:
+                            cut += 1
+                    kept.flush()
+                    os.fsync(kept.fileno())
+                beside.replace(self._path)
+            finally:
+                beside.unlink(missing_ok=True)
+        self._open()
+        return cut
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> FileIO:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Unbuffered: a buffer would keep what did not fit on a full disk and write it later, in part.
+            self._file = self._path.open("ab", buffering=0)
+        return self._file
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    text = json.dumps(record, ensure_ascii=False)
+    # Half of a surrogate pair is no UTF-8. With a backslash it is the escape that JSON has for it.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _is_before(line: bytes, step: int) -> bool:
+    """Return whether a line is a whole record of an earlier step."""
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] < step

@@ -1,0 +1,333 @@
+"""What every trained policy has in common: the model, its engine, its optimizer, and its held-out evaluation.
+
+``ObserveLearner`` trains it by reinforcement and ``WarmStart`` by imitation. Both evaluate it here, in the
+same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+
+from observer.data.module import LadderDataModule
+from observer.metrics import HeldOutMetrics
+from observer.objective import Constant, LearningRate
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
+from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.seeding import stable_seed
+from observer.stopwatch import Stopwatch
+from observer.types import Group, Problem, RefusedError, Sampling
+
+DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
+GREEDY_STEP, SAMPLED_STEP = -1, -2
+"""Steps that seed held-out evaluation: it draws the same numbers each time, and none that training draws."""
+
+
+def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """AdamW with the learning rate of the Observe-R1 release, 1e-6, and no weight decay."""
+    return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0)
+
+
+class PolicyModule(lightning.LightningModule):
+    """A policy with its engine, rubric, optimizer and held-out evaluation."""
+
+    updates_per_rollout = 1
+
+    def __init__(
+        self,
+        policy: PolicySpec,
+        response_format: ResponseFormat = Observe(),
+        rewards: dict[str, Reward] = DEFAULT_REWARDS,
+        engine: Engine | None = None,
+        max_prompt_tokens: int = 4096,
+        max_tokens: int = 1024,
+        min_tokens: int = 0,
+        temperature: float = 1.0,
+        micro_batch: int = 64,
+        gradient_clip: float | None = 1.0,
+        optimizer: OptimizerCallable = default_optimizer,
+        learning_rate: LearningRate = Constant(),
+        seed: int = 0,
+    ) -> None:
+        """Keep the options and load the processor; weights are loaded when the trainer asks for them.
+
+        Args:
+            policy: which model, and how to load it.
+            response_format: what a response must look like; also gives the system prompt.
+            rewards: name -> reward; the names are those of the parts in logs.
+            engine: draws completions; None for ``TransformersEngine()``.
+            max_prompt_tokens: longer prompts are refused before training; they are never cut.
+            max_tokens: a completion that has not ended by then is cut.
+            min_tokens: the end token is banned before this many tokens.
+            temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
+            micro_batch: completions of one forward and backward pass; the gradient does not depend on it.
+            gradient_clip: largest gradient norm; null for no clipping.
+            optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
+            learning_rate: the factor of the optimizer's rate over the run.
+            seed: of everything drawn.
+
+        Raises:
+            RefusedError: a value is out of its range, or the processor cannot be loaded.
+        """
+        super().__init__()
+        self.automatic_optimization = False
+        at_least = {"max_prompt_tokens": 1, "max_tokens": 1, "min_tokens": 0, "micro_batch": 1}
+        given = {"max_prompt_tokens": max_prompt_tokens, "max_tokens": max_tokens, "min_tokens": min_tokens}
+        for name, value in (given | {"micro_batch": micro_batch}).items():
+            if value < at_least[name]:
+                raise RefusedError(f"model.{name} is {value}; it must be >= {at_least[name]}")
+        if min_tokens > max_tokens:
+            raise RefusedError(f"model.min_tokens is {min_tokens}, above max_tokens {max_tokens}")
+        if not temperature > 0:
+            raise RefusedError(f"model.temperature is {temperature}; it must be > 0")
+        if gradient_clip is not None and not gradient_clip > 0:
+            raise RefusedError(f"model.gradient_clip is {gradient_clip}; it must be > 0, or null")
+        self.spec = policy
+        self.rubric = Rubric(rewards, response_format)
+        self.engine = engine or TransformersEngine()
+        self.micro_batch = micro_batch
+        self.gradient_clip = gradient_clip
+        self.make_optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.seed = seed
+        self.stage = Stopwatch()
+        self.renderer = PromptRenderer(load_processor(policy), response_format.prompt, max_prompt_tokens)
+        self._sampling = {"max_tokens": max_tokens, "min_tokens": min_tokens, "temperature": temperature}
+        self.policy: Policy
+        self.val_greedy, self.val_sampled = HeldOutMetrics(), HeldOutMetrics()
+
+    # Set-up
+
+    @property
+    def ladder(self) -> LadderDataModule:
+        """The data module, which owns the number of finished rollouts."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
+    def horizon(self) -> int:
+        """Rollouts of the whole run."""
+        if self.trainer.max_steps > 0:
+            return self.trainer.max_steps // self.updates_per_rollout
+        return (self.trainer.max_epochs or 1) * self.ladder.steps_per_epoch
+
+    def setup(self, stage: str) -> None:
+        """Check trainer, data and options against each other, before weights are loaded.
+
+        Raises:
+            RefusedError: they do not go together; says why and what to change.
+        """
+        if not isinstance(getattr(self.trainer, "datamodule", None), LadderDataModule):
+            raise RefusedError(
+                "the trainer has no LadderDataModule; pass one: trainer.fit(learner, datamodule=...)"
+            )
+        if self.trainer.precision == "16-mixed":
+            raise RefusedError(
+                "trainer.precision is 16-mixed, which needs loss scaling; use bf16-mixed or 32-true"
+            )
+        sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
+        if sharded and self.engine.weights == "shared":
+            raise RefusedError(
+                f"{type(self.engine).__name__} samples from the policy's own module, which "
+                f"{type(self.trainer.strategy).__name__} takes apart; use an engine with its own weights"
+            )
+        self.ladder.admit(self.renderer, Path(self.trainer.default_root_dir))
+        if stage == "fit":
+            self.check_sizes()
+            self.ladder.horizon = self.horizon
+
+    def check_sizes(self) -> None:
+        """Refuse sizes that do not divide.
+
+        Raises:
+            RefusedError: names both numbers.
+        """
+        prompts, ranks = self.ladder.prompts_per_step, self.trainer.world_size
+        if prompts % ranks:
+            raise RefusedError(f"data.prompts_per_step {prompts} does not divide over {ranks} processes")
+
+    def configure_model(self) -> None:
+        """Load the weights, or draw them from the seed, and hand them to the engine."""
+        if hasattr(self, "policy"):
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed(self.seed, "weights"))
+            self.policy = Policy(self.spec, self.renderer.processor)
+        self.engine.start(self.policy)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return the optimizer over what trains, and its schedule in optimizer steps."""
+        optimizer = self.make_optimizer(p for p in self.policy.parameters() if p.requires_grad)
+        total = self.horizon * self.updates_per_rollout
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.learning_rate.factor(step, total)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which model the weights belong to, for ``observer export``."""
+        local = Path(self.spec.path).expanduser()
+        path = str(local.resolve()) if local.is_dir() else self.spec.path
+        checkpoint["policy"] = {**asdict(self.spec), "path": path}
+
+    def on_train_start(self) -> None:
+        """Start the clock of the first step."""
+        self.stage.restart()
+
+    def teardown(self, stage: str) -> None:
+        """End the engine after a fit."""
+        if stage == "fit":
+            self.engine.close()
+
+    # Rollouts
+
+    def sampling(self, group_size: int, step: int, **changes: float) -> Sampling:
+        """Return how to draw at a step.
+
+        Args:
+            group_size: completions a prompt.
+            step: rollouts finished, or a negative number for evaluation.
+            changes: fields that differ from the run's own.
+        """
+        return Sampling(**{**self._sampling, **changes}, group_size=group_size, seed=self.seed, step=step)  # type: ignore[arg-type]
+
+    def sync(self) -> None:
+        """Give the engine the policy's weights if it holds older ones."""
+        if self.engine.version != self.ladder.step:
+            self.engine.sync(self.policy.model.named_parameters(), self.ladder.step)
+
+    # Updates
+
+    def micro_batches(self, groups: Sequence[Group]) -> Iterator[list[tuple[int, slice]]]:
+        """Cut groups into passes of at most ``micro_batch`` completions; a large group is cut too.
+
+        Args:
+            groups: in the order they will be passed in.
+
+        Yields:
+            Pieces of one pass: (place of a group, which of its completions). Together they cover all
+            completions once.
+        """
+        pieces: list[tuple[int, slice]] = []
+        room = self.micro_batch
+        for place, group in enumerate(groups):
+            first = 0
+            while first < len(group.completions):
+                last = min(len(group.completions), first + room)
+                pieces.append((place, slice(first, last)))
+                first, room = last, room - (last - first)
+                if not room:
+                    yield pieces
+                    pieces, room = [], self.micro_batch
+        if pieces:
+            yield pieces
+
+    def gradient_sync(self, last: bool) -> Any:
+        """Return a context in which ranks exchange gradients only in the last backward pass of an update."""
+        block = getattr(self.trainer.strategy, "block_backward_sync", None)
+        return nullcontext() if last or block is None else block()
+
+    def global_sum(self, value: float) -> float:
+        """Add a number up over ranks."""
+        tensor = torch.tensor(float(value), dtype=torch.float64, device=self._collective_device)
+        return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
+
+    def mean_over_ranks(self, figures: dict[str, float]) -> dict[str, float]:
+        """Average figures over ranks, in one exchange; every rank must bring the same names."""
+        names = sorted(figures)
+        values = torch.tensor(
+            [figures[name] for name in names], dtype=torch.float64, device=self._collective_device
+        )
+        return dict(zip(names, self.trainer.strategy.reduce(values, reduce_op="mean").tolist(), strict=True))
+
+    def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        """Concatenate equally long tensors of all ranks, rank 0 first."""
+        if self.trainer.world_size == 1:
+            return values
+        return self.all_gather(values.to(self._collective_device)).flatten(0, 1).cpu()  # type: ignore[union-attr]
+
+    @property
+    def _collective_device(self) -> torch.device:
+        return self.trainer.strategy.root_device
+
+    def apply_gradients(self) -> float:
+        """Clip, step the optimizer and its schedule; return the gradient norm before clipping.
+
+        Raises:
+            FloatingPointError: the gradient is not finite; nothing is applied.
+        """
+        trained = [p for p in self.policy.parameters() if p.grad is not None]
+        norm = (
+            float(torch.nn.utils.clip_grad_norm_(trained, self.gradient_clip or float("inf")))
+            if trained
+            else 0.0
+        )
+        if norm != norm or norm == float("inf"):
+            raise FloatingPointError(f"the gradient norm is {norm}")
+        optimizer = self.optimizers()
+        optimizer.step()  # type: ignore[union-attr]
+        optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        return norm
+
+    # Held-out evaluation
+
+    def evaluate_batch(
+        self, problems: list[Problem], greedy: HeldOutMetrics, sampled: HeldOutMetrics
+    ) -> None:
+        """Answer held-out problems once greedily and once at temperature 1, and count both."""
+        self.sync()
+        prompts = self.renderer.render(problems)
+        for metrics, temperature, step in ((greedy, 0.0, GREEDY_STEP), (sampled, 1.0, SAMPLED_STEP)):
+            groups = self.engine.generate(prompts, self.sampling(1, step, temperature=temperature))
+            metrics.update(groups, [self.rubric.score(group, step) for group in groups])
+
+    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
+        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling."""
+        greedy, sampled = HeldOutMetrics().to(self.device), HeldOutMetrics().to(self.device)
+        with torch.no_grad():
+            for problems in batches:
+                self.evaluate_batch(problems, greedy, sampled)
+        return _figures(greedy, sampled)
+
+    def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Count a batch of the held-out problems that choose the best checkpoint."""
+        self.evaluate_batch(problems, self.val_greedy, self.val_sampled)
+
+    def test_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Count a batch of the held-out problems of the last word."""
+        self.evaluate_batch(problems, self.val_greedy, self.val_sampled)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/...``."""
+        self._log_held_out("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test/...``."""
+        self._log_held_out("test")
+
+    def on_validation_end(self) -> None:
+        """Charge validation to no step."""
+        self.stage.restart()
+
+    def _log_held_out(self, prefix: str) -> None:
+        figures = _figures(self.val_greedy, self.val_sampled)
+        shown = {f"{prefix}/accuracy"}
+        for name, value in figures.items():
+            self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" in shown, rank_zero_only=True)
+        self.val_greedy.reset()
+        self.val_sampled.reset()
+
+
+def _figures(greedy: HeldOutMetrics, sampled: HeldOutMetrics) -> dict[str, float]:
+    figures = {name: float(value) for name, value in greedy.compute().items()}
+    return figures | {f"sampled_{name}": float(value) for name, value in sampled.compute().items()}

@@ -1,0 +1,1 @@
+"""How much better a completion is than its group: one estimator a file."""

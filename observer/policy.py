@@ -1,0 +1,237 @@
+"""The policy: loads the model, and is the one door to log-probs for policy, old policy and reference.
+
+No sampling (that is an engine's), no loss, no trainer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+
+from observer.rollout.batch import Batch, make_batch
+from observer.rollout.sampling import next_token_logprobs
+from observer.types import Group, RefusedError
+
+VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Which model to train, and how to load it. Remote code and pickled weights are never loaded.
+
+    Args:
+        path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
+        from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
+        freeze_vision: keep the vision tower as it is.
+        attention: the attention implementation of transformers.
+        dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
+        min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
+        max_pixels: pictures are shrunk to at most this many pixels; None keeps the processor's own.
+    """
+
+    path: str
+    from_scratch: bool = False
+    freeze_vision: bool = False
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LogProbs:
+    """Log-probs of completion tokens, rows in the order of the groups' completions."""
+
+    values_N_T: torch.Tensor
+    """Float32, 0 where there is no token."""
+    entropy_N_T: torch.Tensor
+    """Entropy of the distribution each token was drawn from, in nats, float32, without gradients."""
+    mask_N_T: torch.Tensor
+    """Bool, where there is a token."""
+
+
+def load_processor(spec: PolicySpec) -> Any:
+    """Load the processor of a policy.
+
+    Raises:
+        RefusedError: there is no model at the path, or it has no chat template.
+    """
+    local = Path(spec.path).expanduser()
+    means_folder = spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or local.is_dir()
+    if means_folder and not (local / "config.json").is_file():
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r}: {local.resolve()} holds no config.json; name a Hugging "
+            f"Face directory, relative to the folder you run in, or a hub id"
+        )
+    try:
+        processor = AutoProcessor.from_pretrained(local, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
+            f"loaded: {error}"
+        ) from error
+    if not getattr(processor, "chat_template", None):
+        raise RefusedError(f"model.policy.path is {spec.path!r}: its processor has no chat template; add one")
+    size = dict(processor.image_processor.size)
+    size["shortest_edge"] = spec.min_pixels or size["shortest_edge"]
+    size["longest_edge"] = spec.max_pixels or size["longest_edge"]
+    if size["shortest_edge"] > size["longest_edge"]:
+        raise RefusedError(
+            f"model.policy.min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}"
+        )
+    processor.image_processor.size = size
+    return processor
+
+
+class Policy(nn.Module):
+    """A vision-language model of the Qwen2-VL kind, seen through the log-probs of its completions."""
+
+    def __init__(self, spec: PolicySpec, processor: Any) -> None:
+        """Load or draw the weights.
+
+        Args:
+            spec: which model.
+            processor: its processor, from ``load_processor``.
+
+        Raises:
+            RefusedError: the weights cannot be loaded, or the model has no rotary positions of the Qwen2-VL
+                kind.
+        """
+        super().__init__()
+        model = _load_model(spec)
+        if spec.freeze_vision:
+            model.model.visual.requires_grad_(False)
+        self.model = model
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.banned_ids = tuple(
+            sorted({getattr(model.config, name) for name in VISION_TOKENS if hasattr(model.config, name)})
+        )
+        self.end_ids = _end_ids(model, processor.tokenizer)
+        self.train()
+
+    def logprobs(self, groups: Sequence[Group]) -> LogProbs:
+        """Return the log-probs of all completion tokens of some groups, with gradients if enabled.
+
+        This is the one door to the model. Tokens have the log-probs of the distribution they were drawn from
+        (``Group.sampling``): temperature, banned tokens and minimum length are applied here as they were in
+        sampling.
+
+        Args:
+            groups: any groups; unequal lengths, picture sizes and numbers of pictures are fine, text only
+                too.
+        """
+        return self(groups)
+
+    def forward(self, groups: Sequence[Group]) -> LogProbs:
+        """See ``logprobs``. It is the forward of the module so that wrappers that hook forwards see it."""
+        rows = [(group.prompt, completion.ids) for group in groups for completion in group.completions]
+        batch = make_batch(self.model, rows, pad_side="right")
+        hidden_N_S_D = self.model.model(**batch.model_inputs(), use_cache=False).last_hidden_state
+        hidden_N_S_D = hidden_N_S_D + self._vision_dummy(batch)
+
+        lengths_N = torch.tensor([len(ids) for _, ids in rows])
+        starts_N = torch.tensor([len(prompt.ids) for prompt, _ in rows])
+        steps_T = torch.arange(int(lengths_N.max()))
+        mask_N_T = (steps_T < lengths_N[:, None]).to(hidden_N_S_D.device)
+        row, step = mask_N_T.nonzero(as_tuple=True)
+        # The hidden state before a token predicts it.
+        place = starts_N.to(row.device)[row] + step
+        logits_K_V = self.model.lm_head(hidden_N_S_D[row, place - 1])
+        sampling = groups[0].sampling
+        before_minimum = step < sampling.min_tokens if sampling.min_tokens else None
+        logprobs_K_V = next_token_logprobs(
+            logits_K_V, before_minimum, sampling, self.banned_ids, self.end_ids
+        )
+        tokens_K = batch.ids_N_S[row, place]
+        values_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
+        with torch.no_grad():
+            entropy_K = torch.special.entr(logprobs_K_V.exp()).sum(-1)
+        empty_N_T = values_K.new_zeros(mask_N_T.shape)
+        return LogProbs(
+            values_N_T=empty_N_T.index_put((row, step), values_K),
+            entropy_N_T=empty_N_T.index_put((row, step), entropy_K),
+            mask_N_T=mask_N_T,
+        )
+
+    def _vision_dummy(self, batch: Batch) -> torch.Tensor | float:
+        """Return a zero that depends on the vision tower when a trained batch has no picture.
+
+        On several ranks every parameter must take part in every backward pass, or the gradient exchange
+        raises.
+        """
+        visual = self.model.model.visual
+        weight = next(visual.parameters())
+        if batch.pixels is not None or not (torch.is_grad_enabled() and weight.requires_grad):
+            return 0.0
+        merge, config = visual.spatial_merge_size, self.model.config.vision_config
+        patch = config.in_channels * config.temporal_patch_size * config.patch_size**2
+        pixels = weight.new_zeros(merge * merge, patch)
+        grid = torch.tensor([[1, merge, merge]], device=weight.device)
+        output = visual(pixels, grid_thw=grid)
+        features = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]  # Qwen3-VL's
+        return torch.stack([feature.sum() for feature in features]).sum() * 0.0
+
+    def frozen_copy(self) -> Policy:
+        """Return a copy that never trains, to be the reference."""
+        reference = copy.deepcopy(self)
+        return reference.requires_grad_(False).eval()
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write a complete Hugging Face directory: weights, processor, chat template, generation config."""
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=list(self.end_ids),
+            pad_token_id=self.tokenizer.pad_token_id,
+            do_sample=True,
+            temperature=1.0,
+        )
+        self.model.save_pretrained(directory)
+        self.processor.save_pretrained(directory)
+
+
+def _load_model(spec: PolicySpec) -> Any:
+    """Load a transformers model, or draw it from its configuration."""
+    path, where = Path(spec.path).expanduser(), f"model.policy.path is {spec.path!r}"
+    options = {"attn_implementation": spec.attention, "dtype": getattr(torch, spec.dtype)}
+    missing: set[str] = set()
+    try:
+        if spec.from_scratch:
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
+        else:
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
+            )
+            model, report = loaded
+            missing = report["missing_keys"]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
+    if missing:  # transformers draws them anew and only warns
+        raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
+    if not hasattr(getattr(model, "model", None), "get_rope_index"):
+        raise RefusedError(
+            f"{where}, a {type(model).__name__}; models of the Qwen2-VL, Qwen2.5-VL and Qwen3-VL kind are "
+            f"supported"
+        )
+    return model
+
+
+def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Collect the ids that end a completion, from generation config, model config and tokenizer."""
+    found: set[int] = set()
+    for value in (
+        model.generation_config.eos_token_id if model.generation_config else None,
+        model.config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    ):
+        found.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
+    if not found:
+        raise RefusedError("the model names no end token: set eos_token_id in its config or tokenizer")
+    return tuple(sorted(found))

@@ -1,0 +1,40 @@
+"""The contract of a reward. It says nothing of how rewards are added up: that is the rubric's work."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from observer.types import Group, RefusedError, Score
+
+
+class Reward(ABC):
+    """Says what each completion of a group is worth, seeing the whole group.
+
+    A concrete reward is a frozen dataclass with a field ``weight``. One with a ``__post_init__`` of its own
+    calls this one.
+    """
+
+    weight: float
+    """What its values are multiplied by; negative makes it a penalty, 0 keeps it in the logs only."""
+    after_normalisation: bool = False
+    """Whether it is added to the advantage after the group's normalisation, so outside mean and std."""
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is no finite number."""
+        if not math.isfinite(self.weight):
+            raise RefusedError(f"{type(self).__name__}: weight is {self.weight}; give a finite number")
+
+    @abstractmethod
+    def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
+        """Return one value a completion, before the weight, in the order of the group.
+
+        Args:
+            group: the prompt, its G completions and how they were drawn.
+            scores: G scores with verdict, reason, extracted and formatted; the rest is not filled in yet.
+            step: rollouts finished before this one.
+
+        Returns:
+            G finite numbers.
+        """

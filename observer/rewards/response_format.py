@@ -1,0 +1,218 @@
+"""Response formats: what the policy is asked to write, and a strict reader of what it wrote.
+
+A reader finds the answer as it stands; it does not say whether the answer is right. All scanning is one pass.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a format finds in one response."""
+
+    formatted: bool
+    """Whether the response keeps the format."""
+    answer: str | None
+    """The answer without outer blanks; None when the format is not kept or the answer is blank."""
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    """The text of each block by tag name, without outer blanks; empty when the format is not kept."""
+    fault: str = ""
+    """The first thing that is wrong with it; empty when nothing is."""
+
+
+class ResponseFormat(ABC):
+    """What a response must look like, and the system prompt that says so.
+
+    A concrete format is a frozen dataclass with a field ``system_prompt``.
+    """
+
+    system_prompt: str | None
+    """The user's own system prompt; None for the format's default, an empty string for none at all."""
+
+    @property
+    def prompt(self) -> str:
+        """The system prompt in effect; an empty string stands for none."""
+        return self.default_prompt() if self.system_prompt is None else self.system_prompt
+
+    @abstractmethod
+    def default_prompt(self) -> str:
+        """Return the system prompt that explains this format."""
+
+    @abstractmethod
+    def read(self, text: str) -> Reading:
+        """Read a response, in time linear in its length.
+
+        Args:
+            text: the response, decoded, without the end token. The prompt is no part of it.
+        """
+
+
+@dataclass(frozen=True)
+class Observe(ResponseFormat):
+    """Three blocks in order: observe, think, answer.
+
+    Each block once, none blank, nothing but blanks around them, none of these tags inside them.
+
+    Reference: Observe-R1, arXiv 2505.12432. The wording of the system prompt is ours; none was released.
+
+    Args:
+        system_prompt: your own system prompt; null for the format's default, an empty string for none.
+
+    >>> Observe().read("<observe>a dial</observe> <think>it shows 3</think> <answer> 3 </answer>").answer
+    '3'
+    >>> Observe().read("<think>it shows 3</think><answer>3</answer>").fault
+    'expected <observe> and found <think>'
+    """
+
+    system_prompt: str | None = None
+
+    def default_prompt(self) -> str:
+        """Return the system prompt that explains this format."""
+        return (
+            "First look at the picture, then reason, then answer. "
+            "Write exactly three blocks, each on a new line:\n"
+            "<observe>what you see in the picture that matters to the question</observe>\n"
+            "<think>your reasoning, step by step</think>\n"
+            "<answer>the final answer alone</answer>\n"
+            "The answer is bare: only the number, the expression or the letter of the option. "
+            "Write nothing outside the blocks."
+        )
+
+    def read(self, text: str) -> Reading:
+        """Read a response of the three blocks."""
+        return read_blocks(text, ("observe", "think", "answer"))
+
+
+@dataclass(frozen=True)
+class Think(ResponseFormat):
+    """Two blocks in order: think, answer.
+
+    Each block once, none blank, nothing but blanks around them, neither of these tags inside them.
+
+    Reference: DeepSeek-R1, arXiv 2501.12948.
+
+    Args:
+        system_prompt: your own system prompt; null for the format's default, an empty string for none.
+
+    >>> Think().read("<think>3 and 4</think><answer>7</answer>").answer
+    '7'
+    >>> Think().read("So: <think>3 and 4</think><answer>7</answer>").fault
+    'text before <think>'
+    """
+
+    system_prompt: str | None = None
+
+    def default_prompt(self) -> str:
+        """Return the system prompt that explains this format."""
+        return (
+            "First reason, then answer. Write exactly two blocks, each on a new line:\n"
+            "<think>your reasoning, step by step</think>\n"
+            "<answer>the final answer alone</answer>\n"
+            "The answer is bare: only the number, the expression or the letter of the option. "
+            "Write nothing outside the blocks."
+        )
+
+    def read(self, text: str) -> Reading:
+        """Read a response of the two blocks."""
+        return read_blocks(text, ("think", "answer"))
+
+
+@dataclass(frozen=True)
+class Free(ResponseFormat):
+    r"""No format: any text that is not blank will do.
+
+    The answer is what stands in the last closed ``\boxed{..}``; without one it is the whole text.
+
+    Args:
+        system_prompt: your own system prompt; null for the format's default, an empty string for none.
+
+    >>> Free().read(r"Either \boxed{3} or, better, \boxed{\frac{1}{4}}.").answer
+    '\\frac{1}{4}'
+    >>> Free().read(" 7 ").answer
+    '7'
+    """
+
+    system_prompt: str | None = None
+
+    def default_prompt(self) -> str:
+        """Return the system prompt that explains this format."""
+        return (
+            "Reason step by step and put the final answer alone in \\boxed{}: "
+            "only the number, the expression or the letter of the option."
+        )
+
+    def read(self, text: str) -> Reading:
+        """Read a response of any form."""
+        if not text.strip():
+            return Reading(False, None, fault="the response is blank")
+        answer = last_boxed(text)
+        answer = text.strip() if answer is None else answer.strip()
+        return Reading(True, answer or None, fault="" if answer else "the box is blank")
+
+
+def read_blocks(text: str, names: Sequence[str]) -> Reading:
+    """Read a response that must consist of the named blocks, the last of which holds the answer.
+
+    One pass over the text that stops at the first fault, so a flood of tags costs no more than its first few.
+
+    Args:
+        text: the response.
+        names: tag names in their order.
+
+    >>> read_blocks("<think>a</think><answer> 1/4 </answer>", ("think", "answer")).blocks
+    {'think': 'a', 'answer': '1/4'}
+    """
+    expected = [tag for name in names for tag in (f"<{name}>", f"</{name}>")]
+    pieces: list[str] = []
+    position = 0
+    for tag in _tags(tuple(names)).finditer(text):
+        if len(pieces) == len(expected):
+            return Reading(False, None, fault=f"found {tag[0]} after {expected[-1]}")
+        due = expected[len(pieces)]
+        if tag[0] != due:
+            return Reading(False, None, fault=f"expected {due} and found {tag[0]}")
+        piece = text[position : tag.start()].strip()
+        inside = len(pieces) % 2 == 1
+        if inside != bool(piece):
+            return Reading(False, None, fault=f"nothing before {due}" if inside else f"text before {due}")
+        pieces.append(piece)
+        position = tag.end()
+    if len(pieces) < len(expected):
+        return Reading(False, None, fault=f"{expected[len(pieces)]} is missing")
+    if text[position:].strip():
+        return Reading(False, None, fault=f"text after {expected[-1]}")
+    blocks = dict(zip(names, pieces[1::2], strict=True))
+    return Reading(True, blocks[names[-1]], blocks)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Return what stands in the last ``\boxed{..}`` whose brace is closed; None when there is none.
+
+    >>> last_boxed(r"\boxed{x_{1}} then \boxed{cut of")
+    'x_{1}'
+    """
+    opened: list[tuple[int, bool]] = []  # where each open brace's content starts, and whether it is a box
+    last = None
+    for mark in _BRACES.finditer(text):
+        if mark[0] == "}":
+            if opened:
+                start, box = opened.pop()
+                if box and (last is None or start > last.start):
+                    last = slice(start, mark.start())
+        elif mark[0].endswith("{") and mark[0] != r"\{":
+            opened.append((mark.end(), mark[0] != "{"))
+    return None if last is None else text[last]
+
+
+_BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)  # the middle one skips escaped braces
+
+
+@cache
+def _tags(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"</?(?:{'|'.join(map(re.escape, names))})>")

@@ -1,0 +1,124 @@
+"""Renders problems into prompts: the one place where prompt token ids and pixels come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import torch
+
+from observer.types import Problem, Prompt, RefusedError, Turn
+
+IMAGE_MARK = "<image>"
+
+
+class PromptRenderer:
+    """Turns problems into prompts for every engine and every pass."""
+
+    def __init__(self, processor: Any, system_prompt: str, max_tokens: int, threads: int = 4) -> None:
+        """Keep what a prompt is made with.
+
+        Args:
+            processor: the policy's transformers processor.
+            system_prompt: put in front of chats that have no system turn; empty for none.
+            max_tokens: longer prompts are refused; they are never cut, for a cut would lose picture tokens.
+            threads: how many pictures are decoded at once.
+        """
+        self.processor = processor
+        self.system_prompt = system_prompt
+        self.max_tokens = max_tokens
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+        self._special = tuple(processor.tokenizer.all_special_tokens)
+
+    def text(self, problem: Problem) -> str:
+        """Return the chat as text, one placeholder a picture.
+
+        Raises:
+            RefusedError: a turn holds a token that would be read as structure, or its marks do not match its
+                pictures.
+        """
+        turns = problem.turns
+        if self.system_prompt and not any(turn.role == "system" for turn in turns):
+            turns = (Turn("system", self.system_prompt), *turns)
+        marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+        if marks != len(problem.pictures):
+            raise _refused(
+                problem, f"{marks} {IMAGE_MARK} marks for {len(problem.pictures)} pictures; make them equal"
+            )
+        for turn in turns:
+            if found := next((token for token in self._special if token in turn.text), None):
+                raise _refused(problem, f"the {turn.role} turn holds the special token {found!r}; remove it")
+        messages = [{"role": turn.role, "content": _items(turn.text)} for turn in turns]
+        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def check(self, problem: Problem) -> int:
+        """Return the length of a problem's prompt in tokens, from picture headers alone.
+
+        Raises:
+            RefusedError: the prompt cannot be rendered, or is longer than ``max_tokens``.
+        """
+        return self._refuse_long(problem, self._length(problem))
+
+    def render(self, problems: Sequence[Problem]) -> list[Prompt]:
+        """Decode the pictures on threads and tokenise: one prompt a problem.
+
+        Raises:
+            RefusedError: a picture cannot be decoded, or a prompt is too long.
+        """
+        texts = [self.text(problem) for problem in problems]
+        pictures = list(
+            self._pool.map(lambda p: p.load(), [p for problem in problems for p in problem.pictures])
+        )
+        inputs = self.processor(text=texts, images=pictures or None)
+        grids = torch.as_tensor(inputs["image_grid_thw"]) if pictures else torch.empty(0, 3, dtype=torch.long)
+        pixels = iter(inputs["pixel_values"].split(grids.prod(-1).tolist()) if pictures else ())
+        prompts, first = [], 0
+        for problem, ids in zip(problems, inputs["input_ids"], strict=True):
+            self._refuse_long(problem, len(ids))
+            last = first + len(problem.pictures)
+            patches = list(islice(pixels, len(problem.pictures)))
+            prompts.append(
+                Prompt(
+                    problem=problem,
+                    ids=tuple(ids),
+                    pixels=torch.cat(patches) if patches else None,
+                    grids=grids[first:last] if patches else None,
+                )
+            )
+            first = last
+        return prompts
+
+    def _length(self, problem: Problem) -> int:
+        ids = self.processor.tokenizer(self.text(problem)).input_ids
+        if not problem.pictures:
+            return len(ids)
+        sizes = [list(picture.size()) for picture in problem.pictures]
+        counts = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
+        return len(ids) - ids.count(self._image_id) + sum(counts)
+
+    def _refuse_long(self, problem: Problem, length: int) -> int:
+        if length > self.max_tokens:
+            raise _refused(
+                problem,
+                f"its prompt has {length} tokens, more than max_prompt_tokens {self.max_tokens}; shrink its "
+                f"pictures (max_pixels), shorten it, or raise the limit",
+            )
+        return length
+
+
+def _items(text: str) -> list[dict[str, str]]:
+    """Split a turn at its picture marks into the content items that chat templates take."""
+    first, *rest = text.split(IMAGE_MARK)
+    items = [{"type": "text", "text": first}] if first else []
+    for part in rest:
+        items.append({"type": "image"})
+        if part:
+            items.append({"type": "text", "text": part})
+    return items
+
+
+def _refused(problem: Problem, why: str) -> RefusedError:
+    return RefusedError(f"{problem.source or 'problem'}: row {problem.id!r}: {why}")

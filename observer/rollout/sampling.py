@@ -1,0 +1,87 @@
+"""The distribution of the next token, in one place for sampling and for the log-probs of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from observer.seeding import stable_seed
+from observer.types import Sampling
+
+
+def next_token_logprobs(
+    logits_N_V: torch.Tensor,
+    before_minimum_N: torch.Tensor | None,
+    sampling: Sampling,
+    banned_ids: Sequence[int],
+    end_ids: Sequence[int],
+) -> torch.Tensor:
+    """Return the log-probs that tokens are drawn with, (N, V), float32.
+
+    Vision tokens are banned, and the end tokens before the minimum length; then the logits are divided by the
+    temperature (by 1 for greedy decoding, whose log-probs are those of the plain distribution).
+
+    Args:
+        logits_N_V: the model's logits, any float dtype.
+        before_minimum_N: bool, where the completion is still shorter than ``sampling.min_tokens``; None for
+            nowhere.
+        sampling: temperature.
+        banned_ids: ids that are never drawn.
+        end_ids: ids that end a completion.
+    """
+    banned_1_V = torch.zeros(logits_N_V.shape[-1], dtype=torch.bool, device=logits_N_V.device)
+    banned_1_V[list(banned_ids)] = True
+    logits_N_V = logits_N_V.float().masked_fill(banned_1_V, -torch.inf)
+    if before_minimum_N is not None:
+        ends_1_V = torch.zeros_like(banned_1_V)
+        ends_1_V[list(end_ids)] = True
+        logits_N_V = logits_N_V.masked_fill(before_minimum_N[:, None] & ends_1_V, -torch.inf)
+    return (logits_N_V / (sampling.temperature or 1.0)).log_softmax(-1)
+
+
+def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
+    """Draw a token a row, (N,) int64: the first whose cumulative probability exceeds the uniform.
+
+    A token of probability 0 is never drawn.
+
+    Args:
+        logprobs_N_V: float32.
+        uniforms_N: float64 in [0, 1).
+
+    >>> draw(torch.tensor([[0.25, 0.0, 0.75]]).log().expand(3, 3), torch.tensor([0.0, 0.25,
+    0.999]).double()).tolist() [0, 2, 2]
+    """
+    cumulative_N_V = logprobs_N_V.exp().cumsum(-1, dtype=torch.float64)
+    targets_N_1 = uniforms_N[:, None] * cumulative_N_V[:, -1:]
+    tokens_N = torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0]
+    # A uniform so near 1 that its product rounds up to the total would point past the end.
+    likely_N_V = logprobs_N_V > -torch.inf
+    last_N = likely_N_V.shape[-1] - 1 - likely_N_V.flip(-1).int().argmax(-1)
+    return torch.minimum(tokens_N, last_N)
+
+
+class UniformStreams:
+    """Uniform numbers in [0, 1) for a rollout: each row its own stream, whatever else is in the batch."""
+
+    def __init__(self, sampling: Sampling, rows: Sequence[tuple[str, int]], block: int = 64) -> None:
+        """Open the streams.
+
+        Args:
+            sampling: seed and step.
+            rows: (problem id, place in the group) of each row.
+            block: numbers drawn from a stream at once.
+        """
+        keys = [stable_seed(sampling.seed, sampling.step, problem, index) for problem, index in rows]
+        self._streams = [np.random.Generator(np.random.Philox(key=key)) for key in keys]
+        self._block = block
+        self._drawn_N_B = np.empty((len(rows), 0))
+        self._start = 0
+
+    def at(self, token: int) -> torch.Tensor:
+        """Return the number of every row for a token, (N,) float64; tokens come in ascending order."""
+        while token >= self._start + self._drawn_N_B.shape[1]:
+            self._start += self._drawn_N_B.shape[1]
+            self._drawn_N_B = np.stack([stream.random(self._block) for stream in self._streams])
+        return torch.from_numpy(self._drawn_N_B[:, token - self._start].copy())

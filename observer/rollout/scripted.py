@@ -1,0 +1,51 @@
+"""An engine that says what it is told: for tests, and for trying rewards without a model that can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from observer.rollout.engine import Engine, Served
+from observer.types import Completion, Group, Prompt, RefusedError, Sampling
+
+
+class ScriptedEngine(Engine):
+    """Answers with given texts in turn; ``{answer}`` in a text becomes the problem's gold answer."""
+
+    weights = "shared"
+
+    def __init__(self, texts: list[str]) -> None:
+        """Set the script.
+
+        Args:
+            texts: completion i of every group is ``texts[i % len(texts)]``; at least one.
+        """
+        if not texts:
+            raise RefusedError("ScriptedEngine.texts is empty; give at least one completion")
+        self.texts = texts
+        self._policy: Served
+
+    def start(self, policy: Served) -> None:
+        """Take the policy, for its tokenizer; see ``Engine``."""
+        self._policy = policy
+
+    def sync(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
+        """Note the version; see ``Engine``."""
+        self.version = version
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
+        """Return the script as groups. Log-probs are 0: nothing was drawn; see ``Engine``."""
+        return [
+            Group(prompt, tuple(self._say(prompt, i, sampling) for i in range(sampling.group_size)), sampling)
+            for prompt in prompts
+        ]
+
+    def _say(self, prompt: Prompt, index: int, sampling: Sampling) -> Completion:
+        text = self.texts[index % len(self.texts)].replace("{answer}", prompt.problem.answer)
+        ids = [*self._policy.tokenizer(text).input_ids, self._policy.end_ids[0]]
+        finished = len(ids) <= sampling.max_tokens
+        if not finished:
+            ids = ids[: sampling.max_tokens]
+            text = self._policy.tokenizer.decode(ids)
+        return Completion(tuple(ids), (0.0,) * len(ids), text, "stop" if finished else "length", index)

@@ -1,0 +1,212 @@
+"""``observer fit | validate | test``: LightningCLI with a run directory, one seed, and the curriculum."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning
+import torch
+import transformers
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from observer import strategies
+from observer.callbacks import (
+    AtomicCheckpointIO,
+    Completions,
+    GracefulStop,
+    RunProgress,
+    RunReport,
+    checkpoint_callbacks,
+    newest_checkpoint,
+)
+from observer.curriculum import CurriculumCallback
+from observer.data.module import LadderDataModule
+from observer.run_directory import claim
+from observer.types import RefusedError
+
+DEFAULT_LEARNER = "observer.learner.ObserveLearner"
+
+FORCED = {
+    "curriculum": CurriculumCallback,
+    "completions": Completions,
+    "report": RunReport,
+}
+"""Callbacks that every run has and that have options."""
+
+
+class Parser(LightningArgumentParser):
+    """The parser of a subcommand; names the strategies that exist when one does not."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with status 2 and a message that lists what would have been valid."""
+        for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
+            action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
+            if action is not None and (names := strategies.taken_by(getattr(action, "_typehint", None))):
+                known = ", ".join(names)
+                message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
+        super().error(message, ex)
+        raise SystemExit(2)
+
+
+class RunConfig(SaveConfigCallback):
+    """Writes the whole configuration to ``config.yaml`` of the run directory, the record of the run."""
+
+    def save_config(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        """Write it; a resumed run leaves the first one and writes its own beside it."""
+        if stage != "fit":
+            return
+        folder = Path(trainer.default_root_dir)
+        names = ["config.yaml", *(f"config.resumed-{place}.yaml" for place in range(1, 10_000))]
+        path = next(folder / name for name in names if not (folder / name).exists())
+        self.parser.save(self.config, path, skip_none=False, multifile=False)
+
+
+class RunCLI(LightningCLI):
+    """LightningCLI for one run in one directory."""
+
+    @classmethod
+    def run(cls, learner: type[lightning.LightningModule], words: list[str]) -> None:
+        """Parse a command line, build what it names and run it.
+
+        Args:
+            learner: the class that ``model`` configures.
+            words: the command line, subcommand first.
+        """
+        _quieten()
+        cls(
+            model_class=learner,
+            datamodule_class=LadderDataModule,
+            parser_class=Parser,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            seed_everything_default=0,
+            trainer_defaults={
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,
+                "log_every_n_steps": 1,
+                "enable_model_summary": False,
+            },
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            args=words if words != sys.argv[1:] else None,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Return the subcommands and the arguments of the trainer's methods that they do not take."""
+        return {
+            "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
+            "validate": {"model", "dataloaders", "datamodule", "weights_only"},
+            "test": {"model", "dataloaders", "datamodule", "weights_only"},
+        }
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what belongs to the run as a whole."""
+        parser.add_argument(
+            "--run_dir", type=str, default="runs/default", help="The directory that this run alone writes to."
+        )
+        parser.add_argument(
+            "--plugins",
+            type=list[str],
+            default=[],
+            help="Python files with strategies of your own, imported first.",
+        )
+        parser.add_argument(
+            "--learner",
+            type=str,
+            default=DEFAULT_LEARNER,
+            help="Import path of the LightningModule class that 'model' configures.",
+        )
+        parser.link_arguments("run_dir", "trainer.default_root_dir")
+        for target in ("model.seed", "data.seed"):
+            parser.link_arguments("seed_everything", target, compute_fn=int)
+        parser.add_argument(
+            "--checkpoints.every_n_steps",
+            type=int,
+            default=50,
+            help="Optimizer steps from one checkpoints/last.ckpt to the next; validations write it too.",
+        )
+        for name, callback in FORCED.items():
+            parser.add_lightning_class_args(callback, name)
+
+    def before_instantiate_classes(self) -> None:
+        """Claim the run directory and find the checkpoint, before anything is opened."""
+        config = self.config[self.subcommand]
+        given = config.get("ckpt_path")
+        if self.subcommand == "fit" and not int(os.environ.get("LOCAL_RANK", "0")):
+            claim(config.run_dir, resume=given is not None)
+        if given is not None:
+            config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""
+        config: Namespace = self.config[self.subcommand]
+        if config.trainer.logger in (None, True):
+            kwargs["logger"] = TensorBoardLogger(
+                config.run_dir,
+                name="",
+                version="tensorboard",
+                purge_step=_finished_rollouts(config.get("ckpt_path")),
+            )
+        trainer = self.config_init[self.subcommand].trainer
+        plugins, callbacks = trainer.plugins or [], trainer.callbacks or []
+        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        kwargs["callbacks"] = [
+            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *checkpoint_callbacks(
+                Path(config.run_dir), config.checkpoints.every_n_steps, validates=config.data.val is not None
+            ),
+            GracefulStop(),
+        ]
+        if not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
+            kwargs["callbacks"].append(RunProgress())
+        return super().instantiate_trainer(**kwargs)
+
+
+def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
+    """Return the checkpoint that a word or path names.
+
+    Args:
+        run_dir: the run.
+        given: ``last`` (the newest valid one), ``best``, or a path.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    if given == "last":
+        return newest_checkpoint(Path(run_dir))
+    path = Path(run_dir) / "checkpoints" / "best.ckpt" if given == "best" else Path(given)
+    if not path.is_file():
+        raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
+    return path
+
+
+def _finished_rollouts(checkpoint: str | None) -> int | None:
+    """Return the step from which a resumed run logs anew; None for a fresh one."""
+    if checkpoint is None:
+        return None
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    return state["LadderDataModule"]["step"] if "LadderDataModule" in state else None
+
+
+def _quieten() -> None:
+    """Keep what no user can act on off the terminal: other projects' notices and bars for files of a second."""
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
+    notices = ("litlogger", "TPU available", "GPU available")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(
+            lambda record: not any(word in record.getMessage() for word in notices)
+        )

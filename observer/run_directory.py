@@ -1,0 +1,69 @@
+"""One run, one directory: claiming it, and writing into it so that nothing half-written is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from observer.types import RefusedError
+
+MARKS = ("config.yaml", "summary.json", "before.json", "checkpoints", "completions.jsonl")
+"""What a run leaves in its directory; any of them means that the directory is used."""
+
+
+def claim(run_dir: str | Path, resume: bool) -> Path:
+    """Make sure that a run may write into a directory, before anything is computed.
+
+    Args:
+        run_dir: created when it does not exist.
+        resume: whether a used directory is wanted.
+
+    Raises:
+        RefusedError: it is used and not resumed, or cannot be written.
+    """
+    folder = Path(run_dir)
+    used = [name for name in MARKS if os.path.lexists(folder / name)]
+    if used and not resume:
+        raise RefusedError(
+            f"run_dir {str(run_dir)!r} holds a run already ({', '.join(used)}); resume it with "
+            f"--ckpt_path last, or choose another with --run_dir"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RefusedError(
+            f"run_dir {str(run_dir)!r} cannot be written: {error}; choose another with --run_dir"
+        ) from error
+    return folder
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Replace a JSON file in one go: a reader finds the old one or the new one."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with beside.open("w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Replace a folder by one that ``fill`` has filled; half a folder is never found under its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        fill(beside)
+        beside.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

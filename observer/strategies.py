@@ -1,0 +1,131 @@
+"""The registry: families of strategies, what is in them, and how users' own come in.
+
+A strategy is a frozen dataclass under its family's base class. Its class name is its name in configurations
+(``weighting: Quadratic``), so nothing is registered by hand: a class that has been imported is known. This
+room finds and lists; it builds nothing (the configuration parser does) and computes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import typing
+from dataclasses import is_dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from observer.types import RefusedError
+
+FAMILIES: dict[str, str] = {
+    "reward": "observer.rewards:Reward",
+    "format": "observer.rewards:ResponseFormat",
+    "advantage": "observer.objective:Advantage",
+    "weighting": "observer.objective:Weighting",
+    "loss": "observer.objective:Loss",
+    "kl": "observer.objective:KL",
+    "learning_rate": "observer.objective:LearningRate",
+    "schedule": "observer.curriculum:Schedule",
+    "engine": "observer.rollout:Engine",
+    "rows": "observer.data:RowFormat",
+}
+"""Family -> import path of its base class. Importing the base's package imports the built-in members."""
+
+ENTRY_POINT_GROUP = "observer.strategies"
+
+
+def base_class(family: str) -> type:
+    """Import and return the base class of a family.
+
+    Raises:
+        KeyError: the family does not exist.
+    """
+    module, _, name = FAMILIES[family].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def members(family: str) -> dict[str, type]:
+    """Return the concrete strategies of a family that are imported by now, by name, sorted."""
+
+    def below(cls: type) -> list[type]:
+        children: list[type] = cls.__subclasses__()
+        return [cls, *(found for child in children for found in below(child))]
+
+    return {
+        cls.__name__: cls
+        for cls in sorted(below(base_class(family)), key=lambda cls: cls.__name__)
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_")
+    }
+
+
+def taken_by(hint: Any) -> list[str]:
+    """Return the names of the strategies that a type hint takes, sorted; empty when it takes none."""
+    bases = {base_class(family): family for family in FAMILIES}
+    todo: list[Any] = [hint]
+    names: list[str] = []
+    while todo:
+        part = todo.pop()
+        todo += typing.get_args(part)
+        if isinstance(part, type) and part in bases:
+            names += members(bases[part])
+    return sorted(names)
+
+
+def parameters(strategy: type) -> dict[str, str]:
+    """Return the parameters of a strategy as text, ``name -> "type = default"``."""
+    signature = inspect.signature(strategy)
+    hints = typing.get_type_hints(strategy if is_dataclass(strategy) else strategy.__init__)
+    return {
+        name: inspect.formatannotation(hints.get(name, Any))
+        + ("" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}")
+        for name, parameter in signature.parameters.items()
+    }
+
+
+def summary(strategy: type) -> str:
+    """Return the first line of a strategy's docstring."""
+    return (inspect.getdoc(strategy) or "").partition("\n")[0]
+
+
+@cache
+def load_entry_points() -> None:
+    """Import the strategies that installed packages offer as entry points of ``observer.strategies``."""
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        entry.load()
+
+
+def load_plugin(path: str | Path) -> None:
+    """Import a user's Python file so that its strategies are known by name. A second call does nothing.
+
+    Args:
+        path: a ``.py`` file.
+
+    Raises:
+        RefusedError: the file does not exist, is no Python file, has a name that no import path can hold, or
+            that of another plugin.
+    """
+    file = Path(path).resolve()
+    if file.suffix != ".py" or not file.is_file():
+        raise RefusedError(f"plugins: {str(path)!r} is no Python file; name an existing .py file ({file})")
+    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration names it on any machine
+    if not name.isidentifier():
+        raise RefusedError(
+            f"plugins: {file} has a name that cannot be imported; rename it, with letters, digits and _ only"
+        )
+    if (known := sys.modules.get(name)) is not None:
+        if known.__file__ != str(file):
+            raise RefusedError(f"plugins: {file} and {known.__file__} have the same name; rename one of them")
+        return
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise RefusedError(f"plugins: {file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # or a second call would take it for loaded
+        raise

@@ -1,0 +1,215 @@
+"""The data that flows through one training step, in the order in which it comes into being.
+
+``Problem`` -> ``Prompt`` -> ``Group`` of ``Completion`` -> ``Score`` -> ``Experience``. The rest of the
+package reads as functions between these types. Nothing here computes.
+
+Shape legend, used in names all over the package (``advantages_P_G``):
+
+- P: prompts of this rank in a step; each makes one group
+- G: completions of a prompt, the group size
+- N: completions, flat, in the order of their groups (P * G when groups are whole)
+- T: completion tokens, padded on the right
+- S: tokens of prompt and completion together
+- R: rows of a ladder
+- L: difficulty levels
+- V: vocabulary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+class RefusedError(ValueError):
+    """Input that is refused at the door, before any compute: what, where, its value and how to mend it."""
+
+
+class Verdict(StrEnum):
+    """What a verifier says of an answer. Correctness is this, never read back from a sum of rewards."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNVERIFIABLE = "unverifiable"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a chat."""
+
+    role: str
+    """``system``, ``user`` or ``assistant``."""
+    text: str
+    """The turn's text; each ``<image>`` stands for the next picture of the problem."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is decoded when it is needed and not before."""
+
+    name: str
+    """What to call it in messages and logs: a path, or what a procedural ladder says of it."""
+    size: Callable[[], tuple[int, int]]
+    """Reads (height, width) in pixels, cheaply, from the header. Raises RefusedError."""
+    load: Callable[[], Image.Image]
+    """Decodes to an RGB picture. Raises RefusedError."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A picture question with a gold answer that a rule can check."""
+
+    id: str
+    """Unique within its ladder, stable across runs: seeds and logs are made from it."""
+    row: int
+    """Its index in its ladder, 0 .. R - 1."""
+    turns: tuple[Turn, ...]
+    """The chat up to the policy's turn."""
+    answer: str
+    """The gold answer, as its source writes it."""
+    kind: str
+    """How the answer is checked: a key of ``observer.rewards.verifier.KINDS``."""
+    pictures: tuple[Picture, ...] = ()
+    """In the order of the ``<image>`` marks of the turns."""
+    options: tuple[str, ...] = ()
+    """The texts of a choice's options, A first; empty where they are unknown."""
+    difficulty: float = 0.5
+    """Share of a base model's answers that were wrong, in [0, 1]."""
+    complexity: float = 0.0
+    """Mean length of a base model's responses, in tokens."""
+    level: int = 0
+    """The ladder level that metrics are broken down by."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else its row holds, for rewards and logs."""
+    source: str = ""
+    """Where it comes from (file and line), for messages."""
+
+    @property
+    def question(self) -> str:
+        """The text of the last user turn."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "user"), "")
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A problem as the model sees it. Made in one place, for every engine and every pass."""
+
+    problem: Problem
+    """What it was made from."""
+    ids: tuple[int, ...]
+    """Token ids, image placeholders expanded to one id a visual token."""
+    pixels: torch.Tensor | None
+    """Flattened patches of all its pictures, (patches, patch dim), float32; None for text only."""
+    grids: torch.Tensor | None
+    """Patches in (time, height, width) of each picture, (pictures, 3), int64; None for text only."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The distribution that completions are drawn from. The same one is used again for their log-probs."""
+
+    group_size: int = 8
+    """G, completions a prompt."""
+    max_tokens: int = 1024
+    """A completion that has not ended by then is cut: ``finish_reason`` is ``length``."""
+    min_tokens: int = 0
+    """The end token is banned before this many tokens."""
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest token."""
+    seed: int = 0
+    """Seed of the run."""
+    step: int = 0
+    """Rollouts finished before this one: part of each token's seed. Evaluation uses negative numbers."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One response to a prompt."""
+
+    ids: tuple[int, ...]
+    """Token ids, the end token included when it was drawn."""
+    logprobs: tuple[float, ...]
+    """Log-prob of each token under the distribution it was drawn from."""
+    text: str
+    """Decoded, without the end token."""
+    finish_reason: str
+    """``stop`` (the end token was drawn) or ``length`` (cut at the limit)."""
+    index: int
+    """Its place in the group at sampling time, 0 .. G - 1: part of its tokens' seeds."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself."""
+        return self.finish_reason == "stop"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A prompt, its completions and how they were drawn."""
+
+    prompt: Prompt
+    completions: tuple[Completion, ...]
+    sampling: Sampling
+
+    @property
+    def problem(self) -> Problem:
+        """The problem all its completions answer."""
+        return self.prompt.problem
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens of all its completions."""
+        return sum(len(completion.ids) for completion in self.completions)
+
+    def take(self, which: slice) -> Group:
+        """Return the group with only some of its completions."""
+        return replace(self, completions=self.completions[which])
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the rewards say of one completion."""
+
+    verdict: Verdict
+    """Whether its answer is right."""
+    reason: str
+    """Why, for logs; never empty for an unverifiable answer."""
+    extracted: str | None
+    """The answer that was found in it; None when there was none."""
+    formatted: bool
+    """Whether it keeps the response format."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Each named reward, before its weight."""
+    reward: float = 0.0
+    """Weighted sum of the parts that enter before the group's normalisation."""
+    bonus: float = 0.0
+    """Weighted sum of the parts that are added after the group's normalisation."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether the verdict is correct; wrong and unverifiable are both not."""
+        return self.verdict is Verdict.CORRECT
+
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """Scored groups with what each completion is worth to the update."""
+
+    groups: tuple[Group, ...]
+    """P groups of G completions."""
+    scores: tuple[tuple[Score, ...], ...]
+    """P x G scores."""
+    rewards_P_G: torch.Tensor
+    """Rewards before normalisation, float64."""
+    pass_rates_P: torch.Tensor
+    """Share of correct completions, float64."""
+    weights_P: torch.Tensor
+    """Weight of each group, never negative, float64."""
+    advantages_P_G: torch.Tensor
+    """Normalised, bonus added, weighted, float64."""

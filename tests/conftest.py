@@ -1,0 +1,90 @@
+"""What tests share: the shipped tiny model, its processor, and factories of problems with random pictures."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may reach the network
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import observer.data.tiles
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.rollout import PromptRenderer
+from observer.types import Picture, Problem, Turn
+
+CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    """The folder of the shipped tiny model."""
+    return CHECKPOINT
+
+
+@pytest.fixture(scope="session")
+def processor():
+    """The shipped processor; tests must not change it."""
+    return load_processor(PolicySpec(path=str(CHECKPOINT)))
+
+
+@pytest.fixture(scope="session")
+def fresh_policy(processor):
+    """Factory of policies of one's own: the shipped weights in float32, or what the PolicySpec fields say."""
+
+    def make(**fields):
+        return Policy(PolicySpec(**{"path": str(CHECKPOINT), **fields}), processor)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def policy(fresh_policy):
+    """The shipped policy; tests must not change it (take a ``fresh_policy()`` for that)."""
+    return fresh_policy()
+
+
+@pytest.fixture(scope="session")
+def renderer(processor):
+    """Renders for the shipped model, without a system prompt."""
+    return PromptRenderer(processor, system_prompt="", max_tokens=1024)
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """Factory of pictures with random pixels: ``picture(width, height, seed)``."""
+
+    def make(width=84, height=84, seed=0):
+        def load():
+            pixels = np.random.default_rng((seed, width, height)).integers(
+                0, 256, (height, width, 3), np.uint8
+            )
+            return Image.fromarray(pixels)
+
+        return Picture(name=f"noise-{width}x{height}-{seed}", size=lambda: (height, width), load=load)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def problem():
+    """Factory of problems with one user turn: ``problem("What?", [picture()], "7", id="a")``.
+
+    Marks are put in front of a text that has none.
+    """
+
+    def make(text="What is the sum of the red tiles?", pictures=(), answer="7", **fields):
+        if "<image>" not in text:
+            text = "<image>" * len(pictures) + text
+        usual = {"id": "a", "row": 0, "kind": "integer", "turns": (Turn("user", text),)}
+        return Problem(**{**usual, **fields}, answer=answer, pictures=tuple(pictures))
+
+    return make

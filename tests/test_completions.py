@@ -1,0 +1,427 @@
+import json
+import time
+from dataclasses import replace
+from io import BytesIO
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from observer.callbacks.completions import Completions, records, telling
+from observer.callbacks.completions_page import LEFT, MOST_PICTURES, VERDICT_COLOURS, draw_group, spread
+from observer.callbacks.marked_text import FAINT, INK, TAG_COLOURS, colours, lines, printable, shorten
+from observer.data.module import LadderDataModule
+from observer.data.tiles.rows import Tiles
+from observer.learner import ObserveLearner
+from observer.objective import GroupMean, Quadratic, weigh
+from observer.policy import PolicySpec
+from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
+from observer.rollout import ScriptedEngine
+from observer.types import Completion, Group, Picture, Prompt, RefusedError, Sampling, Score, Verdict
+from observer.warmstart import WarmStart
+
+# Lightning asks torch in a way that torch 2.13 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
+
+RIGHT = "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>"
+WRONG = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"
+
+
+@pytest.fixture(scope="module")
+def tiny(checkpoint):
+    return PolicySpec(str(checkpoint))
+
+
+def fit(
+    tiny,
+    folder,
+    callback,
+    steps,
+    checkpoint=None,
+    logger=False,
+    texts=(RIGHT, WRONG, "<observe>"),
+    learner=None,
+):
+    """Train on scripted completions; a checkpoint of the last step is in the folder."""
+    if learner is None:
+        options = {"group_size": 3, "max_tokens": 64, "engine": ScriptedEngine(list(texts))}
+        learner = ObserveLearner(policy=tiny, **options)
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        logger=logger,
+        callbacks=[callback],
+        default_root_dir=folder,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        log_every_n_steps=1,
+    )
+    trainer.fit(
+        learner, datamodule=LadderDataModule(Tiles(rows=16), prompts_per_step=3), ckpt_path=checkpoint
+    )
+    trainer.save_checkpoint(folder / f"{steps}.ckpt")
+
+
+def read(folder):
+    return [
+        json.loads(line) for line in (folder / "completions.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+
+
+def images(folder):
+    """Return the logged pictures as tag -> {step: RGB picture}."""
+    events = EventAccumulator(str(folder), size_guidance={"images": 0}).Reload()
+    return {
+        tag: {event.step: Image.open(BytesIO(event.encoded_image_string)) for event in events.Images(tag)}
+        for tag in events.Tags()["images"]
+    }
+
+
+def make_group(*texts, row=0, problem=None, finish_reason="stop", step=7):
+    problem = Tiles(rows=16).read()[row] if problem is None else problem
+    said = (text.replace("{answer}", problem.answer) for text in texts)
+    completions = (
+        Completion(tuple(range(len(text))), (0.0,) * len(text), text, finish_reason, index)
+        for index, text in enumerate(said)
+    )
+    return Group(Prompt(problem, (1,), None, None), tuple(completions), Sampling(len(texts), step=step))
+
+
+def weighed(*groups):
+    rubric = Rubric({"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}, Observe())
+    return weigh(groups, [rubric.score(group, 0) for group in groups], GroupMean(), Quadratic())
+
+
+def draw(group, most=4):
+    experience = weighed(group)
+    advantages_G = experience.advantages_P_G[0].tolist()
+    return draw_group(group, experience.scores[0], advantages_G, float(experience.weights_P[0]), most)
+
+
+def has(page, colour):
+    """Whether a colour covers a block of a page, as a bar does and a letter does not."""
+    return int((np.asarray(page) == colour).all(-1).sum()) > 300
+
+
+# JSON lines
+
+
+def test_every_step_writes_one_line_a_completion_of_its_first_groups(tiny, tmp_path):
+    fit(tiny, tmp_path, Completions(groups_per_step=2), steps=2)
+    lines = read(tmp_path)
+    assert [line["step"] for line in lines] == [0] * 6 + [1] * 6
+    assert [line["index"] for line in lines] == [0, 1, 2] * 4
+    assert len({line["id"] for line in lines[:6]}) == 2
+
+
+def test_a_line_says_what_was_asked_answered_and_given():
+    [right, wrong, none] = records(weighed(make_group(RIGHT, WRONG, "<observe>", row=1)), step=5)
+    problem = Tiles(rows=16).read()[1]
+    assert right == {
+        "step": 5,
+        "id": problem.id,
+        "level": 2,
+        "question": problem.question,
+        "answer": problem.answer,
+        "index": 0,
+        "text": RIGHT.replace("{answer}", problem.answer),
+        "tokens": len(RIGHT.replace("{answer}", problem.answer)),
+        "finish_reason": "stop",
+        "verdict": "correct",
+        "reason": right["reason"],
+        "extracted": problem.answer,
+        "formatted": True,
+        "parts": {"accuracy": 1.0, "format": 1.0, "bonus": 1.0},
+        "reward": 1.5,  # 1 + 0.5
+        "bonus": 0.2,  # of the only one that is right
+        "weight": 1.6,
+        "pass_rate": 0.333333,
+        "advantage": 1.653333,  # weight * (1.5 - (1.5 + 0.5 + 0) / 3 + bonus)
+    }
+    assert problem.answer in right["reason"]
+    assert (wrong["verdict"], wrong["extracted"], wrong["parts"]["accuracy"]) == ("wrong", "99", 0.0)
+    assert (none["extracted"], none["formatted"]) == (None, False)
+    assert "</observe>" in none["reason"]
+
+
+def test_numbers_of_a_line_are_those_that_enter_the_update_to_six_digits():
+    experience = weighed(make_group(RIGHT, WRONG, "<observe>"), make_group(RIGHT, RIGHT, RIGHT))
+    advantages = [record["advantage"] for record in records(experience, 0)]
+    assert advantages == [round(value, 6) for value in experience.advantages_P_G.flatten().tolist()]
+    assert {record["weight"] for record in records(experience, 0)} == {
+        round(value, 6) for value in experience.weights_P.tolist()
+    }
+    assert advantages[0] > 0 > advantages[2]
+
+
+def test_all_groups_are_written_when_no_number_is_given():
+    experience = weighed(*(make_group(RIGHT, row=row) for row in range(11)))
+    assert len(list(records(experience, 0, None))) == 11
+    assert len(list(records(experience, 0, 8))) == 8
+    assert list(records(experience, 0, 0)) == []
+
+
+def test_a_fresh_run_starts_an_empty_file(tiny, tmp_path):
+    (tmp_path / "completions.jsonl").write_text('{"step": 0, "text": "of another run"}\n')
+    fit(tiny, tmp_path, Completions(), steps=1)
+    assert len(read(tmp_path)) == 9
+    assert "another run" not in (tmp_path / "completions.jsonl").read_text()
+
+
+def test_the_file_of_a_killed_and_resumed_run_is_that_of_an_unbroken_one(tiny, tmp_path):
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    fit(tiny, unbroken, Completions(), steps=3)
+    fit(tiny, broken, Completions(), steps=1)
+    fit(tiny, broken, Completions(), steps=2, checkpoint=broken / "1.ckpt")
+    with (broken / "completions.jsonl").open("ab") as file:  # killed in the middle of its line
+        file.write(b'{"step": 2, "id": "til')
+    fit(tiny, broken, Completions(), steps=3, checkpoint=broken / "1.ckpt")
+    assert (broken / "completions.jsonl").read_bytes() == (unbroken / "completions.jsonl").read_bytes()
+
+
+def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, tmp_path):
+    well, full = tmp_path / "well", tmp_path / "full"
+    full.mkdir()
+    (full / "completions.jsonl").symlink_to("/dev/full")
+    fit(tiny, well, Completions(), steps=2)
+    callback = Completions()
+    with pytest.warns(UserWarning, match=r"completions\.jsonl cannot be written: .*No space left") as warned:
+        fit(tiny, full, callback, steps=2)
+    assert callback.lost == 2 * 9
+    assert len([warning for warning in warned if "cannot be written" in str(warning.message)]) == 1
+    weights = [torch.load(folder / "2.ckpt")["state_dict"] for folder in (well, full)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_a_log_that_cannot_be_opened_is_told_and_its_lines_are_counted(tiny, tmp_path):
+    (tmp_path / "completions.jsonl").mkdir()
+    callback = Completions()
+    with pytest.warns(UserWarning, match=r"completions\.jsonl cannot be written: .*[Dd]irectory"):
+        fit(tiny, tmp_path, callback, steps=2)
+    assert callback.lost == 2 * 9
+
+
+def test_nothing_is_lost_in_a_run_that_goes_well(tiny, tmp_path):
+    callback = Completions()
+    fit(tiny, tmp_path, callback, steps=1)
+    assert callback.lost == 0
+
+
+def test_a_cold_start_has_no_completions_to_log(tiny, tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="board")
+    fit(tiny, tmp_path, Completions(), steps=1, logger=logger, learner=WarmStart(policy=tiny, max_tokens=64))
+    assert read(tmp_path) == []
+    assert images(tmp_path / "board") == {}
+
+
+# Pictures in TensorBoard
+
+
+def test_pictures_are_drawn_at_step_0_and_at_every_nth_beside_the_curves(tiny, tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="board")
+    fit(tiny, tmp_path, Completions(every_n_steps=2, pictures_per_step=2), steps=3, logger=logger)
+    drawn = images(tmp_path / "board")
+    assert sorted(drawn) == ["completions/0", "completions/1"]
+    assert all(list(steps) == [0, 2] for steps in drawn.values())
+    curve = EventAccumulator(str(tmp_path / "board")).Reload().Scalars("train/reward")
+    assert [event.step for event in curve] == [0, 1, 2]
+
+
+def test_a_logged_picture_is_the_page_of_its_group(tiny, tmp_path):
+    class Keeping(Completions):
+        def on_train_batch_end(self, trainer, pl_module, outputs, *rest):
+            self.experience = outputs["experience"]
+            super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+
+    callback = Keeping(pictures_per_step=1, completions_per_picture=2)
+    fit(tiny, tmp_path, callback, steps=1, logger=TensorBoardLogger(tmp_path, name="", version="board"))
+    seen = callback.experience
+    advantages_G, weight = seen.advantages_P_G[0].tolist(), float(seen.weights_P[0])
+    page = draw_group(seen.groups[0], seen.scores[0], advantages_G, weight, most=2)
+    logged = images(tmp_path / "board")["completions/0"][0]
+    assert logged.size == page.size
+    assert np.array_equal(np.asarray(logged), np.asarray(page))
+
+
+def test_nothing_is_drawn_without_a_tensorboard_logger(tiny, tmp_path):
+    fit(tiny, tmp_path, Completions(), steps=1, logger=CSVLogger(tmp_path, name="", version="csv"))
+    assert not list(tmp_path.rglob("events.out*"))
+    assert len(read(tmp_path)) == 9
+
+
+def test_groups_with_right_and_wrong_completions_are_drawn_first():
+    groups = [
+        make_group(*texts) for texts in ((WRONG, WRONG), (RIGHT, WRONG), (RIGHT, RIGHT), (WRONG, RIGHT))
+    ]
+    assert telling(weighed(*groups)) == [1, 3, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("groups_per_step", -1),
+        ("every_n_steps", 0),
+        ("pictures_per_step", -1),
+        ("completions_per_picture", 0),
+    ],
+)
+def test_a_number_out_of_range_is_refused(option, value):
+    with pytest.raises(RefusedError, match=rf"{option} is {value}; it must be >= {value + 1}"):
+        Completions(**{option: value})
+
+
+# A page
+
+
+def test_best_and_worst_are_always_shown():
+    advantages = [0.0, 3.0, -2.0, 1.0, 2.0, -1.0]
+    assert spread(advantages, 2) == [1, 2]
+    assert spread(advantages, 1) == [1]
+    assert spread(advantages, 4) == [1, 3, 0, 2]
+    assert spread(advantages, 9) == [1, 4, 3, 0, 5, 2]
+    assert spread([0.0, 0.0, 0.0], 2) == [0, 2]
+
+
+def test_verdicts_have_their_colours():
+    right, wrong = draw(make_group(RIGHT)), draw(make_group(WRONG))
+    assert has(right, VERDICT_COLOURS[Verdict.CORRECT])
+    assert not has(right, VERDICT_COLOURS[Verdict.WRONG])
+    assert has(wrong, VERDICT_COLOURS[Verdict.WRONG])
+    assert not has(wrong, VERDICT_COLOURS[Verdict.CORRECT])
+    group = make_group("<answer> ? </answer>")
+    grey = draw_group(group, [Score(Verdict.UNVERIFIABLE, "it is no number", "?", True)], [0.0], 1.0)
+    assert has(grey, VERDICT_COLOURS[Verdict.UNVERIFIABLE])
+
+
+def test_tags_are_drawn_in_their_colours():
+    pixels = {tuple(pixel) for pixel in np.asarray(draw(make_group(RIGHT))).reshape(-1, 3).tolist()}
+    assert {colour for pair in TAG_COLOURS.values() for colour in pair} <= pixels
+
+
+def test_a_tiny_picture_is_enlarged_pixel_by_pixel_and_a_huge_one_shrunk():
+    problem = replace(make_group("").problem, pictures=(one("tiny", (2, 1)),))
+    page = np.asarray(draw(make_group("", problem=problem)))
+    assert int((page[:, : LEFT + 32] == (200, 0, 0)).all(-1).sum()) == LEFT * LEFT // 2
+    for size in ((4000, 3000), (5000, 10), (10, 5000)):
+        problem = replace(problem, pictures=(one("huge", size),))
+        page = np.asarray(draw(make_group("", problem=problem)))
+        rows, columns = np.nonzero((page[:, : LEFT + 32] == (200, 0, 0)).all(-1))
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == LEFT
+
+
+def one(name, size):
+    return Picture(name, lambda: size[::-1], lambda: Image.new("RGB", size, (200, 0, 0)))
+
+
+def test_several_pictures_stand_side_by_side_and_too_many_are_counted():
+    base = make_group("").problem
+    pages = [
+        draw(
+            make_group(
+                "", problem=replace(base, pictures=tuple(one(f"{i}", (50, 50)) for i in range(number)))
+            )
+        )
+        for number in (1, 2, MOST_PICTURES, MOST_PICTURES + 1)
+    ]
+    red = [int((np.asarray(page) == (200, 0, 0)).all(-1).sum()) for page in pages]
+    assert red == [300**2, 2 * 150**2, MOST_PICTURES * 150**2, MOST_PICTURES * 150**2]
+    assert pages[3].height > pages[2].height
+
+
+def test_a_problem_without_pictures_and_a_picture_that_is_gone_still_make_a_page():
+    def gone():
+        raise RefusedError("geo/12.png cannot be read: it does not exist")
+
+    base = make_group("").problem
+    blind = draw(make_group(RIGHT, problem=replace(base, pictures=())))
+    broken = draw(make_group(RIGHT, problem=replace(base, pictures=(Picture("12", lambda: (1, 1), gone),))))
+    assert broken.height > blind.height > 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "日本語 한국어 中文",
+        "שלום العربية",
+        "🎲👩‍👩‍👧",
+        "e\u0301\u200b\u202e",
+        "\0\x07\x1b[31m",
+        "a\tb\r\nc\r",
+        "\ud800",
+        "",
+    ],
+)
+def test_any_text_makes_a_page(text):
+    problem = replace(
+        make_group("").problem, answer="3", turns=make_group("").problem.turns, id=f"row {text}"
+    )
+    page = draw(make_group(text, f"<answer>{text}</answer>", problem=problem))
+    assert page.mode == "RGB"
+    assert page.width == draw(make_group("")).width
+
+
+def test_a_page_stays_within_bounds_whatever_was_written():
+    group = make_group("\n" * 100_000, "x" * 100_000, "word " * 20_000, "<think>" * 10_000)
+    assert draw(group).height < 2000
+
+
+def test_a_page_is_drawn_in_less_than_60_ms():
+    group = make_group(*[RIGHT + "the radius of the circle is two " * 60] * 8)
+    experience = weighed(group)
+    arguments = (group, experience.scores[0], experience.advantages_P_G[0].tolist(), 1.0)
+    draw_group(*arguments)  # loads the fonts
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        draw_group(*arguments)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.06
+
+
+# The text of a page
+
+
+def test_a_cut_text_says_how_much_is_left_out_and_keeps_both_ends():
+    text = "".join(chr(ord("a") + place % 26) for place in range(5000))
+    cut = shorten(text, 900)
+    head, mark, tail = cut.split("\n")
+    assert mark == "[... 4,100 characters left out ...]"
+    assert (head, tail) == (text[:600], text[-300:])
+    assert shorten(text, 5000) == text
+
+
+def test_what_is_left_out_is_counted_exactly_when_new_lines_cost_more():
+    text = "line\n" * 200
+    head, tail = shorten(text, 900).split("\n[... ", 1)
+    number, tail = tail.split(" characters left out ...]\n", 1)
+    assert len(head) + int(number) + len(tail) == len(text)
+    assert text.startswith(head)
+    assert text.endswith(tail)
+
+
+def test_no_character_but_blanks_at_line_ends_is_lost_by_breaking_lines():
+    text = "some words, averyveryverylongword\n\nand  two blanks"
+    broken = [text[line] for line in lines(text, 12)]
+    assert max(map(len, broken)) <= 12
+    assert "".join(broken).replace(" ", "") == text.replace("\n", "").replace(" ", "")
+    assert "" in broken
+
+
+def test_text_is_coloured_by_the_tag_it_stands_in():
+    text = "a<think>b</think>c<answer>d\n[... 12 characters left out ...]\ne"
+    assert len(colours(text)) == len(text)
+    by_letter = dict(zip(text, colours(text), strict=True))
+    assert (by_letter["b"], by_letter["d"]) == (TAG_COLOURS["think"][1], TAG_COLOURS["answer"][1])
+    assert (colours(text)[0], colours(text)[text.index(">c") + 1]) == (INK, INK)
+    assert colours(text)[text.index("12")] == FAINT
+    assert by_letter["e"] != FAINT
+
+
+def test_what_cannot_be_set_is_marked():
+    assert printable("a\tb\r\n\x1b[1m\rc") == "a    b\n�[1m�c"

@@ -1,0 +1,397 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LlamaConfig,
+    LlavaConfig,
+    Qwen2VLConfig,
+    Qwen3VLConfig,
+)
+
+from observer.data.tiles.build import build_config, write_blueprint
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.types import Completion, Group, RefusedError, Sampling
+
+BANNED = (3, 4, 5, 6)  # vision start, vision end, image, video
+END = 2
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+CASES = {
+    "one picture": [("What is the sum?", [(84, 84)], [5, 9])],
+    "unequal prompts and pictures": [
+        ("What?", [(84, 84)], [7, 1]),
+        ("What is the sum of all the red and the blue tiles?", [(56, 140)], [3]),
+        ("How many?", [(112, 28)], [12, 2]),
+    ],
+    "several pictures": [("<image> or <image>, or <image>?", [(28, 28), (84, 56), (56, 84)], [6, 4])],
+    "repeated pictures": [
+        ("<image>Same as <image>?", [(84, 56), (84, 56)], [6]),
+        ("Again: <image>", [(84, 56)], [6]),
+    ],
+    "text only": [("What is 3 + 4?", [], [8, 3]), ("Say yes.", [], [2])],
+    "mixed": [
+        ("What is 3 + 4?", [], [8, 3]),
+        ("What is the sum of the red tiles?", [(84, 84)], [1, 10]),
+        ("Hello", [], [5]),
+        ("<image>and<image>", [(28, 56), (140, 84)], [7]),
+    ],
+}
+"""(text, picture sizes, completion lengths) of each group."""
+
+
+@pytest.fixture
+def groups_of(renderer, picture, problem):
+    """Factory of groups whose completions are made up of random tokens; the odd ones are finished."""
+
+    def make(case, sampling=None, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        problems = [
+            problem(text, [picture(*size, seed=row) for size in sizes], id=f"p{row}")
+            for row, (text, sizes, _) in enumerate(case)
+        ]
+        groups = []
+        for prompt, (_, _, lengths) in zip(renderer.render(problems), case, strict=True):
+            completions = []
+            for index, length in enumerate(lengths):
+                ids = torch.randint(7, 329, (length,), generator=generator).tolist()
+                if index % 2 == 1:
+                    ids[-1] = END
+                finish = "stop" if index % 2 == 1 else "length"
+                completions.append(Completion(tuple(ids), (0.0,) * length, "", finish, index))
+            groups.append(Group(prompt, tuple(completions), sampling or Sampling()))
+        return groups
+
+    return make
+
+
+def alone(model, processor, group, completion):
+    """The log-probs of a completion by transformers' own forward: one row, no padding, its own positions."""
+    question = group.problem.question
+    question = question if "<image>" in question else "<image>" * len(group.problem.pictures) + question
+    text = f"<|im_start|>user\n{question.replace('<image>', IMAGE)}<|im_end|>\n<|im_start|>assistant\n"
+    pictures = [picture.load() for picture in group.problem.pictures]
+    inputs = processor(text=[text], images=pictures or None, return_tensors="pt")
+    tail = torch.tensor([completion.ids])
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
+    inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(tail)], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    assert "position_ids" not in inputs
+    model.model.rope_deltas = None
+    logits_T_V = model(**inputs).logits[0, -tail.shape[1] - 1 : -1].float()
+    banned_T_V = torch.zeros_like(logits_T_V, dtype=torch.bool)
+    banned_T_V[:, list(BANNED)] = True
+    banned_T_V[: group.sampling.min_tokens, END] = True
+    logits_T_V = logits_T_V.masked_fill(banned_T_V, -torch.inf) / group.sampling.temperature
+    return logits_T_V.log_softmax(-1).gather(-1, tail[0][:, None])[:, 0]
+
+
+def each(groups):
+    return [(group, completion) for group in groups for completion in group.completions]
+
+
+def gradients(module):
+    return {name: parameter.grad.clone() for name, parameter in module.named_parameters()}
+
+
+def assert_equals_alone(policy, stock, groups):
+    """Values and the gradients of a weighted sum agree with one plain pass for each completion."""
+    policy.zero_grad()
+    result = policy.logprobs(groups)
+    weights_N_T = torch.randn(result.values_N_T.shape, generator=torch.Generator().manual_seed(1))
+    (result.values_N_T * weights_N_T).sum().backward()
+    for row, (group, completion) in enumerate(each(groups)):
+        length = len(completion.ids)
+        expected_T = alone(stock, policy.processor, group, completion)
+        assert result.mask_N_T[row].nonzero()[:, 0].tolist() == list(range(length))
+        torch.testing.assert_close(result.values_N_T[row, :length], expected_T, atol=1e-5, rtol=1e-5)
+        assert (result.values_N_T[row, length:] == 0).all()
+        (expected_T * weights_N_T[row, :length]).sum().backward()
+    for name, parameter in stock.named_parameters():
+        mine, theirs = policy.model.get_parameter(name).grad, parameter.grad
+        if theirs is None:  # the vision tower, when no row has a picture
+            assert "visual" in name
+            assert (mine == 0).all()
+        else:
+            assert theirs.abs().max() > 0, name
+            torch.testing.assert_close(mine, theirs, atol=1e-5 * max(1.0, float(theirs.abs().max())), rtol=1e-5)
+    policy.zero_grad()
+
+
+def stock_of(policy):
+    """A model of transformers with the same weights that no one has called yet."""
+    stock = type(policy.model)._from_config(policy.model.config, dtype=torch.float32)
+    stock.load_state_dict(policy.model.state_dict())
+    return stock.train()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients_equal_one_plain_pass_for_each_completion(fresh_policy, groups_of, case):
+    policy = fresh_policy()
+    assert_equals_alone(policy, stock_of(policy), groups_of(CASES[case]))
+
+
+def test_temperature_and_minimum_length_enter_as_they_did_in_sampling(fresh_policy, groups_of):
+    policy = fresh_policy()
+    groups = groups_of([("What?", [(84, 84)], [5, 4])], Sampling(temperature=0.7, min_tokens=3))
+    assert_equals_alone(policy, stock_of(policy), groups)
+
+
+TEXT = {
+    "vocab_size": 329,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "initializer_range": 0.1,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]},
+    "bos_token_id": None,
+    "eos_token_id": END,
+    "pad_token_id": 0,
+}
+VISION = {"depth": 2, "num_heads": 2, "patch_size": 14, "initializer_range": 0.1}
+TOKENS = {"vision_start_token_id": 3, "vision_end_token_id": 4, "image_token_id": 5, "video_token_id": 6}
+KIN = {
+    "Qwen2-VL": lambda: Qwen2VLConfig(
+        text_config={key: value for key, value in TEXT.items() if key != "head_dim"},
+        vision_config={**VISION, "embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},
+        **TOKENS,
+    ),
+    "Qwen3-VL": lambda: Qwen3VLConfig(
+        text_config=TEXT,
+        vision_config={
+            **VISION,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "out_hidden_size": 64,
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": 64,
+        },
+        **TOKENS,
+    ),
+}
+
+
+@pytest.mark.parametrize("kin", KIN)
+@pytest.mark.parametrize("case", ["mixed", "text only"])
+def test_the_kin_of_the_model_agree_too(tmp_path, processor, groups_of, kin, case):
+    KIN[kin]().save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+    assert policy.banned_ids == BANNED
+    assert_equals_alone(policy, stock_of(policy), groups_of(CASES[case]))
+
+
+def test_rope_deltas_that_an_earlier_call_left_change_nothing(fresh_policy, policy, groups_of):
+    groups = groups_of(CASES["mixed"])
+    poisoned = fresh_policy()
+    poisoned.model.model.rope_deltas = torch.tensor([[1000], [-77]])
+    with torch.no_grad():
+        assert torch.equal(poisoned.logprobs(groups).values_N_T, policy.logprobs(groups).values_N_T)
+
+
+def test_neither_the_order_of_groups_nor_splitting_them_matters(policy, groups_of):
+    groups = groups_of(CASES["mixed"])
+
+    def values(pieces):
+        result = policy.logprobs(pieces)
+        found = {}
+        for row, (group, completion) in enumerate(each(pieces)):
+            found[group.problem.id, completion.index] = result.values_N_T[row, : len(completion.ids)]
+        return found
+
+    with torch.no_grad():
+        whole, turned = values(groups), values(groups[::-1])
+        pieces = [group.take(slice(i, i + 1)) for group in groups for i in range(len(group.completions))]
+        split = values(pieces)
+        single = {key: value for piece in pieces for key, value in values([piece]).items()}
+    for other in (turned, split, single):
+        assert other.keys() == whole.keys()
+        for key, value_T in whole.items():
+            torch.testing.assert_close(other[key], value_T, atol=1e-5, rtol=1e-5)
+
+
+def test_the_entropy_is_that_of_the_distribution_and_has_no_gradient(policy, groups_of):
+    groups = groups_of(CASES["mixed"])
+    result = policy.logprobs(groups)
+    assert not result.entropy_N_T.requires_grad
+    assert (result.entropy_N_T[~result.mask_N_T] == 0).all()
+    group, first = groups[1], groups[1].completions[0]
+    candidates = tuple(i for i in range(329) if i not in BANNED)
+    every_token = Group(
+        group.prompt, tuple(Completion((i,), (0.0,), "", "length", 0) for i in candidates), group.sampling
+    )
+    with torch.no_grad():
+        logprobs_V = policy.logprobs([every_token]).values_N_T[:, 0]
+    row = [completion for _, completion in each(groups)].index(first)
+    expected = -(logprobs_V.exp() * logprobs_V).sum()
+    torch.testing.assert_close(logprobs_V.exp().sum(), torch.tensor(1.0))
+    torch.testing.assert_close(result.entropy_N_T[row, 0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_bfloat16_model_gives_float32_logprobs_near_the_float32_ones(fresh_policy, policy, groups_of):
+    groups = groups_of(CASES["mixed"])
+    half = fresh_policy(dtype="bfloat16")
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    result = half.logprobs(groups)
+    assert result.values_N_T.dtype == result.entropy_N_T.dtype == torch.float32
+    error_N_T = (result.values_N_T - policy.logprobs(groups).values_N_T).abs()
+    assert float(error_N_T.detach().mean()) < 0.2
+    result.values_N_T.sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in half.parameters())
+
+
+def test_a_batch_without_pictures_gives_the_vision_tower_zero_gradients_and_not_none(fresh_policy, groups_of):
+    policy = fresh_policy()
+    policy.logprobs(groups_of(CASES["text only"])).values_N_T.sum().backward()
+    for name, gradient in gradients(policy).items():  # raises where there is none
+        assert ("visual" in name) == bool((gradient == 0).all()), name
+
+
+def test_a_frozen_vision_tower_gets_no_gradient_and_the_rest_does(fresh_policy, groups_of):
+    policy = fresh_policy(freeze_vision=True)
+    for case in ("text only", "mixed"):
+        policy.zero_grad()
+        policy.logprobs(groups_of(CASES[case])).values_N_T.sum().backward()
+        assert all(parameter.grad is None for parameter in policy.model.model.visual.parameters())
+        assert all(parameter.grad is not None for parameter in policy.model.model.language_model.parameters())
+
+
+def test_a_frozen_copy_stays_what_it_was(fresh_policy, policy, groups_of):
+    groups = groups_of(CASES["mixed"])
+    trained = fresh_policy()
+    reference = trained.frozen_copy()
+    trained.logprobs(groups).values_N_T.sum().backward()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter -= 0.1 * parameter.grad
+    assert not any(parameter.requires_grad for parameter in reference.parameters())
+    assert not any(module.training for module in reference.modules())
+    assert all(parameter.grad is None for parameter in reference.parameters())
+    values_N_T = reference.logprobs(groups).values_N_T
+    assert not values_N_T.requires_grad
+    assert torch.equal(values_N_T, policy.logprobs(groups).values_N_T)
+    assert not torch.allclose(trained.logprobs(groups).values_N_T, values_N_T)
+
+
+def test_a_loaded_policy_is_in_training_mode(fresh_policy):
+    assert all(module.training for module in fresh_policy().modules())
+
+
+def test_from_scratch_draws_the_weights_from_the_seed_and_needs_none_on_disk(tmp_path, processor):
+    write_blueprint(tmp_path)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+    def drawn(seed):
+        torch.manual_seed(seed)
+        policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), load_processor(PolicySpec(str(tmp_path))))
+        return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
+
+    assert torch.equal(drawn(1), drawn(1))
+    assert not torch.equal(drawn(1), drawn(2))
+
+
+def test_a_saved_policy_is_a_directory_that_transformers_loads(fresh_policy, groups_of, tmp_path):
+    policy = fresh_policy()
+    with torch.no_grad():
+        policy.model.model.language_model.norm.weight *= 1.5
+    policy.save_pretrained(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in {".bin", ".pt", ".pkl"}]
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    assert model.generation_config.eos_token_id == [END]
+    groups = groups_of(CASES["unequal prompts and pictures"])
+    again = Policy(PolicySpec(str(tmp_path)), load_processor(PolicySpec(str(tmp_path))))
+    with torch.no_grad():
+        values_N_T = policy.logprobs(groups).values_N_T
+        assert torch.equal(again.logprobs(groups).values_N_T, values_N_T)
+        for row, (group, completion) in enumerate(each(groups)):
+            expected_T = alone(model, processor, group, completion)
+            found_T = values_N_T[row, : len(completion.ids)]
+            torch.testing.assert_close(found_T, expected_T, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture
+def copied(checkpoint, tmp_path):
+    """A copy of the shipped directory to break."""
+    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+
+
+def test_pickled_weights_are_refused(copied, fresh_policy, policy):
+    (copied / "model.safetensors").unlink()
+    torch.save(policy.model.state_dict(), copied / "pytorch_model.bin")
+    with pytest.raises(RefusedError, match="(?s)model.policy.path.*copy.*safetensors"):
+        fresh_policy(path=str(copied))
+
+
+def test_weights_that_are_incomplete_or_of_another_shape_are_refused(copied, fresh_policy, processor):
+    config = build_config(processor.tokenizer)
+    config.text_config.num_hidden_layers = 4
+    config.text_config.layer_types = ["full_attention"] * 4
+    config.save_pretrained(copied)
+    with pytest.raises(RefusedError, match=r"copy.*lack \d+ weights, model.language_model.layers.3"):
+        fresh_policy(path=str(copied))
+    config = build_config(processor.tokenizer)
+    config.text_config.intermediate_size = 128
+    config.save_pretrained(copied)
+    with pytest.raises(RefusedError, match="copy.*cannot be loaded"):
+        fresh_policy(path=str(copied))
+
+
+@pytest.mark.parametrize("path", ["./models/tiny", "models/tiny", "no/such/model", "tiny"])
+def test_a_missing_directory_is_refused_with_the_place_that_was_looked_at(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusedError) as refusal:
+        load_processor(PolicySpec(path))
+    assert repr(path) in str(refusal.value)
+    assert str((tmp_path / path).resolve()) in str(refusal.value)
+
+
+def test_a_directory_without_a_configuration_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "models" / "empty").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusedError, match=f"{tmp_path}/models/empty holds no config.json"):
+        load_processor(PolicySpec("models/empty"))
+
+
+def test_a_path_below_the_home_directory_is_found(copied, monkeypatch, fresh_policy):
+    monkeypatch.setenv("HOME", str(copied.parent))
+    assert load_processor(PolicySpec("~/copy")).chat_template
+    assert fresh_policy(path="~/copy").end_ids == (END,)
+
+
+def test_a_processor_without_a_chat_template_is_refused(copied):
+    (copied / "chat_template.jinja").unlink()
+    with pytest.raises(RefusedError, match=r"copy.*no chat template"):
+        load_processor(PolicySpec(str(copied)))
+
+
+def test_pixel_limits_the_wrong_way_round_are_refused(checkpoint):
+    with pytest.raises(RefusedError, match="min_pixels 5000 is above max_pixels 4000"):
+        load_processor(PolicySpec(str(checkpoint), min_pixels=5000, max_pixels=4000))
+    with pytest.raises(RefusedError, match="min_pixels 50000 is above max_pixels 28224"):
+        load_processor(PolicySpec(str(checkpoint), min_pixels=50_000))
+
+
+SMALL = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 1,
+    "vocab_size": 10,
+}
+
+
+def test_models_of_another_kind_are_refused_by_name(tmp_path, processor):
+    vision = {**SMALL, "model_type": "clip_vision_model", "image_size": 28, "patch_size": 14}
+    LlavaConfig(vision_config=vision, text_config={**SMALL, "model_type": "llama"}).save_pretrained(tmp_path)
+    with pytest.raises(RefusedError, match=r"LlavaForConditionalGeneration; models of the Qwen2-VL"):
+        Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+    LlamaConfig(**SMALL).save_pretrained(tmp_path)
+    with pytest.raises(RefusedError, match=r"cannot be loaded.*LlamaConfig"):
+        Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)

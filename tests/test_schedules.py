@@ -1,0 +1,464 @@
+import time
+from collections import Counter
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from observer.curriculum import CurriculumCallback, LadderIndex, Random, Schedule, Sorted, Stage, Stages
+from observer.seeding import stable_seed
+from observer.types import Problem, RefusedError
+
+WARM = Stages([Stage(steps=3, levels={0: 1.0, 1: 1.0}), Stage(steps=None, levels={0: 0.7, 1: 0.2, 2: 0.1})])
+few = settings(max_examples=60, deadline=None)
+
+
+def ladder_of(size: int, seed: int = 0) -> LadderIndex:
+    generator = numpy.random.default_rng(seed)
+    level_R = generator.permutation(numpy.arange(size) % 3)
+    return LadderIndex(level_R / 2, generator.integers(1, 5, size), level_R)
+
+
+@st.composite
+def settings_of_a_run(draw: st.DrawFn, spare: int = 1) -> tuple[LadderIndex, int, int, int]:
+    """A ladder of R rows, prompts a step (at most R / spare), a horizon and a seed."""
+    size = draw(st.integers(spare, 60))
+    count = draw(st.integers(1, size // spare))
+    return (
+        ladder_of(size, draw(st.integers(0, 9))),
+        count,
+        draw(st.integers(1, 40)),
+        draw(st.integers(0, 2**40)),
+    )
+
+
+# seeds
+
+
+def test_a_seed_is_the_same_in_every_process_and_version():
+    assert stable_seed(42, "schedule", 7) == 5558223036675466807
+
+
+@few
+@given(st.lists(st.integers() | st.text(), max_size=4), st.lists(st.integers() | st.text(), max_size=4))
+def test_different_parts_make_different_seeds_of_63_bits(one, other):
+    assert 0 <= stable_seed(*one) < 2**63
+    assert (stable_seed(*one) == stable_seed(*other)) == (one == other)
+
+
+# the ladder index
+
+
+def test_rows_are_sorted_by_difficulty_then_complexity_then_row():
+    ladder = LadderIndex(
+        numpy.array([0.5, 0.5, 0.0, 0.5, 0.0]), [3, 2, 9, 2, 1], torch.tensor([1, 1, 0, 1, 0])
+    )
+    assert ladder.easy_to_hard.tolist() == [4, 2, 1, 3, 0]
+    assert {level: rows.tolist() for level, rows in ladder.rows_by_level.items()} == {0: [2, 4], 1: [0, 1, 3]}
+    assert (ladder.difficulty_R.dtype, ladder.complexity_R.dtype, ladder.level_R.dtype) == (
+        torch.float32,
+        torch.float32,
+        torch.int64,
+    )
+
+
+def test_read_only_arrays_are_accepted_and_not_shared():
+    difficulty = numpy.array([0.25, 0.5], dtype=numpy.float32)
+    difficulty.flags.writeable = False
+    ladder = LadderIndex(difficulty, difficulty, [0, 1])
+    ladder.difficulty_R[0] = 1.0
+    assert difficulty[0] == 0.25
+
+
+def test_seen_holds_visits_and_mean_pass_rate_of_visited_rows_only():
+    ladder = ladder_of(10)
+    ladder.observe([7, 2], [0.5, 1.0])
+    ladder.observe([7], [0.25])
+    rows, visits, means = ladder.seen
+    assert (rows.tolist(), visits.tolist(), means.tolist()) == ([2, 7], [1, 2], [1.0, 0.375])
+
+
+def test_the_state_is_of_builtins_and_tensors_of_the_visited_rows_and_comes_back(tmp_path):
+    ladder = ladder_of(100)
+    ladder.observe([99, 5, 40], [0.125, 0.5, 0.0])
+    torch.save(ladder.state_dict(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert {key: len(value) for key, value in state.items() if key != "size"} == {
+        "rows": 3,
+        "visits": 3,
+        "pass_rate_sums": 3,
+    }
+    other = ladder_of(100)
+    other.observe([1], [1.0])
+    other.load_state_dict(state)
+    for run in (ladder, other):
+        run.observe([5], [1.0])
+    assert [part.tolist() for part in other.seen] == [part.tolist() for part in ladder.seen]
+    assert other.seen[0].tolist() == [5, 40, 99]
+
+
+def test_pass_rates_of_rows_beyond_the_ladder_are_refused_with_both_sizes():
+    ladder = ladder_of(100)
+    ladder.observe([70], [0.5])
+    with pytest.raises(RefusedError, match=r"up to row 70 of a ladder of 100 rows, this ladder has 50"):
+        ladder_of(50).load_state_dict(ladder.state_dict())
+    grown = ladder_of(200)
+    grown.load_state_dict(ladder.state_dict())
+    assert grown.seen[0].tolist() == [70]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rates"), [([10], [0.5]), ([-1], [0.5]), ([0], [1.5]), ([0], [float("nan")]), ([0, 1], [0.5])]
+)
+def test_impossible_observations_are_refused_and_change_nothing(rows, rates):
+    ladder = ladder_of(10)
+    with pytest.raises(ValueError, match="row"):
+        ladder.observe(rows, rates)
+    assert len(ladder.seen[0]) == 0
+
+
+def test_impossible_ladders_are_refused():
+    with pytest.raises(RefusedError, match="difficulty of row 1 is nan"):
+        LadderIndex([0.5, float("nan")], [1, 1], [0, 0])
+    with pytest.raises(RefusedError, match="0 rows"):
+        LadderIndex([], [], [])
+    with pytest.raises(ValueError, match=r"\(2, 1, 2\)"):
+        LadderIndex([0.5, 0.5], [1], [0, 0])
+
+
+# every schedule
+
+
+@pytest.mark.parametrize("schedule", [Random(), Sorted(), Sorted(descending=True), WARM], ids=str)
+@few
+@given(run=settings_of_a_run(spare=5), step=st.integers(0, 100))
+def test_a_draw_is_pure_and_of_distinct_rows_of_the_ladder(schedule, run, step):
+    ladder, count, horizon, seed = run
+    rows = schedule.draw(ladder, step, count, horizon, seed)
+    assert len(rows) == len(set(rows)) == count
+    assert set(rows) <= set(range(len(ladder)))
+    assert all(type(row) is int for row in rows)
+    for other in range(3):  # draws of other steps and seeds in between leave no trace
+        schedule.draw(ladder, other, count, horizon, seed + 1)
+    assert schedule.draw(ladder, step, count, horizon, seed) == rows
+
+
+@pytest.mark.parametrize("schedule", [Random(), Sorted(), WARM], ids=str)
+def test_a_batch_larger_than_the_ladder_is_refused_with_both_numbers(schedule):
+    with pytest.raises(RefusedError, match=r"batch of 13 .* ladder of 12 rows"):
+        schedule.draw(ladder_of(12), 0, 13, 5, 0)
+
+
+@pytest.mark.parametrize(("step", "count", "horizon"), [(-1, 1, 1), (0, 1, 0), (0, 0, 1)])
+def test_impossible_steps_and_horizons_are_refused(step, count, horizon):
+    with pytest.raises(RefusedError):
+        Random().draw(ladder_of(12), step, count, horizon, 0)
+
+
+@pytest.mark.parametrize(
+    "schedule", [Random(), Sorted(), Stages([Stage(None, {0: 1.0, 1: 1.0, 2: 1.0})])], ids=str
+)
+def test_a_draw_from_a_million_rows_is_fast(schedule):
+    ladder = ladder_of(1_000_000)
+    schedule.draw(ladder, 0, 128, 1000, 0)  # sorts once
+    seconds = []
+    for step in range(500, 510):
+        start = time.perf_counter()
+        schedule.draw(ladder, step, 128, 1000, 0)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.02
+
+
+# Random
+
+
+@few
+@given(settings_of_a_run())
+def test_random_repeats_no_row_in_a_pass_and_reaches_every_row(run):
+    ladder, count, horizon, seed = run
+    steps = len(ladder) // count
+    reached = set()
+    for number in range(64):
+        rows = [
+            row
+            for step in range(number * steps, (number + 1) * steps)
+            for row in Random().draw(ladder, step, count, horizon, seed)
+        ]
+        assert len(set(rows)) == len(rows) == steps * count
+        reached |= set(rows)
+    assert reached == set(range(len(ladder)))
+
+
+def test_random_passes_and_seeds_differ():
+    ladder = ladder_of(60)
+    draws = {tuple(Random().draw(ladder, step, 60, 9, seed)) for step in range(4) for seed in range(4)}
+    assert len(draws) == 16
+
+
+# Sorted
+
+
+@few
+@given(settings_of_a_run())
+def test_sorted_goes_from_easy_to_hard_in_passes_without_repeats_and_ends_at_the_hardest(run):
+    ladder, count, horizon, seed = run
+    place = {row: place for place, row in enumerate(ladder.easy_to_hard.tolist())}
+    batches = [Sorted().draw(ladder, step, count, horizon, seed) for step in range(horizon)]
+    passes = -(-horizon // (len(ladder) // count))
+    for number in range(passes):
+        in_pass = batches[number * horizon // passes : (number + 1) * horizon // passes]
+        places = [place[row] for batch in in_pass for row in batch]
+        assert places == sorted(set(places))  # in the ladder's order, no row twice
+        means = [float(ladder.difficulty_R[batch].double().mean()) for batch in in_pass]
+        assert means == sorted(means)
+        last = (len(in_pass) - 1) * len(ladder) // len(in_pass)
+        assert all(place[row] >= last for row in in_pass[-1])  # the last window reaches the end of the ladder
+
+
+@few
+@given(count=st.integers(1, 8), horizon=st.integers(1, 8), seed=st.integers(0, 9))
+def test_sorted_is_the_sorted_file_when_the_horizon_is_one_pass(count, horizon, seed):
+    ladder = ladder_of(count * horizon, seed)
+    rows = [row for step in range(horizon) for row in Sorted().draw(ladder, step, count, horizon, seed)]
+    assert rows == ladder.easy_to_hard.tolist()
+    back = [row for step in range(horizon) for row in Sorted(True).draw(ladder, step, count, horizon, seed)]
+    assert back == rows[::-1]
+
+
+def test_sorted_ends_on_the_hardest_rows_also_when_passes_do_not_divide_the_horizon():
+    ladder = LadderIndex(numpy.arange(8) / 8, numpy.zeros(8), numpy.zeros(8))
+    batches = [
+        Sorted().draw(ladder, step, 2, horizon=10, seed=0) for step in range(10)
+    ]  # passes of 3, 3 and 4
+    assert [batch[-1] >= 5 for batch in batches] == [step in (2, 5, 8, 9) for step in range(10)]
+    assert batches[-1] == [6, 7]
+
+
+def test_sorted_stays_on_its_last_window_beyond_the_horizon_with_fresh_draws():
+    ladder = LadderIndex(numpy.arange(100) / 100, numpy.zeros(100), numpy.zeros(100))
+    batches = [Sorted().draw(ladder, step, 5, horizon=4, seed=0) for step in range(3, 30)]
+    assert all(row >= 75 for batch in batches for row in batch)
+    assert len({tuple(batch) for batch in batches}) > 20
+    assert {row for batch in batches for row in batch} == set(range(75, 100))
+
+
+# Stages
+
+
+@few
+@given(settings_of_a_run(spare=5))
+def test_stages_give_each_level_its_share_to_within_a_row_in_every_step(run):
+    ladder, count, horizon, seed = run
+    for step in range(6):
+        stage = WARM.stages[0 if step < 3 else 1]
+        drawn = Counter(ladder.level_R[WARM.draw(ladder, step, count, horizon, seed)].tolist())
+        due = stage.quotas(count)
+        assert sum(due.values()) == count
+        assert set(drawn) <= set(due)
+        assert all(abs(drawn[level] - quota) < 1 for level, quota in due.items())
+
+
+def test_shares_below_one_row_are_kept_over_the_steps():
+    ladder = ladder_of(300)
+    stages = Stages([Stage(None, {0: 0.9, 1: 0.1})])
+    drawn = Counter(
+        ladder.level_R[[row for t in range(200) for row in stages.draw(ladder, t, 4, 1, 5)]].tolist()
+    )
+    assert abs(drawn[1] - 80) <= 2
+    assert drawn[0] + drawn[1] == 800
+
+
+def test_shares_are_taken_as_they_are_written():
+    assert Stage(None, {1: 0.7, 2: 0.2, 3: 0.1}).quotas(10) == {1: 7, 2: 2, 3: 1}
+    assert Stage(None, {2: 1.0, 1: 2.0, 3: 0.0}).quotas(4) == {1: Fraction(8, 3), 2: Fraction(4, 3)}
+
+
+@few
+@given(settings_of_a_run(spare=5))
+def test_stages_repeat_no_row_of_a_level_before_a_pass_over_it_is_used_up_even_across_stages(run):
+    ladder, count, horizon, seed = run
+    size = {level: len(rows) for level, rows in ladder.rows_by_level.items()}
+    current: dict[int, set[int]] = {level: set() for level in size}
+    for step in range(40):
+        by_level: dict[int, set[int]] = {level: set() for level in size}
+        for row in WARM.draw(ladder, step, count, horizon, seed):
+            by_level[int(ladder.level_R[row])].add(row)
+        for level, rows in by_level.items():
+            if len(current[level]) + len(rows) > size[level]:  # too few rows are left: a new pass
+                current[level] = set()
+            assert not rows & current[level]
+            current[level] |= rows
+
+
+def test_rows_left_over_in_one_pass_over_a_level_are_drawn_in_others():
+    ladder, stages = ladder_of(30), Stages([Stage(None, {1: 1.0})])
+    passes = [frozenset(stages.draw(ladder, step, 7, 1, 0)) for step in range(20)]  # 7 of the level's 10 rows
+    assert len(set(passes)) > 10
+    assert set().union(*passes) == set(ladder.rows_by_level[1].tolist())
+
+
+def test_a_stage_takes_over_after_its_steps():
+    ladder = ladder_of(30)
+    levels = [set(ladder.level_R[WARM.draw(ladder, step, 10, 1, 0)].tolist()) for step in range(5)]
+    assert levels == [{0, 1}, {0, 1}, {0, 1}, {0, 1, 2}, {0, 1, 2}]
+
+
+def test_levels_that_the_ladder_lacks_are_refused_and_the_existing_ones_listed():
+    stages = Stages([Stage(2, {0: 1.0}), Stage(None, {0: 1.0, 7: 1.0})])
+    with pytest.raises(RefusedError, match=r"stage 2 names the levels \[7\]; the ladder has \[0, 1, 2\]"):
+        stages.draw(ladder_of(12), 0, 2, 1, 0)
+
+
+def test_a_level_with_too_few_rows_is_refused_before_its_stage_begins():
+    stages = Stages([Stage(2, {0: 1.0, 1: 1.0}), Stage(None, {2: 1.0})])
+    with pytest.raises(RefusedError, match="stage 2 draws up to 5 of 5 rows from level 2, which has 4"):
+        stages.draw(ladder_of(12), 0, 5, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        lambda: [],
+        lambda: [Stage(5, {0: 1.0})],
+        lambda: [Stage(None, {0: 1.0}), Stage(None, {0: 1.0})],
+        lambda: [Stage(0, {0: 1.0}), Stage(None, {0: 1.0})],
+        lambda: [Stage(None, {0: -1.0, 1: 2.0})],
+        lambda: [Stage(None, {0: 0.0})],
+        lambda: [Stage(None, {})],
+        lambda: [Stage(None, {0: float("nan")})],
+    ],
+)
+def test_impossible_stages_are_refused(stages):
+    with pytest.raises(RefusedError, match="stage"):
+        Stages(stages())
+
+
+def test_schedules_are_parsed_from_yaml_by_their_short_names():
+    parser = ArgumentParser()
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--schedule", type=Schedule)
+    text = (
+        "{schedule: {class_path: Stages, init_args: {stages: "
+        "[{steps: 100, levels: {1: 1, 2: 1}}, {steps: null, levels: {1: 2, 8: 0.5}}]}}}"
+    )
+    parsed = parser.parse_args(["--config", text])
+    schedule = parser.instantiate(parsed).schedule
+    assert schedule == Stages([Stage(100, {1: 1.0, 2: 1.0}), Stage(None, {1: 2.0, 8: 0.5})])
+    again = parser.parse_args(["--config", parser.dump(parsed)])
+    assert parser.instantiate(again).schedule == schedule
+    sorted_ = parser.instantiate(parser.parse_args(["--schedule=Sorted", "--schedule.descending=true"]))
+    assert sorted_.schedule == Sorted(descending=True)
+    assert parser.instantiate(parser.parse_args(["--schedule=Random"])).schedule == Random()
+
+
+# the callback
+
+
+class Ladder(LightningDataModule):
+    """A ladder of problems whose batches are whatever its schedule draws first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ladder = ladder_of(12)
+        self.schedule: Schedule | None = None
+
+    def train_dataloader(self) -> DataLoader:
+        assert self.schedule is not None
+        batches = [self.schedule.draw(self.ladder, step, 4, 3, 0) for step in range(3)]
+        return DataLoader(
+            range(12), batch_sampler=batches, collate_fn=lambda rows: [self.problem(r) for r in rows]
+        )
+
+    def problem(self, row: int) -> Problem:
+        return Problem(
+            id=f"row {row}",
+            row=row,
+            turns=(),
+            answer="1",
+            kind="number",
+            difficulty=float(self.ladder.difficulty_R[row]),
+            complexity=float(self.ladder.complexity_R[row]),
+            level=int(self.ladder.level_R[row]),
+        )
+
+    def transfer_batch_to_device(
+        self, batch: list[Problem], device: torch.device, dataloader_idx: int
+    ) -> list[Problem]:
+        return batch
+
+
+class Idle(LightningModule):
+    """A module that learns nothing and writes down what the callback logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.logged: list[dict[str, float]] = []
+
+    def training_step(self, batch: list[Problem], batch_idx: int) -> None:
+        self.logged.append({name: float(value) for name, value in self.trainer.callback_metrics.items()})
+
+    def configure_optimizers(self) -> None:
+        return None
+
+
+def trainer_with(*callbacks: CurriculumCallback) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+        use_distributed_sampler=False,
+    )
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*(LeafSpec|num_workers|configure_optimizers|log_every_n_steps|`training_step` returned)"
+)
+def test_the_callback_sets_the_schedule_and_logs_the_batch_it_drew():
+    datamodule, module = Ladder(), Idle()
+    trainer_with(CurriculumCallback(Sorted())).fit(module, datamodule=datamodule)
+    assert datamodule.schedule == Sorted()
+    ladder, order = datamodule.ladder, datamodule.ladder.easy_to_hard
+    for step, logged in enumerate(module.logged):
+        rows = order[4 * step : 4 * step + 4]
+        assert logged == pytest.approx(
+            {
+                "curriculum/difficulty": float(ladder.difficulty_R[rows].mean()),
+                "curriculum/complexity": float(ladder.complexity_R[rows].mean()),
+                "curriculum/level": float(ladder.level_R[rows].double().mean()),
+            }
+        )
+    assert len(module.logged) == 3
+
+
+def test_the_default_schedule_is_random():
+    assert CurriculumCallback().schedule == Random()
+
+
+def test_two_curricula_are_refused():
+    class Other(CurriculumCallback):
+        pass
+
+    with pytest.raises(RefusedError, match=r"2 curriculum callbacks \(CurriculumCallback, Other\)"):
+        trainer_with(CurriculumCallback(), Other()).fit(Idle(), datamodule=Ladder())
+
+
+def test_a_data_module_without_a_ladder_is_refused_but_only_in_fit():
+    trainer = SimpleNamespace(callbacks=[], datamodule=LightningDataModule())
+    CurriculumCallback().setup(trainer, Idle(), "validate")
+    with pytest.raises(RefusedError, match="this one is LightningDataModule"):
+        CurriculumCallback().setup(trainer, Idle(), "fit")
+    with pytest.raises(RefusedError, match="this one is NoneType"):
+        trainer_with(CurriculumCallback()).fit(Idle(), train_dataloaders=DataLoader([1]))

@@ -1,0 +1,183 @@
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+from jsonargparse import ArgumentParser
+
+from observer import strategies
+from observer.objective import KL, Weighting
+from observer.rewards import Reward
+from observer.rollout import ScriptedEngine
+from observer.types import RefusedError
+
+HALF = '''
+from dataclasses import dataclass
+
+from toys import Toy
+
+
+@dataclass(frozen=True)
+class Half(Toy):
+    """Every group weighs the same share.
+
+    More is said here.
+    """
+
+    share: float = 0.5
+    cap: float | None = None
+
+    def weigh(self):
+        return self.share
+'''
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The base class of a family of this test alone; plugins of the other families would stay in the process."""
+
+    class Toy(ABC):
+        @abstractmethod
+        def weigh(self): ...
+
+    Toy.__module__, Toy.__qualname__ = "toys", "Toy"
+    module = ModuleType("toys")
+    module.Toy = Toy
+    monkeypatch.setitem(sys.modules, "toys", module)
+    monkeypatch.setitem(strategies.FAMILIES, "toy", "toys:Toy")
+    yield Toy
+    for name in [name for name in sys.modules if name.startswith("observer_plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def plugin(tmp_path, toy):
+    """Writes a plugin file."""
+
+    def write(text=HALF, name="half.py", folder="."):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_every_family_has_members_that_are_concrete_children_of_its_base():
+    for family in strategies.FAMILIES:
+        base = strategies.base_class(family)
+        assert (found := strategies.members(family))
+        assert list(found) == sorted(found)
+        for name, strategy in found.items():
+            assert name == strategy.__name__
+            assert issubclass(strategy, base)
+            assert not getattr(strategy, "__abstractmethods__", None)
+
+
+def test_bases_and_private_classes_are_not_listed():
+    names = strategies.members("learning_rate").keys() | strategies.members("rows").keys()
+    assert names == {"Constant", "Cosine", "Linear", "Jsonl", "Message", "Tiles"}
+
+
+def test_an_unknown_family_is_a_key_error():
+    with pytest.raises(KeyError, match="colour"):
+        strategies.members("colour")
+
+
+def test_every_strategy_has_a_summary_and_every_parameter_a_type():
+    for family in strategies.FAMILIES:
+        for strategy in strategies.members(family).values():
+            assert strategies.summary(strategy).endswith((".", "weighs nothing."))
+            assert all(text and "'" != text[0] for text in strategies.parameters(strategy).values())
+
+
+def test_parameters_are_printed_as_type_and_default():
+    members = strategies.members("reward") | strategies.members("kl") | strategies.members("weighting")
+    assert strategies.parameters(members["Quadratic"]) == {"sigma": "float = 1.8"}
+    assert strategies.parameters(members["Bonus"])["max_tokens"] == "int | None = None"
+    assert strategies.parameters(members["K1"])["apply_to"] == "Literal['loss', 'reward'] = 'reward'"
+    assert strategies.parameters(members["Uniform"]) == {}
+    assert strategies.parameters(ScriptedEngine) == {"texts": "list[str]"}
+
+
+def test_parameters_without_a_type_or_a_default_are_printed_too():
+    class Untyped:
+        def __init__(self, threads=4, *, folder: str):
+            pass
+
+    @dataclass(frozen=True)
+    class Needed:
+        path: str
+
+    assert strategies.parameters(Untyped) == {"threads": "Any = 4", "folder": "str"}
+    assert strategies.parameters(Needed) == {"path": "str"}
+
+
+@pytest.mark.parametrize(
+    ("hint", "names"),
+    [
+        (Weighting, ["Quadratic", "Uniform"]),
+        (KL | None, ["K1", "K3"]),
+        (dict[str, Reward], ["Accuracy", "Bonus", "Format"]),
+        (int | None, []),
+        (None, []),
+    ],
+)
+def test_the_strategies_that_a_hint_takes_are_named(hint, names):
+    assert strategies.taken_by(hint) == names
+
+
+def test_a_plugins_strategy_is_known_by_name_and_configured_by_it(plugin, toy):
+    assert strategies.members("toy") == {}
+    strategies.load_plugin(plugin())
+    half = strategies.members("toy")["Half"]
+    assert strategies.parameters(half) == {"share": "float = 0.5", "cap": "float | None = None"}
+    assert strategies.summary(half) == "Every group weighs the same share."
+    assert strategies.taken_by(toy | None) == ["Half"]
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--toy", type=toy)
+    config = parser.parse_args(["--toy", "Half", "--toy.share", "0.25"])
+    assert parser.instantiate(config).toy == half(share=0.25)
+    again = parser.parse_string(parser.dump(config))  # as a resumed run reads it
+    assert parser.instantiate(again).toy == half(share=0.25)
+
+
+def test_the_same_plugin_is_loaded_once_however_it_is_named(plugin, monkeypatch):
+    path = plugin()
+    strategies.load_plugin(path)
+    first = strategies.members("toy")["Half"]
+    monkeypatch.chdir(path.parent)
+    strategies.load_plugin("half.py")
+    strategies.load_plugin(f"../{path.parent.name}/half.py")
+    assert strategies.members("toy")["Half"] is first
+
+
+def test_two_plugins_of_the_same_name_are_refused_with_both_paths(plugin):
+    first, second = plugin(), plugin(folder="other")
+    strategies.load_plugin(first)
+    with pytest.raises(RefusedError, match="have the same name; rename one of them") as caught:
+        strategies.load_plugin(second)
+    assert str(first) in str(caught.value)
+    assert str(second) in str(caught.value)
+
+
+def test_a_plugin_that_is_no_python_file_is_refused(plugin, tmp_path):
+    for path in (tmp_path / "missing.py", plugin(name="half.txt"), tmp_path):
+        with pytest.raises(RefusedError, match="is no Python file; name an existing .py file") as caught:
+            strategies.load_plugin(path)
+        assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["my-half.py", "my.half.py", "half v2.py"])
+def test_a_plugin_whose_name_no_import_path_can_hold_is_refused(plugin, name):
+    with pytest.raises(RefusedError, match="rename it, with letters, digits and _ only"):
+        strategies.load_plugin(plugin(name=name))
+
+
+def test_a_plugin_that_fails_is_not_taken_for_loaded_the_next_time(plugin):
+    path = plugin(f"{HALF}\nraise RuntimeError('half done')\n")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="half done"):
+            strategies.load_plugin(path)
+    assert "observer_plugin_half" not in sys.modules
