@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,8 +15,10 @@ from observer.objective import KL, Advantage, GroupMeanStd, Loss, PPOClip, Quadr
 from observer.objective.kl.base import reward_to_go
 from observer.policy import LogProbs, Policy
 from observer.seeding import stable_seed
-from observer.types import Experience, Group, Problem, RefusedError
+from observer.types import Experience, Group, Problem, RefusedError, Score
 
+UPDATE_FIGURES = ("loss", "entropy", "clip_share", "kl", "sampler_gap")
+"""Means over the completion tokens that entered an update; not logged when none did."""
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
 """What a progress bar shows of a step."""
 
@@ -137,7 +138,7 @@ class ObserveLearner(PolicyModule):
         with self.stage("generate"):
             groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
         with self.stage("score"):
-            scores = [self.rubric.score(group, step) for group in groups]
+            scores = self.score(groups, step)
         with self.stage("weigh"):
             experience = weigh(groups, scores, self.advantage, self.weighting)
         with self.stage("update"):
@@ -145,11 +146,15 @@ class ObserveLearner(PolicyModule):
         self.finish(experience, figures)
         return {"experience": experience}
 
+    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
+        """Return what the rewards say of each completion, P x G."""
+        return [self.rubric.score(group, step) for group in groups]
+
     def update(self, experience: Experience, step: int) -> dict[str, float]:
         """Take U optimizer steps on an experience.
 
         Returns:
-            Figures of the update, means over completion tokens or optimizer steps.
+            Figures of the update over all ranks: means over completion tokens, or over optimizer steps.
 
         Raises:
             FloatingPointError: a loss or gradient is not finite. Nothing of that optimizer step is applied,
@@ -160,7 +165,7 @@ class ObserveLearner(PolicyModule):
             for chunk in (chunk for chunks in updates for chunk in chunks):
                 with torch.no_grad():
                     chunk.old_N_T = self.policy.logprobs(chunk.groups).values_N_T
-        sums: dict[str, float] = defaultdict(float)
+        sums = dict.fromkeys(("tokens", *UPDATE_FIGURES), 0.0)
         norms = []
         try:
             for chunks in updates:
@@ -171,10 +176,10 @@ class ObserveLearner(PolicyModule):
             raise FloatingPointError(
                 f"step {step}: {error}; the batch and the weights are in {where}"
             ) from error
-        tokens = max(1.0, sums.pop("tokens"))
-        return {name: value / tokens for name, value in sums.items()} | {
-            "gradient_norm": sum(norms) / len(norms)
-        }
+        sums = self.over_ranks_reduced(sums, "sum")
+        tokens = sums.pop("tokens")
+        means = {name: value / tokens for name, value in sums.items()} if tokens else {}
+        return means | {"gradient_norm": sum(norms) / len(norms)}
 
     def parts(self, groups: int, step: int) -> list[list[int]]:
         """Cut a rollout's groups into U equal parts, in seeded order when there are several.
@@ -230,7 +235,7 @@ class ObserveLearner(PolicyModule):
             with self.gradient_sync(last=chunk is chunks[-1]):
                 loss = self.chunk_loss(chunk, sums) / divisor * scale
                 if not bool(loss.isfinite()):
-                    raise FloatingPointError(f"the loss is {float(loss)}")
+                    raise FloatingPointError(f"the loss is {loss.item()}")
                 self.manual_backward(loss)
         if not chunks:  # another rank has some, and waits for this one's gradients
             self.manual_backward(self.policy.logprobs([idle]).values_N_T.sum() * 0.0)
@@ -268,15 +273,10 @@ class ObserveLearner(PolicyModule):
         mask_N_T = logprobs.mask_N_T
         drawn = [torch.tensor(c.logprobs) for group in chunk.groups for c in group.completions]
         drawn_N_T = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True).to(mask_N_T.device)
-        for name, values_N_T in {
-            "tokens": mask_N_T,
-            "loss": loss_N_T,
-            "entropy": logprobs.entropy_N_T,
-            "clip_share": clipped_N_T,
-            "kl": kl_N_T,
-            "sampler_gap": (drawn_N_T - old_N_T).abs(),
-        }.items():
+        figures = (loss_N_T, logprobs.entropy_N_T, clipped_N_T, kl_N_T, (drawn_N_T - old_N_T).abs())
+        for name, values_N_T in zip(UPDATE_FIGURES, figures, strict=True):
             sums[name] += float((values_N_T.detach() * mask_N_T).sum())
+        sums["tokens"] += float(mask_N_T.sum())
 
     def finish(self, experience: Experience, figures: dict[str, float]) -> None:
         """Count the rollout as finished, tell the ladder what it showed, and log."""
@@ -287,10 +287,10 @@ class ObserveLearner(PolicyModule):
         self.ladder.finish_step(rows_P.tolist(), pass_rates_P.tolist())
         tokens = self.global_sum(sum(group.tokens for group in experience.groups))
         seconds = self.stage.lap()
-        figures = self.mean_over_ranks(
-            {f"train/{name}": value for name, value in (figures | rollout_figures(experience)).items()}
-            | {f"seconds/{name}": value for name, value in seconds.items()}
-        )
+        own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
+        own |= {f"seconds/{name}": value for name, value in seconds.items()}
+        figures = {f"train/{name}": value for name, value in figures.items()}
+        figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():
             figures[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())

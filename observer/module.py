@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -241,13 +241,16 @@ class PolicyModule(lightning.LightningModule):
         tensor = torch.tensor(float(value), dtype=torch.float64, device=self._collective_device)
         return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
 
-    def mean_over_ranks(self, figures: dict[str, float]) -> dict[str, float]:
-        """Average figures over ranks, in one exchange; every rank must bring the same names."""
+    def over_ranks_reduced(
+        self, figures: dict[str, float], operation: Literal["sum", "mean"]
+    ) -> dict[str, float]:
+        """Add up or average figures over ranks, in one exchange; every rank must bring the same names."""
         names = sorted(figures)
         values = torch.tensor(
             [figures[name] for name in names], dtype=torch.float64, device=self._collective_device
         )
-        return dict(zip(names, self.trainer.strategy.reduce(values, reduce_op="mean").tolist(), strict=True))
+        reduced = self.trainer.strategy.reduce(values, reduce_op=operation)
+        return dict(zip(names, reduced.tolist(), strict=True))
 
     def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         """Concatenate equally long tensors of all ranks, rank 0 first."""
@@ -292,12 +295,16 @@ class PolicyModule(lightning.LightningModule):
             metrics.update(groups, [self.rubric.score(group, step) for group in groups])
 
     def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling."""
+        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.
+
+        Args:
+            batches: of held-out problems; without any there are no figures.
+        """
         greedy, sampled = HeldOutMetrics().to(self.device), HeldOutMetrics().to(self.device)
         with torch.no_grad():
             for problems in batches:
                 self.evaluate_batch(problems, greedy, sampled)
-        return _figures(greedy, sampled)
+        return _figures(greedy, sampled) if greedy.update_called else {}
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
         """Count a batch of the held-out problems that choose the best checkpoint."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-import sys
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ import lightning
 import torch
 import transformers
 from jsonargparse import Namespace
+from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -30,6 +31,7 @@ from observer.callbacks import (
 )
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
+from observer.module import DEFAULT_REWARDS
 from observer.run_directory import claim
 from observer.types import RefusedError
 
@@ -66,10 +68,10 @@ class RunConfig(SaveConfigCallback):
         """Write it; a resumed run leaves the first one and writes its own beside it."""
         if stage != "fit":
             return
-        folder = Path(trainer.default_root_dir)
-        names = ["config.yaml", *(f"config.resumed-{place}.yaml" for place in range(1, 10_000))]
-        path = next(folder / name for name in names if not (folder / name).exists())
-        self.parser.save(self.config, path, skip_none=False, multifile=False)
+        folder, path = Path(trainer.default_root_dir), Path(trainer.default_root_dir) / "config.yaml"
+        if self.config.get("ckpt_path") is not None:
+            path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
+        self.parser.save(self.config, path, skip_none=False, multifile=False, overwrite=True)
 
 
 class RunCLI(LightningCLI):
@@ -99,7 +101,7 @@ class RunCLI(LightningCLI):
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
-            args=words if words != sys.argv[1:] else None,
+            args=words,
         )
 
     @staticmethod
@@ -110,6 +112,10 @@ class RunCLI(LightningCLI):
             "validate": {"model", "dataloaders", "datamodule", "weights_only"},
             "test": {"model", "dataloaders", "datamodule", "weights_only"},
         }
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the words given, whatever the process itself was called with."""
+        self.config = parser.parse_args(args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to the run as a whole."""
@@ -128,6 +134,9 @@ class RunCLI(LightningCLI):
             default=DEFAULT_LEARNER,
             help="Import path of the LightningModule class that 'model' configures.",
         )
+        if any(action.dest == "model.rewards" for action in parser._actions):
+            # By class path, so that one of them can be changed by key and all can be saved.
+            parser.set_defaults({"model.rewards": {name: _named(r) for name, r in DEFAULT_REWARDS.items()}})
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for target in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=int)
@@ -200,11 +209,18 @@ def _finished_rollouts(checkpoint: str | None) -> int | None:
     return state["LadderDataModule"]["step"] if "LadderDataModule" in state else None
 
 
+def _named(strategy: Any) -> dict[str, Any]:
+    """Return a strategy as a configuration names it."""
+    cls = type(strategy)
+    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": asdict(strategy)}
+
+
 def _quieten() -> None:
-    """Keep what no user can act on off the terminal: other projects' notices and bars for files of a second."""
+    """Keep off the terminal what no user can act on: notices, and bars for files of a second."""
     transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
+    warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)
     notices = ("litlogger", "TPU available", "GPU available")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(

@@ -12,7 +12,7 @@ from typing import Any
 
 from observer.types import RefusedError
 
-MARKS = ("config.yaml", "summary.json", "before.json", "checkpoints", "completions.jsonl")
+MARKS = ("summary.json", "before.json", "checkpoints", "completions.jsonl")
 """What a run leaves in its directory; any of them means that the directory is used."""
 
 

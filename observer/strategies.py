@@ -77,7 +77,8 @@ def taken_by(hint: Any) -> list[str]:
 def parameters(strategy: type) -> dict[str, str]:
     """Return the parameters of a strategy as text, ``name -> "type = default"``."""
     signature = inspect.signature(strategy)
-    hints = typing.get_type_hints(strategy if is_dataclass(strategy) else strategy.__init__)
+    source = strategy if is_dataclass(strategy) else inspect.getattr_static(strategy, "__init__")
+    hints = typing.get_type_hints(source)
     return {
         name: inspect.formatannotation(hints.get(name, Any))
         + ("" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import ROLLOUTS_PER_EPOCH, UPDATES, fit
+from tiny_run import UPDATES, Tiny, fit
 
 from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
 from observer.types import RefusedError
@@ -218,7 +218,7 @@ def test_a_worse_one_after_a_resume_does_not_replace_the_best(tmp_path):
     fit(tmp_path, rollouts=3, accuracies=[0.9])
     moved = tmp_path.with_name("moved")
     tmp_path.rename(moved)
-    fit(moved, newest_checkpoint(moved), rollouts=6, accuracies=[0.9, 0.7])
+    fit(moved, moved / "checkpoints" / "last.ckpt", rollouts=6, accuracies=[0.9, 0.7])
     assert rollouts_in(moved / "checkpoints" / "best.ckpt") == 3
     fit(moved, newest_checkpoint(moved), rollouts=9, accuracies=[0.9, 0.7, 0.95])
     assert rollouts_in(moved / "checkpoints" / "best.ckpt") == 9
@@ -252,15 +252,20 @@ MOMENTS = [
 @pytest.mark.parametrize("every", [UPDATES, 2 * UPDATES])
 def test_a_killed_run_goes_on_as_if_it_had_not_been_killed(tmp_path, moment, every):
     unbroken = fit(tmp_path / "unbroken", every=every, rollouts=7, accuracies=[0.3, 0.4])
+    killed = Tiny([0.3, 0.4], at={moment: kill})
     with pytest.raises(KilledError):
-        fit(tmp_path / "run", every=every, rollouts=7, accuracies=[0.3, 0.4], at={moment: kill})
+        fit(tmp_path / "run", module=killed, every=every, rollouts=7)
     start = newest_checkpoint(tmp_path / "run")
     resumed = fit(tmp_path / "run", start, every=every, rollouts=7, accuracies=[0.3, 0.4])
     assert weights(resumed) == weights(unbroken)
-    assert resumed.story == unbroken.story[-len(resumed.story) :]
-    lost = moment[1] - rollouts_in(start)
-    assert lost <= every // UPDATES, "more is lost than the steps between two checkpoints"
-    assert ("validate", ROLLOUTS_PER_EPOCH) in resumed.story or rollouts_in(start) >= ROLLOUTS_PER_EPOCH
+    kept = unbroken.story[: -len(resumed.story)]
+    assert kept + resumed.story == unbroken.story
+    assert kept == killed.story[:-1][: len(kept)], (
+        "what was cut short, an update or a validation, is not made again"
+    )
+    assert moment[1] - rollouts_in(start) <= every // UPDATES, (
+        "more is lost than there is between two checkpoints"
+    )
 
 
 def test_going_on_from_the_best_is_exact_too(tmp_path):

@@ -34,7 +34,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 
 def room(module):
     """``observer.data.tiles.rows`` is in the room ``data``."""
-    return (module.split(".") + ["observer"])[1]
+    return "observer" if module == "observer" else module.split(".")[1]
 
 
 def imported_modules(tree, names):
@@ -62,7 +62,7 @@ def imports_that_point_up(sources):
 
 
 def cycles(graph):
-    """Modules that import themselves, by way of others; packages count as importing what their __init__ does."""
+    """Modules that import themselves, by way of others."""
 
     def reached(module):
         seen, todo = set(), [module]

@@ -183,7 +183,7 @@ RANKS = """
         if int(os.environ.get("LOCAL_RANK", "0")) == 0:
             for signum in signums:
                 os.kill(os.getpid(), signum)
-    run = trainer(sys.argv[2], every=2, accelerator="cpu", devices=2, strategy="ddp")
+    run = trainer(sys.argv[2], every=2, devices=2, strategy="ddp")
     run.fit(Tiny(at={("update 0", 1): kill}), datamodule=TinyData())
 """
 

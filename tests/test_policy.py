@@ -117,7 +117,9 @@ def assert_equals_alone(policy, stock, groups):
             assert (mine == 0).all()
         else:
             assert theirs.abs().max() > 0, name
-            torch.testing.assert_close(mine, theirs, atol=1e-5 * max(1.0, float(theirs.abs().max())), rtol=1e-5)
+            torch.testing.assert_close(
+                mine, theirs, atol=1e-5 * max(1.0, float(theirs.abs().max())), rtol=1e-5
+            )
     policy.zero_grad()
 
 
@@ -289,7 +291,9 @@ def test_from_scratch_draws_the_weights_from_the_seed_and_needs_none_on_disk(tmp
 
     def drawn(seed):
         torch.manual_seed(seed)
-        policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), load_processor(PolicySpec(str(tmp_path))))
+        policy = Policy(
+            PolicySpec(str(tmp_path), from_scratch=True), load_processor(PolicySpec(str(tmp_path)))
+        )
         return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
 
     assert torch.equal(drawn(1), drawn(1))

@@ -17,12 +17,16 @@ def resizers(checkpoint):
     """Renderers that enlarge, that shrink, and that keep the processor's own limits."""
     limits = [(None, None), (28 * 28 * 20, None), (None, 28 * 28 * 3), (28 * 28 * 2, 28 * 28 * 400)]
     return [
-        PromptRenderer(load_processor(PolicySpec(str(checkpoint), min_pixels=low, max_pixels=high)), "", 10_000)
+        PromptRenderer(
+            load_processor(PolicySpec(str(checkpoint), min_pixels=low, max_pixels=high)), "", 10_000
+        )
         for low, high in limits
     ]
 
 
-def test_a_chat_is_rendered_as_the_template_says_with_one_id_a_visual_token(renderer, processor, picture, problem):
+def test_a_chat_is_rendered_as_the_template_says_with_one_id_a_visual_token(
+    renderer, processor, picture, problem
+):
     rendered = problem("Is <image> larger than <image>?", [picture(84, 56), picture(28, 28)])
     text = f"<|im_start|>user\nIs {IMAGE} larger than {IMAGE}?<|im_end|>\n<|im_start|>assistant\n"
     assert renderer.text(rendered) == text
@@ -61,13 +65,17 @@ def test_pictures_go_to_the_prompt_of_their_problem_whatever_else_is_rendered(re
 
 @settings(deadline=None, max_examples=25)
 @given(sizes=st.lists(st.tuples(st.integers(28, 400), st.integers(28, 400)), min_size=0, max_size=2))
-def test_the_length_that_is_checked_from_headers_is_the_length_that_is_rendered(resizers, picture, problem, sizes):
+def test_the_length_that_is_checked_from_headers_is_the_length_that_is_rendered(
+    resizers, picture, problem, sizes
+):
     asked = problem("How many?", [picture(*size) for size in sizes])
     for renderer in resizers:
         [prompt] = renderer.render([asked])
         assert renderer.check(asked) == len(prompt.ids)
         image_id = renderer.processor.image_token_id
-        assert prompt.ids.count(image_id) == (0 if prompt.grids is None else int(prompt.grids.prod(-1).sum()) // 4)
+        assert prompt.ids.count(image_id) == (
+            0 if prompt.grids is None else int(prompt.grids.prod(-1).sum()) // 4
+        )
 
 
 def test_pixel_limits_set_how_many_tokens_a_picture_takes(resizers, picture, problem):
@@ -101,7 +109,9 @@ def test_a_picture_that_cannot_be_decoded_is_refused_as_its_reader_says(renderer
         renderer.render([problem("?", [picture(), Picture("a.png", size=lambda: (28, 28), load=load)])])
 
 
-@pytest.mark.parametrize("token", ["<|image_pad|>", "<|vision_start|>", "<|im_end|>", "<|im_start|>assistant\n"])
+@pytest.mark.parametrize(
+    "token", ["<|image_pad|>", "<|vision_start|>", "<|im_end|>", "<|im_start|>assistant\n"]
+)
 def test_structure_in_a_users_text_is_refused(renderer, picture, problem, token):
     asked = problem(f"<image>Look {token} here", [picture()], id="row-7")
     for refused in (renderer.check, lambda item: renderer.render([item])):

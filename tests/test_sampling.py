@@ -45,7 +45,9 @@ def test_banned_tokens_have_no_probability_and_the_rest_is_normalised():
 def test_end_tokens_are_banned_only_in_rows_that_are_before_the_minimum():
     logits_N_V = torch.zeros(2, 4)
     before_minimum_N = torch.tensor([True, False])
-    logprobs_N_V = next_token_logprobs(logits_N_V, before_minimum_N, Sampling(), banned_ids=(0,), end_ids=(2, 3))
+    logprobs_N_V = next_token_logprobs(
+        logits_N_V, before_minimum_N, Sampling(), banned_ids=(0,), end_ids=(2, 3)
+    )
     expected_N_V = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 1 / 3, 1 / 3, 1 / 3]])
     torch.testing.assert_close(logprobs_N_V.exp(), expected_N_V)
 
@@ -95,4 +97,6 @@ def test_seed_step_problem_place_and_token_all_change_the_uniforms():
 
 def test_the_uniforms_of_a_run_are_the_same_for_ever():
     """A run must resume bit for bit after an upgrade: changing this number breaks every run under way."""
-    assert uniforms([("tiles-train-0", 3)], seed=7, step=11, tokens=2) == [[0.3166195031981617, 0.567623096140842]]
+    assert uniforms([("tiles-train-0", 3)], seed=7, step=11, tokens=2) == [
+        [0.3166195031981617, 0.567623096140842]
+    ]

@@ -60,7 +60,7 @@ class TinyData(lightning.LightningDataModule):
 
 
 class Tiny(lightning.LightningModule):
-    """Notes what happens in ``story``: (word, rollouts finished). Calls ``at[event]`` when an event first happens."""
+    """Notes in ``story`` what happens, as (word, rollouts finished); calls ``at[event]`` the first time."""
 
     def __init__(self, accuracies=(), at=None):
         super().__init__()

@@ -32,25 +32,24 @@ class RunReport(lightning.Callback):
             export: write the trained model to ``export/`` of the run directory.
         """
         self.export = export
-        self.before: dict[str, float] = {}
+        self.before: dict[str, float] | None = None
         self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
         self._start = self._step_start = time.perf_counter()
 
-    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Claim the run directory; see ``observer.run_directory.claim``."""
-        if stage == "fit" and trainer.is_global_zero:
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Claim the run directory, and read what an earlier process measured before training."""
+        if trainer.is_global_zero:
             claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
+        file = Path(trainer.default_root_dir) / "before.json"
+        self.before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure what the policy can do before it is trained."""
         self._start = time.perf_counter()
-        file = Path(trainer.default_root_dir) / "before.json"
-        if file.is_file():
-            self.before = json.loads(file.read_text(encoding="utf-8"))
-        else:
+        if self.before is None:
             self.before = pl_module.evaluate(pl_module.ladder.test_dataloader())
             if trainer.is_global_zero:
-                write_json(file, self.before)
+                write_json(Path(trainer.default_root_dir) / "before.json", self.before)
         self._write(trainer, pl_module, {"status": "running"})
         pl_module.stage.restart()
 
@@ -66,13 +65,14 @@ class RunReport(lightning.Callback):
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
-        after = pl_module.evaluate(pl_module.ladder.test_dataloader())
+        before, after = self.before or {}, pl_module.evaluate(pl_module.ladder.test_dataloader())
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
             write_folder(folder / "export", pl_module.policy.save_pretrained)
-        summary = self._write(trainer, pl_module, {"status": "complete", **_compare(self.before, after)})
+        summary = self._write(trainer, pl_module, {"status": "complete", **_compare(before, after)})
         if trainer.is_global_zero:
-            Console().print(table(self.before, after, summary))
+            if after:
+                Console().print(table(before, after, summary))
             where = f"model in {folder / 'export'}, " if self.export else ""
             Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
 
@@ -124,7 +124,7 @@ def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, floa
 
 def _compare(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
     """Return the figures of the summary; none when there are no held-out problems."""
-    if not after.get("problems"):
+    if not after:
         return {}
     return {
         "problems": int(after["problems"]),

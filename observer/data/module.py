@@ -87,6 +87,9 @@ class LadderDataModule(lightning.LightningDataModule):
         """
         # Rows are a few strings; what is slow is decoded by threads inside the step.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings(
+            "ignore", ".*Total length of `list` across ranks is zero.*"
+        )  # no held-out rows
         needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
         for split in needed:
             row_format = self.formats[split]
@@ -118,8 +121,8 @@ class LadderDataModule(lightning.LightningDataModule):
                     self.ladder = None  # its rows have other numbers
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
                 raise RefusedError(
-                    f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out figures "
-                    f"are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
+                    f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
+                    f"figures are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
                 )
         if self._rank == 0:
             _list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
@@ -293,6 +296,6 @@ def _list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
 
 
 def _described(schedule: Schedule) -> str:
-    """Return a schedule with its options; one that shows none would show its address, new in every process."""
+    """Return a schedule with its options; one that shows none would show its address, new in each run."""
     plain = type(schedule).__repr__ is object.__repr__
     return f"{type(schedule).__name__}()" if plain else repr(schedule)

@@ -21,7 +21,7 @@ Shown = Literal["right", "blank", "wrong"]
 LEVELS = 8
 DISTRACTORS = (0, 0, 1, 1, 2, 2, 2, 1)
 """The most tiles of other colours, by level."""
-DIFFICULTY = (0.0, 0.0, 0.125, 0.25, 0.375, 0.625, 0.875, 0.875)
+DIFFICULTY = (0.0, 0.125, 0.25, 0.375, 0.625, 0.75, 0.875, 0.875)
 """Share of wrong answers of the shipped checkpoint at temperature 1, by level, rounded to 1/8."""
 COMPLEXITY = (13, 18, 24, 31, 37, 43, 49, 55)
 """Mean tokens of a worked solution, the end token included, by level, rounded."""

@@ -1,0 +1,231 @@
+"""The update: what it divides by, what it leaves out, and what it does with numbers that are none."""
+
+import json
+import math
+
+import pytest
+import runs
+import torch
+
+from observer.data import Tiles
+from observer.module import PolicyModule
+from observer.objective import K1, K3, GroupMean, PPOClip, Uniform
+from observer.rewards import Accuracy, Observe
+from observer.rollout import ScriptedEngine, TransformersEngine
+from observer.types import RefusedError
+
+RIGHT = "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>"
+WRONG = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"
+MIXED = [RIGHT, WRONG, RIGHT.replace(" 1 <", " 1 2 3 <"), "nothing of the kind"]
+
+
+class Gradients(torch.optim.SGD):
+    """Keeps the gradient of each step it is asked to take, and takes none."""
+
+    seen: list  # set by each test
+
+    def step(self, closure=None):
+        closure and closure()
+        tensors = [p.grad.detach().clone().flatten() for g in self.param_groups for p in g["params"] if p.grad is not None]
+        type(self).seen.append(torch.cat(tensors) if tensors else torch.zeros(0))
+
+
+def gradients(tmp_path, texts=MIXED, steps=1, **options):
+    """The gradients that a run's optimizer steps were given, same completions whatever the options."""
+    Gradients.seen = []
+    learner = runs.learner(
+        **{"engine": ScriptedEngine(texts), "optimizer": lambda p: Gradients(p, lr=1.0), "gradient_clip": None, **options}
+    )
+    trainer = runs.trainer(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", steps)
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    return Gradients.seen, trainer.callback_metrics
+
+
+def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path):
+    (whole,), _ = gradients(tmp_path, micro_batch=16)
+    for size in (1, 3, 4):
+        (cut,), _ = gradients(tmp_path, micro_batch=size)
+        torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
+    assert whole.norm() > 0.01
+
+
+def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
+    one, _ = gradients(tmp_path, micro_batch=16, denominator="micro_batch")
+    all_tokens, _ = gradients(tmp_path, micro_batch=16)
+    torch.testing.assert_close(one[0], all_tokens[0])
+    several, _ = gradients(tmp_path, micro_batch=3, denominator="micro_batch")
+    assert not torch.allclose(several[0], all_tokens[0], rtol=1e-2)
+
+
+def test_the_gradient_is_that_of_the_formula(tmp_path):
+    """Written out: sum over tokens of -A log p, over the tokens of groups that have a signal."""
+    (found,), _ = gradients(tmp_path, weighting=Uniform(), advantage=GroupMean(), rewards={"accuracy": Accuracy()})
+    learner = runs.learner(engine=ScriptedEngine(MIXED), group_size=4)
+    data = runs.ladder()
+    data.setup("fit")
+    learner.configure_model()
+    data.admit(learner.renderer, tmp_path)
+    problems = [data.rows["train"][row] for row in data.draw(0)]
+    groups = learner.engine.generate(learner.renderer.render(problems), learner.sampling(4, 0))
+    logprobs = learner.policy.logprobs(groups).values_N_T
+    advantages = torch.tensor([0.5, -0.5, 0.5, -0.5] * 4)
+    loss = -(advantages[:, None] * logprobs).sum() / sum(group.tokens for group in groups)
+    loss.backward()
+    expected = torch.cat([p.grad.flatten() for p in learner.policy.parameters() if p.grad is not None])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
+    """All right and all alike: nothing to learn, no gradient, and the optimizer is still stepped once a rollout."""
+    seen, metrics = gradients(tmp_path, texts=[RIGHT], steps=2, weighting=Uniform(), rewards={"accuracy": Accuracy()})
+    assert [len(gradient) for gradient in seen] == [0, 0]
+    assert metrics["train/zero_signal"] == 1
+    assert "train/entropy" not in metrics
+
+
+def test_kept_groups_without_signal_dilute_the_gradient(tmp_path):
+    dropped, _ = gradients(tmp_path)
+    kept, _ = gradients(tmp_path, zero_signal="keep")
+    torch.testing.assert_close(dropped[0], kept[0])  # here every group has a signal
+    silent, _ = gradients(tmp_path, texts=[WRONG], zero_signal="keep")
+    assert len(silent[0]) > 0
+    assert not silent[0].any()
+
+
+def test_updates_per_rollout_cut_the_groups_into_equal_parts_of_one_step_each(tmp_path):
+    seen, metrics = gradients(tmp_path, steps=4, updates_per_rollout=2)
+    assert len(seen) == 4
+    parts = runs.learner(updates_per_rollout=2).parts(6, step=3)
+    assert sorted(parts[0] + parts[1]) == list(range(6))
+    assert len(parts[0]) == len(parts[1]) == 3
+    assert parts == runs.learner(updates_per_rollout=2).parts(6, step=3)
+    assert any(parts != runs.learner(updates_per_rollout=2).parts(6, step=step) for step in range(4))
+
+
+def test_old_logprobs_are_those_before_the_first_update(tmp_path):
+    """With a large step, the second half of the rollout is clipped: its ratio is against the policy that drew it."""
+    learner = runs.learner(updates_per_rollout=2, engine=ScriptedEngine(MIXED), optimizer=runs.sgd, loss=PPOClip(0.01, 0.01))
+    trainer = runs.trainer(tmp_path, 2)
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    assert trainer.callback_metrics["train/clip_share"] > 0
+
+
+@pytest.mark.parametrize("kl", [K3(0.5), K1(0.5)], ids=["k3 in the loss", "k1 in the reward"])
+def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
+    def drift(folder, kl):
+        learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
+        before = {name: value.clone() for name, value in learner_weights(learner).items()}
+        trainer = runs.trainer(tmp_path / folder, 6)
+        trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+        moved = sum((value - before[name]).norm() ** 2 for name, value in learner.policy.state_dict().items())
+        return math.sqrt(moved), trainer.callback_metrics
+
+    free, _ = drift("free", None)
+    held, metrics = drift("held", kl)
+    assert held < free
+    assert metrics["train/kl"] != 0
+
+
+def learner_weights(learner):
+    learner.configure_model() if not hasattr(learner, "policy") else None
+    return learner.policy.state_dict()
+
+
+def test_no_reference_is_loaded_without_a_kl_term_and_none_is_saved_with_one(tmp_path):
+    learner = runs.learner()
+    runs.trainer(tmp_path / "a", 1).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    assert learner._reference == []
+    learner = runs.learner(kl=K3())
+    runs.trainer(tmp_path / "b", 1).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    assert len(learner._reference) == 1
+    assert not any("reference" in name for name in learner.state_dict())
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_look_into_it(poison, tmp_path):
+    class Broken(PPOClip):
+        def __call__(self, logprobs_N_T, old_N_T, advantages_N_T):
+            loss_N_T, clipped_N_T = super().__call__(logprobs_N_T, old_N_T, advantages_N_T)
+            return loss_N_T * poison, clipped_N_T
+
+    learner = runs.learner(engine=ScriptedEngine(MIXED), loss=Broken())
+    with pytest.raises(FloatingPointError, match=r"step 0: the loss is .*failure"):
+        runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder())
+    saved = torch.load(tmp_path / "failure" / "step-000000-rank-0" / "rollout.pt", weights_only=True)
+    assert len(saved["rows"]) == 4
+    assert saved["texts"][0][1] == WRONG
+    assert (tmp_path / "failure" / "step-000000-rank-0" / "policy" / "model.safetensors").is_file()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "the loss is" in summary["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"group_size": 1}, "group_size is 1.*at least 2"),
+        ({"updates_per_rollout": 0}, "updates_per_rollout is 0"),
+        ({"micro_batch": 0}, "micro_batch is 0"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"min_tokens": 99}, "min_tokens is 99, above max_tokens 48"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"gradient_clip": -1.0}, "gradient_clip is -1.0"),
+        ({"advantage_clip": 0.0}, "advantage_clip is 0.0"),
+        ({"rewards": {}}, "mapping is empty"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_anything_is_loaded(options, message):
+    with pytest.raises(RefusedError, match=message):
+        runs.learner(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "steps", "message"),
+    [
+        ({"updates_per_rollout": 3}, {}, 3, "4 prompts a rank do not divide into updates_per_rollout 3"),
+        ({"updates_per_rollout": 2}, {}, 3, "max_steps 3.*no multiple of updates_per_rollout 2"),
+        ({}, {"prompts_per_step": 65}, 1, "64 rows, fewer than prompts_per_step 65"),
+        ({}, {"train": None}, 1, r"data.train is not set"),
+        ({"max_prompt_tokens": 20}, {}, 1, r"tiles-train-0.*29 tokens, more than max_prompt_tokens 20"),
+    ],
+)
+def test_sizes_that_do_not_go_together_are_refused(options, data, steps, message, tmp_path):
+    with pytest.raises(RefusedError, match=message):
+        runs.trainer(tmp_path, steps).fit(runs.learner(**options), datamodule=runs.ladder(**data))
+
+
+def test_half_precision_with_loss_scaling_is_refused():
+    learner, trainer = runs.learner(), type("Trainer", (), {"precision": "16-mixed"})()
+    trainer.datamodule = runs.ladder()
+    learner._trainer = trainer
+    with pytest.raises(RefusedError, match="16-mixed.*bf16-mixed"):
+        PolicyModule.setup(learner, "fit")
+
+
+def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
+    """The log-probs that tokens were drawn with are those of the policy that is updated, at every step."""
+    learner = runs.learner(engine=TransformersEngine(), optimizer=runs.sgd)
+    gaps = []
+
+    class Watch(runs.lightning.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            gaps.append(float(trainer.callback_metrics.get("train/sampler_gap", 0.0)))
+
+    runs.trainer(tmp_path, 4, callbacks=[Watch()]).fit(learner, datamodule=runs.ladder(steps_per_epoch=1))
+    assert max(gaps) < 1e-4
+
+
+def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
+    learner = runs.learner(optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder(test=Tiles(rows=16, split="test")))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["problems"] == 16
+    assert summary["accuracy_before"] == summary["accuracy_after"]
+    assert summary["sampled_before"] == summary["sampled_after"]
+    assert summary["by_level_before"] == summary["by_level_after"]
+    assert set(summary["by_level_after"]) == {str(level) for level in range(1, 9)}
+
+
+def test_the_response_format_gives_the_system_prompt():
+    assert "<observe>" in runs.learner(response_format=Observe()).renderer.system_prompt
+    assert runs.learner(response_format=Observe(system_prompt="")).renderer.system_prompt == ""

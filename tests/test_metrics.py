@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from observer.metrics import LEVELS, HeldOutMetrics, rollout_figures
+from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
+
+
+def group(*responses, level=1):
+    """A group and its scores, of (verdict, formatted, tokens, finish reason)."""
+    problem = Problem("a", 0, (Turn("user", "?"),), "7", "integer", level=level)
+    completions = [
+        Completion((0,) * tokens, (0.0,) * tokens, "", finish, index)
+        for index, (_, _, tokens, finish) in enumerate(responses)
+    ]
+    scores = [
+        Score(verdict, "", None, formatted, {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0}, 0.5)
+        for verdict, formatted, _, _ in responses
+    ]
+    return Group(Prompt(problem, (1,), None, None), tuple(completions), Sampling()), scores
+
+
+RIGHT = (Verdict.CORRECT, True, 10, "stop")
+WRONG = (Verdict.WRONG, True, 20, "stop")
+CUT = (Verdict.UNVERIFIABLE, False, 50, "length")
+
+
+def values(metrics):
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def test_held_out_figures_are_means_over_completions_and_by_level():
+    metrics = HeldOutMetrics()
+    easy, hard = group(RIGHT, RIGHT, WRONG, level=1), group(RIGHT, CUT, level=LEVELS - 1)
+    metrics.update([easy[0], hard[0]], [easy[1], hard[1]])
+    assert values(metrics) == pytest.approx(
+        {
+            "problems": 5,
+            "accuracy": 3 / 5,
+            "format": 4 / 5,
+            "truncated": 1 / 5,
+            "length": 100 / 5,
+            "level_1": 2 / 3,
+            f"level_{LEVELS - 1}": 1 / 2,
+        }
+    )
+
+
+def test_figures_do_not_depend_on_how_groups_come_in_batches_or_on_which_rank_they_are():
+    groups = [group(RIGHT, level=1), group(WRONG, level=2), group(CUT, level=2), group(RIGHT, level=3)]
+    whole, first, second = HeldOutMetrics(), HeldOutMetrics(), HeldOutMetrics()
+    for one in groups:
+        whole.update([one[0]], [one[1]])
+    first.update([one[0] for one in groups[:3]], [one[1] for one in groups[:3]])
+    second.update([groups[3][0]], [groups[3][1]])
+    reduce = first._reductions["sums_L_5"]  # what torchmetrics does with the ranks' sums
+    first.sums_L_5 = reduce(torch.stack([first.sums_L_5, second.sums_L_5]))
+    assert values(first) == values(whole)
+
+
+def test_reset_forgets_everything():
+    metrics = HeldOutMetrics()
+    for one in (group(WRONG, level=5), group(RIGHT, level=1)):
+        metrics.reset()
+        metrics.update([one[0]], [one[1]])
+    assert values(metrics) == {
+        "problems": 1, "accuracy": 1, "format": 1, "truncated": 0, "length": 10, "level_1": 1
+    }  # fmt: skip
+
+
+def test_groups_and_scores_must_be_of_the_same_number():
+    one = group(RIGHT, WRONG)
+    for scores in ([], [one[1][:1]]):
+        with pytest.raises(ValueError, match="shorter than argument 1"):
+            HeldOutMetrics().update([one[0]], scores)
+
+
+def test_rollout_figures_are_means_over_completions_or_groups():
+    one, two = group(RIGHT, WRONG), group(CUT, CUT)
+    experience = Experience(
+        groups=(one[0], two[0]),
+        scores=(tuple(one[1]), tuple(two[1])),
+        rewards_P_G=torch.full((2, 2), 0.5, dtype=torch.float64),
+        pass_rates_P=torch.tensor([0.5, 0.0], dtype=torch.float64),
+        weights_P=torch.tensor([1.8, 0.0], dtype=torch.float64),
+        advantages_P_G=torch.tensor([[1.5, -0.5], [0.0, 0.0]], dtype=torch.float64),
+    )
+    assert rollout_figures(experience) == {
+        "reward": 0.5,
+        "accuracy": 1 / 4,
+        "format": 2 / 4,
+        "unverifiable": 2 / 4,
+        "length": (10 + 20 + 50 + 50) / 4,
+        "truncated": 2 / 4,
+        "advantage_abs": 2.0 / 4,
+        "weight": 0.9,
+        "zero_signal": 1 / 2,
+        "part_accuracy": 1 / 4,
+        "part_odd": 2.0,
+    }

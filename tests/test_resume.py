@@ -1,0 +1,95 @@
+"""N steps = k steps + resume + N - k, bit for bit, for a checkpoint at any step."""
+
+import json
+
+import lightning
+import pytest
+import runs
+import torch
+
+from observer.curriculum import Sorted, Stage, Stages
+from observer.objective import K3, Linear
+from observer.types import RefusedError
+
+STEPS = 4
+CONFIGURATIONS = {
+    "one update": {"learning_rate": Linear()},
+    "two updates, reference": {"updates_per_rollout": 2, "kl": K3(0.1), "learning_rate": Linear()},
+}
+
+
+class EveryStep(lightning.Callback):
+    """Keeps a checkpoint of every batch end, and the learning rate of every step."""
+
+    def __init__(self, folder):
+        self.folder, self.rates = folder, {}
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        step = pl_module.ladder.step
+        self.rates[step] = trainer.optimizers[0].param_groups[0]["lr"]
+        trainer.save_checkpoint(self.folder / f"step-{step}.ckpt")
+
+
+def run(folder, checkpoints, options, ckpt_path=None, schedule=None, **data):
+    learner, watch = runs.learner(**options), EveryStep(checkpoints)
+    steps = STEPS * options.get("updates_per_rollout", 1)
+    runs.trainer(folder, steps, schedule, [watch]).fit(learner, datamodule=runs.ladder(**data), ckpt_path=ckpt_path)
+    weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
+    lines = (folder / "completions.jsonl").read_text().splitlines()
+    return weights, [json.loads(line) for line in lines], watch.rates
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
+    options = CONFIGURATIONS[name]
+    (tmp_path / "whole").mkdir()
+    weights, completions, rates = run(tmp_path / "whole", tmp_path, options)
+    assert {line["step"] for line in completions} == set(range(STEPS))
+    assert any(line["advantage"] for line in completions), "a run that learns nothing proves nothing"
+    for step in range(1, STEPS):
+        folder = tmp_path / f"resumed-{step}"
+        folder.mkdir()
+        again = run(folder, tmp_path / "unused", options, ckpt_path=tmp_path / f"step-{step}.ckpt")
+        assert again[1] == [line for line in completions if line["step"] >= step]
+        assert again[2] == {at: rate for at, rate in rates.items() if at > step}
+        for key, value in weights.items():
+            assert torch.equal(value, again[0][key]), f"{key} differs after resuming at step {step}"
+
+
+@pytest.mark.parametrize(
+    "schedule", [Sorted(), Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})])], ids=["sorted", "stages"]
+)
+def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "resumed").mkdir()
+    _, completions, _ = run(tmp_path / "whole", tmp_path, {}, schedule=schedule)
+    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", {}, tmp_path / "step-3.ckpt", schedule)
+    assert again == [line for line in completions if line["step"] >= 3]
+
+
+def test_lines_logged_after_the_checkpoint_are_not_there_twice(tmp_path):
+    _, completions, _ = run(tmp_path, tmp_path, {})
+    _, again, _ = run(tmp_path, tmp_path / "unused", {}, ckpt_path=tmp_path / "step-2.ckpt")
+    assert again == completions
+
+
+def test_figures_from_before_training_are_not_measured_again(tmp_path):
+    run(tmp_path, tmp_path, {})
+    before = json.loads((tmp_path / "before.json").read_text())
+    (tmp_path / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
+    run(tmp_path, tmp_path / "unused", {}, ckpt_path=tmp_path / "step-2.ckpt")
+    assert json.loads((tmp_path / "summary.json").read_text())["accuracy_before"] == 0.123
+
+
+def test_resuming_with_other_draws_is_refused_with_both_values(tmp_path):
+    run(tmp_path, tmp_path, {})
+    with pytest.raises(RefusedError, match=r"prompts_per_step 4, this run has 2"):
+        run(tmp_path, tmp_path, {}, ckpt_path=tmp_path / "step-2.ckpt", prompts_per_step=2)
+
+
+def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(tmp_path):
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    weights, _, _ = run(tmp_path / "with", tmp_path / "unused", {}, steps_per_epoch=1)
+    alone, _, _ = run(tmp_path / "without", tmp_path / "unused", {}, val=None, test=None, steps_per_epoch=1)
+    assert all(torch.equal(value, alone[key]) for key, value in weights.items())

@@ -1,0 +1,99 @@
+import json
+
+import pytest
+
+from observer.run_directory import MARKS, claim, write_folder, write_json
+from observer.types import RefusedError
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_fresh_directory_is_made_and_left_empty(tmp_path):
+    run_dir = tmp_path / "runs" / "a"
+    assert claim(run_dir, resume=False) == run_dir
+    assert claim(str(run_dir), resume=False) == run_dir
+    assert names(run_dir) == []
+
+
+def test_a_directory_of_other_things_may_be_claimed(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    claim(tmp_path, resume=False)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_used_directory_is_refused_unless_it_is_resumed(tmp_path, mark):
+    (tmp_path / mark).touch()
+    with pytest.raises(RefusedError) as caught:
+        claim(tmp_path, resume=False)
+    assert f"run_dir {str(tmp_path)!r} holds a run already ({mark})" in str(caught.value)
+    assert "--ckpt_path last" in str(caught.value)
+    assert claim(tmp_path, resume=True) == tmp_path
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_directory_that_cannot_be_written_is_refused_with_the_reason(tmp_path, resume):
+    (tmp_path / "file").write_text("I am no folder")
+    for run_dir, reason in (
+        (tmp_path / "file" / "run", "Not a directory"),
+        (tmp_path / "file", "exists"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(
+            RefusedError, match=r"cannot be written: .*; choose another with --run_dir"
+        ) as caught:
+            claim(run_dir, resume)
+        assert str(run_dir) in str(caught.value)
+        assert reason in str(caught.value)
+    assert (tmp_path / "file").read_text() == "I am no folder"
+
+
+def test_json_is_replaced_in_one_go(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, {"status": "running", "é": [1, None]})
+    with path.open() as reader:  # who reads while it is replaced reads the old one to its end
+        write_json(path, {"status": "complete"})
+        assert json.load(reader) == {"status": "running", "é": [1, None]}
+    assert json.loads(path.read_text()) == {"status": "complete"}
+    assert names(tmp_path) == ["summary.json"]
+
+
+def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "summary.json"
+    write_json(path, {"status": "running"})
+    with pytest.raises(TypeError):
+        write_json(path, {"status": "complete", "figures": object()})
+    assert json.loads(path.read_text()) == {"status": "running"}
+
+
+def test_a_folder_is_made_with_its_parents_and_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "run" / "export"
+    write_folder(path, lambda folder: (folder / "old.txt").write_text("1"))
+    write_folder(path, lambda folder: (folder / "new.txt").write_text("2"))
+    assert names(path) == ["new.txt"]
+    assert names(path.parent) == ["export"]
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_folder_that_was_not_filled_leaves_the_old_one_and_nothing_beside_it(tmp_path, failure):
+    path = tmp_path / "export"
+    write_folder(path, lambda folder: (folder / "a.txt").write_text("1"))
+
+    def fill(folder):
+        assert folder.parent == path.parent  # the same disk, so that renaming is one step
+        (folder / "a.txt").write_text("half")
+        raise failure
+
+    with pytest.raises(failure):
+        write_folder(path, fill)
+    assert (path / "a.txt").read_text() == "1"
+    assert names(tmp_path) == ["export"]
+
+
+def test_a_first_folder_that_was_not_filled_is_not_there(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        write_folder(tmp_path / "export", lambda folder: 1 / 0)
+    assert names(tmp_path) == []
