@@ -46,7 +46,7 @@ class RunReport(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure what the policy can do before it is trained."""
         self._start = time.perf_counter()
-        if self.before is None:
+        if self.before is None and not pl_module.ladder.step:
             self.before = pl_module.evaluate(pl_module.ladder.test_dataloader())
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
@@ -126,18 +126,21 @@ def _compare(before: dict[str, float], after: dict[str, float]) -> dict[str, Any
     """Return the figures of the summary; none when there are no held-out problems."""
     if not after:
         return {}
+    figures = {
+        "accuracy_before": before.get("accuracy"),
+        "accuracy_after": after["accuracy"],
+        "sampled_before": before.get("sampled_accuracy"),
+        "sampled_after": after["sampled_accuracy"],
+        "format_rate": after["sampled_format"],
+        "length": after["sampled_length"],
+    }
     return {
         "problems": int(after["problems"]),
-        "accuracy_before": round(before["accuracy"], 4),
-        "accuracy_after": round(after["accuracy"], 4),
-        "sampled_before": round(before["sampled_accuracy"], 4),
-        "sampled_after": round(after["sampled_accuracy"], 4),
+        **{name: None if value is None else round(value, 4) for name, value in figures.items()},
         "by_level_before": _levels(before),
         "by_level_after": _levels(after),
         "sampled_by_level_before": _levels(before, "sampled_level_"),
         "sampled_by_level_after": _levels(after, "sampled_level_"),
-        "format_rate": round(after["sampled_format"], 4),
-        "length": round(after["sampled_length"], 2),
     }
 
 

@@ -1,0 +1,54 @@
+"""A script: one step on one or two ranks over given rows; saves the weights after it and what rank 0 logged.
+
+Usage: two_ranks.py ROWS OUTPUT RANKS
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+warnings.simplefilter("ignore")
+
+import runs
+
+from observer.curriculum import CurriculumCallback, Sorted
+from observer.data import Jsonl
+from observer.objective import Uniform
+from observer.rollout import ScriptedEngine
+
+TEXTS = [
+    "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>",
+    "<observe> 1 2 3 </observe><think> 1 </think><answer> 99 </answer>",
+    "no answer",
+]
+
+
+def main(rows, output, ranks):
+    torch.set_num_threads(1)
+    learner = runs.learner(engine=ScriptedEngine(TEXTS), group_size=3, weighting=Uniform(), optimizer=runs.sgd)
+    data = runs.ladder(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
+    trainer = runs.lightning.Trainer(
+        max_steps=2,
+        default_root_dir=Path(output).parent,
+        accelerator="cpu",
+        devices=ranks,
+        strategy="ddp" if ranks > 1 else "auto",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[CurriculumCallback(Sorted())],
+    )
+    trainer.fit(learner, datamodule=data)
+    if trainer.is_global_zero:
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        figures = {name: value for name, value in figures.items() if "second" not in name}
+        torch.save({"weights": learner.policy.state_dict(), "figures": figures, "ladder": data.state_dict()}, output)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
