@@ -67,5 +67,9 @@ def trainer(run_dir, max_steps, schedule=None, callbacks=(), **options):
     }
     if any("Checkpoint" in base.__name__ for callback in callbacks for base in type(callback).__mro__):
         usual["enable_checkpointing"] = True
-    kept = [CurriculumCallback(schedule or Random()), Completions(groups_per_step=None), RunReport(export=False)]
+    kept = [
+        CurriculumCallback(schedule or Random()),
+        Completions(groups_per_step=None),
+        RunReport(export=False),
+    ]
     return lightning.Trainer(**{**usual, **options}, callbacks=[*kept, *callbacks])

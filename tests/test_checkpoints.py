@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_run import UPDATES, Tiny, fit
 
 from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
 from observer.types import RefusedError
+from tiny_run import UPDATES, Tiny, fit
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),

@@ -1,10 +1,10 @@
 """What a run leaves is a whole Hugging Face directory."""
 
 import pytest
-import runs
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+import runs
 from observer.callbacks import checkpoint_callbacks
 from observer.data import Tiles
 from observer.export import export_checkpoint
@@ -28,7 +28,15 @@ def test_transformers_loads_it_and_it_says_what_the_policy_says(trained):
     problem = Tiles(rows=8, split="test").read()[3]
     prompt = learner.renderer.render([problem])[0]
     text = processor.apply_chat_template(
-        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": problem.question.removeprefix("<image>")}]}],
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image"},
+                    {"type": "text", "text": problem.question.removeprefix("<image>")},
+                ],
+            }
+        ],
         add_generation_prompt=True,
     )
     inputs = processor(text=[text], images=[problem.pictures[0].load()], return_tensors="pt")

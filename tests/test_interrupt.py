@@ -8,11 +8,11 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch import Callback
-from tiny_run import Log, Tiny, TinyData, fit
 
 from observer.callbacks.checkpoints import newest_checkpoint
 from observer.callbacks.interrupt import GracefulStop
 from observer.types import RefusedError
+from tiny_run import Log, Tiny, TinyData, fit
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),

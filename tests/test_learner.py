@@ -4,9 +4,9 @@ import json
 import math
 
 import pytest
-import runs
 import torch
 
+import runs
 from observer.data import Tiles
 from observer.module import PolicyModule
 from observer.objective import K1, K3, GroupMean, PPOClip, Uniform
@@ -26,7 +26,12 @@ class Gradients(torch.optim.SGD):
 
     def step(self, closure=None):
         closure and closure()
-        tensors = [p.grad.detach().clone().flatten() for g in self.param_groups for p in g["params"] if p.grad is not None]
+        tensors = [
+            p.grad.detach().clone().flatten()
+            for g in self.param_groups
+            for p in g["params"]
+            if p.grad is not None
+        ]
         type(self).seen.append(torch.cat(tensors) if tensors else torch.zeros(0))
 
 
@@ -34,7 +39,12 @@ def gradients(tmp_path, texts=MIXED, steps=1, **options):
     """The gradients that a run's optimizer steps were given, same completions whatever the options."""
     Gradients.seen = []
     learner = runs.learner(
-        **{"engine": ScriptedEngine(texts), "optimizer": lambda p: Gradients(p, lr=1.0), "gradient_clip": None, **options}
+        **{
+            "engine": ScriptedEngine(texts),
+            "optimizer": lambda p: Gradients(p, lr=1.0),
+            "gradient_clip": None,
+            **options,
+        }
     )
     trainer = runs.trainer(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", steps)
     trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
@@ -59,7 +69,9 @@ def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
 
 def test_the_gradient_is_that_of_the_formula(tmp_path):
     """Written out: sum over tokens of -A log p, over the tokens of groups that have a signal."""
-    (found,), _ = gradients(tmp_path, weighting=Uniform(), advantage=GroupMean(), rewards={"accuracy": Accuracy()})
+    (found,), _ = gradients(
+        tmp_path, weighting=Uniform(), advantage=GroupMean(), rewards={"accuracy": Accuracy()}
+    )
     learner = runs.learner(engine=ScriptedEngine(MIXED), group_size=4)
     data = runs.ladder()
     data.setup("fit")
@@ -76,8 +88,10 @@ def test_the_gradient_is_that_of_the_formula(tmp_path):
 
 
 def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
-    """All right and all alike: nothing to learn, no gradient, and the optimizer is still stepped once a rollout."""
-    seen, metrics = gradients(tmp_path, texts=[RIGHT], steps=2, weighting=Uniform(), rewards={"accuracy": Accuracy()})
+    """All right and all alike: no gradient, and the optimizer is still stepped once a rollout."""
+    seen, metrics = gradients(
+        tmp_path, texts=[RIGHT], steps=2, weighting=Uniform(), rewards={"accuracy": Accuracy()}
+    )
     assert [len(gradient) for gradient in seen] == [0, 0]
     assert metrics["train/zero_signal"] == 1
     assert "train/entropy" not in metrics
@@ -93,7 +107,7 @@ def test_kept_groups_without_signal_dilute_the_gradient(tmp_path):
 
 
 def test_updates_per_rollout_cut_the_groups_into_equal_parts_of_one_step_each(tmp_path):
-    seen, metrics = gradients(tmp_path, steps=4, updates_per_rollout=2)
+    seen, _ = gradients(tmp_path, steps=4, updates_per_rollout=2)
     assert len(seen) == 4
     parts = runs.learner(updates_per_rollout=2).parts(6, step=3)
     assert sorted(parts[0] + parts[1]) == list(range(6))
@@ -103,8 +117,10 @@ def test_updates_per_rollout_cut_the_groups_into_equal_parts_of_one_step_each(tm
 
 
 def test_old_logprobs_are_those_before_the_first_update(tmp_path):
-    """With a large step, the second half of the rollout is clipped: its ratio is against the policy that drew it."""
-    learner = runs.learner(updates_per_rollout=2, engine=ScriptedEngine(MIXED), optimizer=runs.sgd, loss=PPOClip(0.01, 0.01))
+    """After a large step the other half of the rollout is clipped: its ratio is against what drew it."""
+    learner = runs.learner(
+        updates_per_rollout=2, engine=ScriptedEngine(MIXED), optimizer=runs.sgd, loss=PPOClip(0.01, 0.01)
+    )
     trainer = runs.trainer(tmp_path, 2)
     trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
     assert trainer.callback_metrics["train/clip_share"] > 0
@@ -198,7 +214,7 @@ def test_half_precision_with_loss_scaling_is_refused():
     learner, trainer = runs.learner(), type("Trainer", (), {"precision": "16-mixed"})()
     trainer.datamodule = runs.ladder()
     learner._trainer = trainer
-    with pytest.raises(RefusedError, match="16-mixed.*bf16-mixed"):
+    with pytest.raises(RefusedError, match=r"16-mixed.*bf16-mixed"):
         PolicyModule.setup(learner, "fit")
 
 

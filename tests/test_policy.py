@@ -329,7 +329,7 @@ def copied(checkpoint, tmp_path):
 def test_pickled_weights_are_refused(copied, fresh_policy, policy):
     (copied / "model.safetensors").unlink()
     torch.save(policy.model.state_dict(), copied / "pytorch_model.bin")
-    with pytest.raises(RefusedError, match="(?s)model.policy.path.*copy.*safetensors"):
+    with pytest.raises(RefusedError, match=r"(?s)model.policy.path.*copy.*safetensors"):
         fresh_policy(path=str(copied))
 
 
@@ -343,7 +343,7 @@ def test_weights_that_are_incomplete_or_of_another_shape_are_refused(copied, fre
     config = build_config(processor.tokenizer)
     config.text_config.intermediate_size = 128
     config.save_pretrained(copied)
-    with pytest.raises(RefusedError, match="copy.*cannot be loaded"):
+    with pytest.raises(RefusedError, match=r"copy.*cannot be loaded"):
         fresh_policy(path=str(copied))
 
 

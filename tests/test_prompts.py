@@ -105,7 +105,7 @@ def test_a_picture_that_cannot_be_decoded_is_refused_as_its_reader_says(renderer
     def load():
         raise RefusedError("a.png: truncated")
 
-    with pytest.raises(RefusedError, match="a.png: truncated"):
+    with pytest.raises(RefusedError, match=r"a.png: truncated"):
         renderer.render([problem("?", [picture(), Picture("a.png", size=lambda: (28, 28), load=load)])])
 
 

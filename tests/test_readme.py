@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import runs
 from PIL import Image
 
+import runs
 from observer.cli import main
 from observer.data import Jsonl
 
@@ -109,7 +109,9 @@ def test_continuous_integration_runs_the_test_line_of_the_readme():
 
 
 def test_the_two_lines_are_shell():
-    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")]
+    lines = [
+        line for block in blocks("bash") for line in block.splitlines() if line.startswith("python3 -m venv")
+    ]
     assert len(lines) == 2
     for line in lines:
         subprocess.run(["bash", "-n", "-c", line], check=True)

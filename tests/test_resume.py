@@ -4,9 +4,9 @@ import json
 
 import lightning
 import pytest
-import runs
 import torch
 
+import runs
 from observer.curriculum import Sorted, Stage, Stages
 from observer.objective import K3, Linear
 from observer.types import RefusedError
@@ -33,7 +33,9 @@ class EveryStep(lightning.Callback):
 def run(folder, checkpoints, options, ckpt_path=None, schedule=None, **data):
     learner, watch = runs.learner(**options), EveryStep(checkpoints)
     steps = STEPS * options.get("updates_per_rollout", 1)
-    runs.trainer(folder, steps, schedule, [watch]).fit(learner, datamodule=runs.ladder(**data), ckpt_path=ckpt_path)
+    runs.trainer(folder, steps, schedule, [watch]).fit(
+        learner, datamodule=runs.ladder(**data), ckpt_path=ckpt_path
+    )
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     lines = (folder / "completions.jsonl").read_text().splitlines()
     return weights, [json.loads(line) for line in lines], watch.rates
@@ -57,7 +59,9 @@ def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "schedule", [Sorted(), Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})])], ids=["sorted", "stages"]
+    "schedule",
+    [Sorted(), Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})])],
+    ids=["sorted", "stages"],
 )
 def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
     (tmp_path / "whole").mkdir()

@@ -21,7 +21,9 @@ def rows(tmp_path):
     for place in range(4):
         pixels = np.random.default_rng(place).integers(0, 256, (84, 84, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{place}.png")
-        lines.append({"question": "How many?" + " now" * place, "answer": str(place), "difficulty": place / 8})
+        lines.append(
+            {"question": "How many?" + " now" * place, "answer": str(place), "difficulty": place / 8}
+        )
         if place < 2:
             lines[-1]["images"] = [f"{place}.png"]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -51,4 +53,7 @@ def test_two_ranks_take_the_steps_of_one(rows):
     assert two["figures"] == pytest.approx(one["figures"], rel=1e-4, abs=1e-5)
     assert two["ladder"]["step"] == one["ladder"]["step"] == 2
     assert two["ladder"]["ladder"]["rows"].tolist() == one["ladder"]["ladder"]["rows"].tolist()
-    assert two["ladder"]["ladder"]["pass_rate_sums"].tolist() == one["ladder"]["ladder"]["pass_rate_sums"].tolist()
+    assert (
+        two["ladder"]["ladder"]["pass_rate_sums"].tolist()
+        == one["ladder"]["ladder"]["pass_rate_sums"].tolist()
+    )

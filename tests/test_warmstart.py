@@ -3,9 +3,9 @@
 import json
 
 import pytest
-import runs
 import torch
 
+import runs
 from observer.data import Jsonl
 from observer.policy import PolicySpec
 from observer.types import RefusedError
@@ -23,7 +23,9 @@ def test_imitation_makes_solutions_likelier(tmp_path):
 
     trainer.callbacks.append(Watch())
     trainer.fit(learner, datamodule=runs.ladder())
-    assert losses[0] == pytest.approx(torch.tensor(329.0).log().item(), rel=0.15)  # fresh weights know nothing
+    assert losses[0] == pytest.approx(
+        torch.tensor(329.0).log().item(), rel=0.15
+    )  # fresh weights know nothing
     assert losses[-1] < 0.8 * losses[0]
     assert json.loads((tmp_path / "summary.json").read_text())["status"] == "complete"
 

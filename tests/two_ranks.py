@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 warnings.simplefilter("ignore")
 
 import runs
-
 from observer.curriculum import CurriculumCallback, Sorted
 from observer.data import Jsonl
 from observer.objective import Uniform
@@ -28,7 +27,9 @@ TEXTS = [
 
 def main(rows, output, ranks):
     torch.set_num_threads(1)
-    learner = runs.learner(engine=ScriptedEngine(TEXTS), group_size=3, weighting=Uniform(), optimizer=runs.sgd)
+    learner = runs.learner(
+        engine=ScriptedEngine(TEXTS), group_size=3, weighting=Uniform(), optimizer=runs.sgd
+    )
     data = runs.ladder(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
     trainer = runs.lightning.Trainer(
         max_steps=2,
@@ -47,7 +48,9 @@ def main(rows, output, ranks):
     if trainer.is_global_zero:
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         figures = {name: value for name, value in figures.items() if "second" not in name}
-        torch.save({"weights": learner.policy.state_dict(), "figures": figures, "ladder": data.state_dict()}, output)
+        torch.save(
+            {"weights": learner.policy.state_dict(), "figures": figures, "ladder": data.state_dict()}, output
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from observer.seeding import stable_seed
 class ShuffledRewards(ObserveLearner):
     """Deals the scores of a rollout out anew among all its completions.
 
-    Every score is still given once, so rewards have the same distribution; what they say of a response is noise. A
-    gain with them is a gain from something other than the rewards.
+    Every score is still given once, so rewards have the same distribution; what they say of a response is
+    noise. A gain with them is a gain from something other than the rewards.
     """
 
     def score(self, groups, step):

@@ -175,5 +175,5 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
     cells = []
     for key in ("length", "sampled_length"):
         cells += [f"{before.get(key, 0):.1f}", f"{after.get(key, 0):.1f}", ""]
-    drawn.add_row("length, tokens", *cells)
+    drawn.add_row("length", *cells)
     return drawn

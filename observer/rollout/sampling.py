@@ -50,8 +50,9 @@ def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
         logprobs_N_V: float32.
         uniforms_N: float64 in [0, 1).
 
-    >>> draw(torch.tensor([[0.25, 0.0, 0.75]]).log().expand(3, 3), torch.tensor([0.0, 0.25,
-    0.999]).double()).tolist() [0, 2, 2]
+    >>> logprobs_3_V = torch.tensor([[0.25, 0.0, 0.75]]).log().expand(3, 3)
+    >>> draw(logprobs_3_V, torch.tensor([0.0, 0.25, 0.999]).double()).tolist()
+    [0, 2, 2]
     """
     cumulative_N_V = logprobs_N_V.exp().cumsum(-1, dtype=torch.float64)
     targets_N_1 = uniforms_N[:, None] * cumulative_N_V[:, -1:]
