@@ -63,7 +63,10 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         fill(beside)
         beside.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
-        beside.rename(path)
+            path.rename(old := beside.with_name(f"{beside.name}.old"))
+            beside.rename(path)
+            shutil.rmtree(old)
+        else:
+            beside.rename(path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -359,3 +359,21 @@ def test_a_later_stage_forgets_no_pass_rates(renderer, tmp_path):
     module.setup("validate")
     module.admit(renderer, tmp_path)
     assert seen(module) == [[0, 1, 2, 3], [1] * 4, [0.0, 0.25, 0.5, 1.0]]
+
+
+def test_another_ladder_of_the_same_size_cannot_go_on_from_a_checkpoint(renderer, ladder_file, tmp_path):
+    module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
+    other = admitted(renderer, tmp_path, train=Jsonl(ladder_file("other.jsonl", r3={"difficulty": 0.5})))
+    with pytest.raises(RefusedError, match="drawn with ladder"):
+        other.load_state_dict(module.state_dict())
+
+
+def test_a_run_that_is_made_longer_does_not_rewind_its_curriculum(renderer, ladder_file, tmp_path):
+    module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
+    module.schedule, module.horizon = Sorted(), 3
+    longer = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
+    longer.schedule, longer.horizon = Sorted(), 6
+    assert longer.draw(2) != module.draw(2)
+    longer.load_state_dict(module.state_dict())
+    assert longer.draw(2) == module.draw(2)
+    assert set(longer.draw(5)) == set(module.draw(2)), "beyond its horizon it stays on its last slot"

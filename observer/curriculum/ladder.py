@@ -6,6 +6,7 @@ files (the data room does) and decides nothing (schedules do).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -68,6 +69,14 @@ class LadderIndex:
 
     def __len__(self) -> int:
         return len(self.difficulty_R)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of difficulty, complexity and level of all rows, to tell ladders of one size apart."""
+        digest = hashlib.blake2b(digest_size=8)
+        for column_R in (self.difficulty_R, self.complexity_R, self.level_R):
+            digest.update(column_R.numpy().tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def easy_to_hard(self) -> torch.Tensor:

@@ -87,9 +87,8 @@ class LadderDataModule(lightning.LightningDataModule):
         """
         # Rows are a few strings; what is slow is decoded by threads inside the step.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings(
-            "ignore", ".*Total length of `list` across ranks is zero.*"
-        )  # no held-out rows
+        # Nor are there always held-out rows.
+        warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
         needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
         for split in needed:
             row_format = self.formats[split]
@@ -187,7 +186,12 @@ class LadderDataModule(lightning.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is: builtins and tensors only."""
         assert self.ladder is not None
-        return {"step": self.step, "ladder": self.ladder.state_dict(), "draws": self._draws()}
+        return {
+            "step": self.step,
+            "horizon": self.horizon,
+            "ladder": self.ladder.state_dict(),
+            "draws": self._draws(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint left off.
@@ -205,6 +209,7 @@ class LadderDataModule(lightning.LightningDataModule):
                     f"resume with the configuration it was started with"
                 )
         self.step = state_dict["step"]
+        self.horizon = state_dict["horizon"]  # a run that is made longer does not rewind its curriculum
         self.ladder.load_state_dict(state_dict["ladder"])
 
     def _draws(self) -> dict[str, Any]:
@@ -215,6 +220,7 @@ class LadderDataModule(lightning.LightningDataModule):
             "prompts_per_step": self.prompts_per_step,
             "steps_per_epoch": self.steps_per_epoch,
             "rows": len(self.ladder),
+            "ladder": self.ladder.fingerprint,
             "schedule": _described(self.schedule),
         }
 
