@@ -372,7 +372,7 @@ def test_a_run_that_is_made_longer_does_not_rewind_its_curriculum(renderer, ladd
     module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
     module.schedule, module.horizon = Sorted(), 3
     longer = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
-    longer.schedule, longer.horizon = Sorted(), 6
+    longer.schedule, longer.horizon = Sorted(), 4
     assert longer.draw(2) != module.draw(2)
     longer.load_state_dict(module.state_dict())
     assert longer.draw(2) == module.draw(2)
