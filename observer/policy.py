@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
-from observer.rollout.batch import Batch, make_batch
+from observer.passes import completion_tokens, plain_pass, shared_pass
 from observer.rollout.sampling import next_token_logprobs
 from observer.types import Group, RefusedError
 
@@ -30,6 +30,8 @@ class PolicySpec:
         path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
         from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
         freeze_vision: keep the vision tower as it is.
+        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both give
+            the same values and gradients.
         attention: the attention implementation of transformers.
         dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
         min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
@@ -39,6 +41,7 @@ class PolicySpec:
     path: str
     from_scratch: bool = False
     freeze_vision: bool = False
+    logprob_pass: Literal["shared", "plain"] = "shared"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     dtype: Literal["float32", "bfloat16"] = "float32"
     min_pixels: int | None = None
@@ -108,6 +111,7 @@ class Policy(nn.Module):
         model = _load_model(spec)
         if spec.freeze_vision:
             model.model.visual.requires_grad_(False)
+        self.logprob_pass = spec.logprob_pass
         self.model = model
         self.processor = processor
         self.tokenizer = processor.tokenizer
@@ -132,26 +136,18 @@ class Policy(nn.Module):
 
     def forward(self, groups: Sequence[Group]) -> LogProbs:
         """See ``logprobs``. It is the forward of the module so that wrappers that hook forwards see it."""
-        rows = [(group.prompt, completion.ids) for group in groups for completion in group.completions]
-        batch = make_batch(self.model, rows, pad_side="right")
-        hidden_N_S_D = self.model.model(**batch.model_inputs(), use_cache=False).last_hidden_state
-        hidden_N_S_D = hidden_N_S_D + self._vision_dummy(batch)
-
-        lengths_N = torch.tensor([len(ids) for _, ids in rows])
-        starts_N = torch.tensor([len(prompt.ids) for prompt, _ in rows])
-        steps_T = torch.arange(int(lengths_N.max()))
-        mask_N_T = (steps_T < lengths_N[:, None]).to(hidden_N_S_D.device)
-        row, step = mask_N_T.nonzero(as_tuple=True)
-        # The hidden state before a token predicts it.
-        place = starts_N.to(row.device)[row] + step
-        logits_K_V = self.model.lm_head(hidden_N_S_D[row, place - 1])
         sampling = groups[0].sampling
+        if any(group.sampling != sampling for group in groups):
+            raise ValueError("groups that were drawn differently cannot share a pass")
+        one_pass = shared_pass if self.logprob_pass == "shared" else plain_pass
+        hidden_K_D = one_pass(self.model, groups) + self._vision_dummy(groups)
+        ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
+        row, step = mask_N_T.nonzero(as_tuple=True)
         before_minimum = step < sampling.min_tokens if sampling.min_tokens else None
         logprobs_K_V = next_token_logprobs(
-            logits_K_V, before_minimum, sampling, self.banned_ids, self.end_ids
+            self.model.lm_head(hidden_K_D), before_minimum, sampling, self.banned_ids, self.end_ids
         )
-        tokens_K = batch.ids_N_S[row, place]
-        values_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
+        values_K = logprobs_K_V.gather(-1, ids_N_T[mask_N_T][:, None])[:, 0]
         with torch.no_grad():
             entropy_K = torch.special.entr(logprobs_K_V.exp()).sum(-1)
         empty_N_T = values_K.new_zeros(mask_N_T.shape)
@@ -161,15 +157,16 @@ class Policy(nn.Module):
             mask_N_T=mask_N_T,
         )
 
-    def _vision_dummy(self, batch: Batch) -> torch.Tensor | float:
-        """Return a zero that depends on the vision tower when a trained batch has no picture.
+    def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | float:
+        """Return a zero that depends on the vision tower when trained groups have no picture.
 
         On several ranks every parameter must take part in every backward pass, or the gradient exchange
         raises.
         """
         visual = self.model.model.visual
         weight = next(visual.parameters())
-        if batch.pixels is not None or not (torch.is_grad_enabled() and weight.requires_grad):
+        pictures = any(group.prompt.pixels is not None for group in groups)
+        if pictures or not (torch.is_grad_enabled() and weight.requires_grad):
             return 0.0
         merge, config = visual.spatial_merge_size, self.model.config.vision_config
         patch = config.in_channels * config.temporal_patch_size * config.patch_size**2

@@ -19,6 +19,7 @@ ROOMS = [
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics"],
     ["data"],
+    ["passes"],
     ["policy"],
     ["failure"],
     ["module"],

@@ -130,14 +130,21 @@ def stock_of(policy):
     return stock.train()
 
 
+PASSES = pytest.mark.parametrize("logprob_pass", ["shared", "plain"])
+
+
+@PASSES
 @pytest.mark.parametrize("case", CASES)
-def test_values_and_gradients_equal_one_plain_pass_for_each_completion(fresh_policy, groups_of, case):
-    policy = fresh_policy()
+def test_values_and_gradients_equal_one_plain_pass_for_each_completion(
+    fresh_policy, groups_of, case, logprob_pass
+):
+    policy = fresh_policy(logprob_pass=logprob_pass)
     assert_equals_alone(policy, stock_of(policy), groups_of(CASES[case]))
 
 
-def test_temperature_and_minimum_length_enter_as_they_did_in_sampling(fresh_policy, groups_of):
-    policy = fresh_policy()
+@PASSES
+def test_temperature_and_minimum_length_enter_as_they_did_in_sampling(fresh_policy, groups_of, logprob_pass):
+    policy = fresh_policy(logprob_pass=logprob_pass)
     groups = groups_of([("What?", [(84, 84)], [5, 4])], Sampling(temperature=0.7, min_tokens=3))
     assert_equals_alone(policy, stock_of(policy), groups)
 
@@ -179,12 +186,13 @@ KIN = {
 }
 
 
+@PASSES
 @pytest.mark.parametrize("kin", KIN)
 @pytest.mark.parametrize("case", ["mixed", "text only"])
-def test_the_kin_of_the_model_agree_too(tmp_path, processor, groups_of, kin, case):
+def test_the_kin_of_the_model_agree_too(tmp_path, processor, groups_of, kin, case, logprob_pass):
     KIN[kin]().save_pretrained(tmp_path)
     torch.manual_seed(0)
-    policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+    policy = Policy(PolicySpec(str(tmp_path), from_scratch=True, logprob_pass=logprob_pass), processor)
     assert policy.banned_ids == BANNED
     assert_equals_alone(policy, stock_of(policy), groups_of(CASES[case]))
 
