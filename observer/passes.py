@@ -1,4 +1,4 @@
-"""Two ways to the hidden states that predict completion tokens: each completion alone, or work shared in a group.
+"""Two ways to the hidden states that predict completion tokens: alone, or with work shared in a group.
 
 Both give the same values and gradients. Neither applies the head, and neither knows of rewards or losses.
 """
@@ -16,7 +16,7 @@ from observer.types import Group
 
 
 def completion_tokens(groups: Sequence[Group]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the completion tokens of groups as ids (N, T), int64, 0 as padding, and their mask (N, T), bool."""
+    """Return completion tokens as ids (N, T), int64, 0 as padding, and their mask (N, T), bool."""
     rows = [torch.tensor(completion.ids) for group in groups for completion in group.completions]
     ids_N_T = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
     lengths_N = torch.tensor([len(row) for row in rows])
@@ -45,8 +45,8 @@ def plain_pass(model: Any, groups: Sequence[Group]) -> torch.Tensor:
 def shared_pass(model: Any, groups: Sequence[Group]) -> torch.Tensor:
     """Pass each prompt through the model once, and its completions behind its cached keys and values.
 
-    The cache is expanded with its gradients, which add up over the group. Pictures and prompts are computed once a
-    group; what is left a completion is its own tokens.
+    The cache is expanded with its gradients, which add up over the group. Pictures and prompts are computed
+    once a group; what is left a completion is its own tokens.
 
     Args:
         model: the transformers model.

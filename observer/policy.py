@@ -30,8 +30,8 @@ class PolicySpec:
         path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
         from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
         freeze_vision: keep the vision tower as it is.
-        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both give
-            the same values and gradients.
+        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both
+            give the same values and gradients.
         attention: the attention implementation of transformers.
         dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
         min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
