@@ -14,8 +14,8 @@ def save_failure(run_dir: str | Path, step: int, experience: Experience, policy:
     """Write the rollout and the weights it was made with to ``failure/step-<n>/`` of the run directory.
 
     ``rollout.pt`` holds builtins and tensors only (``torch.load(..., weights_only=True)`` reads it): row ids,
-    prompt and completion token ids, the log-probs they were drawn with, rewards, weights, advantages. Every
-    rank writes its own.
+    prompt and completion token ids, the log-probs they were drawn with, rewards, weights, advantages, and
+    which gradients are not finite. Every rank writes its own rollout, rank 0 the weights.
 
     Returns:
         The directory.
@@ -42,7 +42,8 @@ def save_failure(run_dir: str | Path, step: int, experience: Experience, policy:
         },
         folder / "rollout.pt",
     )
-    policy.save_pretrained(folder / "policy")
+    if _rank() == 0:  # the weights are the same on all
+        policy.save_pretrained(folder / "policy")
     return folder
 
 

@@ -80,10 +80,10 @@ class ObserveLearner(PolicyModule):
         super().__init__(**options)
         if updates_per_rollout < 1:
             raise RefusedError(f"model.updates_per_rollout is {updates_per_rollout}; it must be >= 1")
-        if group_size < 1 or (advantage.needs_group and group_size < 2):
+        if group_size < 2:
             raise RefusedError(
-                f"model.group_size is {group_size}; {type(advantage).__name__} compares completions of "
-                f"a group and needs at least 2"
+                f"model.group_size is {group_size}; {type(advantage).__name__} compares the completions of a "
+                f"group: at least 2 are needed"
             )
         if advantage_clip is not None and not advantage_clip > 0:
             raise RefusedError(f"model.advantage_clip is {advantage_clip}; it must be > 0, or null")
@@ -157,8 +157,9 @@ class ObserveLearner(PolicyModule):
             Figures of the update over all ranks: means over completion tokens, or over optimizer steps.
 
         Raises:
-            FloatingPointError: a loss or gradient is not finite. Nothing of that optimizer step is applied,
-                and what is needed to look into it is saved under ``failure/`` in the run directory.
+            FloatingPointError: a gradient is not finite (nor is it when a loss is not). Nothing of that
+                optimizer step is applied, and what is needed to look into it is saved under ``failure/`` in
+                the run directory.
         """
         updates = [self.chunks(experience, part) for part in self.parts(len(experience.groups), step)]
         if self.updates_per_rollout > 1:
@@ -224,19 +225,15 @@ class ObserveLearner(PolicyModule):
             idle: what to pass through the model, with weight 0, when only other ranks have micro-batches.
             sums: totals over tokens, added to.
         """
-        total = self.global_sum(sum(chunk.tokens for chunk in chunks))
-        if not total:  # on no rank: no gradient, and the optimizer steps over parameters without one
+        tokens = self.global_sum(sum(chunk.tokens for chunk in chunks))
+        count = self.global_sum(len(chunks))
+        if not count:  # on no rank: no gradient, and the optimizer steps over parameters without one
             return
         for chunk in chunks:
-            divisor = total if self.denominator == "tokens" else chunk.tokens * len(chunks)
-            scale = (
-                self.trainer.world_size if self.denominator == "tokens" else 1
-            )  # ranks' gradients are averaged
+            denominator = tokens if self.denominator == "tokens" else chunk.tokens * count
             with self.gradient_sync(last=chunk is chunks[-1]):
-                loss = self.chunk_loss(chunk, sums) / divisor * scale
-                if not bool(loss.isfinite()):
-                    raise FloatingPointError(f"the loss is {loss.item()}")
-                self.manual_backward(loss)
+                # Gradients are averaged over ranks, and the denominator is of all of them.
+                self.manual_backward(self.chunk_loss(chunk, sums) * self.trainer.world_size / denominator)
         if not chunks:  # another rank has some, and waits for this one's gradients
             self.manual_backward(self.policy.logprobs([idle]).values_N_T.sum() * 0.0)
 
@@ -289,7 +286,7 @@ class ObserveLearner(PolicyModule):
         seconds = self.stage.lap()
         own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
-        figures = {f"train/{name}": value for name, value in figures.items()}
+        figures = {f"train/{name}": value for name, value in figures.items() if self.kl or name != "kl"}
         figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():

@@ -16,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.data.module import LadderDataModule
@@ -70,7 +71,7 @@ class PolicyModule(lightning.LightningModule):
             max_tokens: a completion that has not ended by then is cut.
             min_tokens: the end token is banned before this many tokens.
             temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
-            micro_batch: completions of one forward and backward pass; the gradient does not depend on it.
+            micro_batch: completions of one forward and backward pass.
             gradient_clip: largest gradient norm; null for no clipping.
             optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
             learning_rate: the factor of the optimizer's rate over the run.
@@ -116,9 +117,14 @@ class PolicyModule(lightning.LightningModule):
     @property
     def horizon(self) -> int:
         """Rollouts of the whole run."""
+        limits = []
         if self.trainer.max_steps > 0:
-            return self.trainer.max_steps // self.updates_per_rollout
-        return (self.trainer.max_epochs or 1) * self.ladder.steps_per_epoch
+            limits.append(self.trainer.max_steps // self.updates_per_rollout)
+        if self.trainer.max_epochs is not None and self.trainer.max_epochs > 0:
+            limits.append(self.trainer.max_epochs * self.ladder.steps_per_epoch)
+        if not limits:
+            raise RefusedError("the trainer has no end; set trainer.max_steps (or max_epochs)")
+        return min(limits)
 
     def setup(self, stage: str) -> None:
         """Check trainer, data and options against each other, before weights are loaded.
@@ -130,10 +136,13 @@ class PolicyModule(lightning.LightningModule):
             raise RefusedError(
                 "the trainer has no LadderDataModule; pass one: trainer.fit(learner, datamodule=...)"
             )
-        if self.trainer.precision == "16-mixed":
+        if self.trainer.precision not in ("32-true", "bf16-mixed"):
             raise RefusedError(
-                "trainer.precision is 16-mixed, which needs loss scaling; use bf16-mixed or 32-true"
+                f"trainer.precision is {self.trainer.precision}; weights are kept in float32 and "
+                f"losses are not scaled: use 32-true or bf16-mixed"
             )
+        if self.trainer.strategy.root_device.type == "mps":
+            raise RefusedError("trainer.accelerator is mps, which has no float64; use cpu or cuda")
         sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
         if sharded and self.engine.weights == "shared":
             raise RefusedError(
@@ -178,6 +187,20 @@ class PolicyModule(lightning.LightningModule):
         local = Path(self.spec.path).expanduser()
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
+        checkpoint["seed"] = self.seed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make the engine take the weights that are loaded.
+
+        Raises:
+            RefusedError: a fit would go on with another seed; names both.
+        """
+        self.engine.version = -1
+        if self.trainer.state.fn is TrainerFn.FITTING and checkpoint["seed"] != self.seed:
+            raise RefusedError(
+                f"cannot resume: the checkpoint was drawn with seed {checkpoint['seed']}, "
+                f"this run has {self.seed}"
+            )
 
     def on_train_start(self) -> None:
         """Start the clock of the first step."""
@@ -266,21 +289,19 @@ class PolicyModule(lightning.LightningModule):
         """Clip, step the optimizer and its schedule; return the gradient norm before clipping.
 
         Raises:
-            FloatingPointError: the gradient is not finite; nothing is applied.
+            FloatingPointError: the gradient is not finite, on every rank alike; nothing is applied.
         """
         trained = [p for p in self.policy.parameters() if p.grad is not None]
-        norm = (
-            float(torch.nn.utils.clip_grad_norm_(trained, self.gradient_clip or float("inf")))
-            if trained
-            else 0.0
-        )
-        if norm != norm or norm == float("inf"):
-            raise FloatingPointError(f"the gradient norm is {norm}")
+        norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if not bool(norm.isfinite()):
+            raise FloatingPointError(f"the gradient norm is {norm.item()}")
+        if self.gradient_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(trained, self.gradient_clip, norm)
         optimizer = self.optimizers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         self.lr_schedulers().step()  # type: ignore[union-attr]
-        return norm
+        return norm.item()
 
     # Held-out evaluation
 
@@ -298,13 +319,13 @@ class PolicyModule(lightning.LightningModule):
         """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.
 
         Args:
-            batches: of held-out problems; without any there are no figures.
+            batches: this rank's held-out problems.
         """
         greedy, sampled = HeldOutMetrics().to(self.device), HeldOutMetrics().to(self.device)
-        with torch.no_grad():
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
             for problems in batches:
                 self.evaluate_batch(problems, greedy, sampled)
-        return _figures(greedy, sampled) if greedy.update_called else {}
+        return _figures(greedy, sampled)
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
         """Count a batch of the held-out problems that choose the best checkpoint."""
@@ -330,7 +351,8 @@ class PolicyModule(lightning.LightningModule):
         figures = _figures(self.val_greedy, self.val_sampled)
         shown = {f"{prefix}/accuracy"}
         for name, value in figures.items():
-            self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" in shown, rank_zero_only=True)
+            # Equal on all ranks: the metrics have added up their sums.
+            self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" in shown)
         self.val_greedy.reset()
         self.val_sampled.reset()
 

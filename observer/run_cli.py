@@ -35,8 +35,6 @@ from observer.module import DEFAULT_REWARDS
 from observer.run_directory import claim
 from observer.types import RefusedError
 
-DEFAULT_LEARNER = "observer.learner.ObserveLearner"
-
 FORCED = {
     "curriculum": CurriculumCallback,
     "completions": Completions,
@@ -131,7 +129,7 @@ class RunCLI(LightningCLI):
         parser.add_argument(
             "--learner",
             type=str,
-            default=DEFAULT_LEARNER,
+            default=f"{self._model_class.__module__}.{self._model_class.__qualname__}",
             help="Import path of the LightningModule class that 'model' configures.",
         )
         if any(action.dest == "model.rewards" for action in parser._actions):
@@ -139,7 +137,7 @@ class RunCLI(LightningCLI):
             parser.set_defaults({"model.rewards": {name: _named(r) for name, r in DEFAULT_REWARDS.items()}})
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for target in ("model.seed", "data.seed"):
-            parser.link_arguments("seed_everything", target, compute_fn=int)
+            parser.link_arguments("seed_everything", target, compute_fn=_one_seed)
         parser.add_argument(
             "--checkpoints.every_n_steps",
             type=int,
@@ -166,7 +164,7 @@ class RunCLI(LightningCLI):
                 config.run_dir,
                 name="",
                 version="tensorboard",
-                purge_step=_finished_rollouts(config.get("ckpt_path")),
+                purge_step=_finished_rollouts(config.get("ckpt_path")) if self.subcommand == "fit" else None,
             )
         trainer = self.config_init[self.subcommand].trainer
         plugins, callbacks = trainer.plugins or [], trainer.callbacks or []
@@ -207,6 +205,12 @@ def _finished_rollouts(checkpoint: str | None) -> int | None:
         return None
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
     return state["LadderDataModule"]["step"] if "LadderDataModule" in state else None
+
+
+def _one_seed(seed: bool | int) -> int:
+    if isinstance(seed, bool):
+        raise RefusedError(f"seed_everything is {seed}; a run can only be repeated from a number: give one")
+    return seed
 
 
 def _named(strategy: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from observer.types import RefusedError
 
-MARKS = ("summary.json", "before.json", "checkpoints", "completions.jsonl")
+MARKS = ("summary.json", "checkpoints", "completions.jsonl")
 """What a run leaves in its directory; any of them means that the directory is used."""
 
 
@@ -29,9 +29,11 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
     folder = Path(run_dir)
     used = [name for name in MARKS if os.path.lexists(folder / name)]
     if used and not resume:
+        started = any((folder / "checkpoints").glob("*.ckpt"))
+        mend = "resume it with --ckpt_path last" if started else "it has no checkpoint yet: remove it"
         raise RefusedError(
-            f"run_dir {str(run_dir)!r} holds a run already ({', '.join(used)}); resume it with "
-            f"--ckpt_path last, or choose another with --run_dir"
+            f"run_dir {str(run_dir)!r} holds a run already ({', '.join(used)}); {mend}, or choose "
+            f"another with --run_dir"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

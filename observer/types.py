@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+IMAGE_MARK = "<image>"
+"""Stands in a turn's text where a picture goes."""
+
+
 class RefusedError(ValueError):
     """Input that is refused at the door, before any compute: what, where, its value and how to mend it."""
 

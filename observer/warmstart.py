@@ -34,7 +34,9 @@ class WarmStart(PolicyModule):
                     loss += float(nll.detach())
             norm = self.apply_gradients()
         self.ladder.finish_step([], [])
-        self.log_dict({"loss": loss, "gradient_norm": norm}, prog_bar=True, batch_size=len(problems))
+        self.log_dict(
+            {"loss": self.global_sum(loss), "gradient_norm": norm}, prog_bar=True, batch_size=len(problems)
+        )
 
     def _solved(self, prompt: Prompt) -> Group:
         solution = prompt.problem.metadata.get("solution")
@@ -45,4 +47,4 @@ class WarmStart(PolicyModule):
             )
         ids = (*self.policy.tokenizer(solution).input_ids, self.policy.end_ids[0])
         completion = Completion(ids, (0.0,) * len(ids), solution, "stop", 0)
-        return Group(prompt, (completion,), self.sampling(1, self.ladder.step))
+        return Group(prompt, (completion,), self.sampling(1, self.ladder.step, temperature=1.0, min_tokens=0))

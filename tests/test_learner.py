@@ -97,10 +97,25 @@ def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
     assert "train/entropy" not in metrics
 
 
+class HalfRight(ScriptedEngine):
+    """Answers every second prompt right each time: longer groups that teach nothing."""
+
+    def generate(self, prompts, sampling):
+        right = ScriptedEngine([RIGHT.replace(" 1 <", " 1 2 3 4 5 6 <")])
+        right.start(self._policy)
+        groups = super().generate(prompts, sampling)
+        groups[1::2] = right.generate(prompts[1::2], sampling)
+        self.tokens = [group.tokens for group in groups]
+        return groups
+
+
 def test_kept_groups_without_signal_dilute_the_gradient(tmp_path):
-    dropped, _ = gradients(tmp_path)
-    kept, _ = gradients(tmp_path, zero_signal="keep")
-    torch.testing.assert_close(dropped[0], kept[0])  # here every group has a signal
+    engine = HalfRight(MIXED)
+    dropped, _ = gradients(tmp_path, engine=engine)
+    kept, _ = gradients(tmp_path, engine=engine, zero_signal="keep")
+    share = sum(engine.tokens[0::2]) / sum(engine.tokens)
+    assert 0.2 < share < 0.8
+    torch.testing.assert_close(kept[0], dropped[0] * share, rtol=1e-4, atol=1e-6)
     silent, _ = gradients(tmp_path, texts=[WRONG], zero_signal="keep")
     assert len(silent[0]) > 0
     assert not silent[0].any()
@@ -165,7 +180,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_lo
             return loss_N_T * poison, clipped_N_T
 
     learner = runs.learner(engine=ScriptedEngine(MIXED), loss=Broken())
-    with pytest.raises(FloatingPointError, match=r"step 0: the loss is .*failure"):
+    with pytest.raises(FloatingPointError, match=r"step 0: the gradient norm is .*failure"):
         runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder())
     saved = torch.load(tmp_path / "failure" / "step-000000-rank-0" / "rollout.pt", weights_only=True)
     assert len(saved["rows"]) == 4
@@ -173,7 +188,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_lo
     assert (tmp_path / "failure" / "step-000000-rank-0" / "policy" / "model.safetensors").is_file()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "failed"
-    assert "the loss is" in summary["error"]
+    assert "the gradient norm is" in summary["error"]
+    assert len(saved["gradients_not_finite"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -219,16 +235,21 @@ def test_half_precision_with_loss_scaling_is_refused():
 
 
 def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
-    """The log-probs that tokens were drawn with are those of the policy that is updated, at every step."""
-    learner = runs.learner(engine=TransformersEngine(), optimizer=runs.sgd)
-    gaps = []
+    """The engine holds the version of each rollout; log-probs drawn with are those trained with."""
+    versions = []
 
-    class Watch(runs.lightning.Callback):
-        def on_train_batch_end(self, trainer, *_):
-            gaps.append(float(trainer.callback_metrics.get("train/sampler_gap", 0.0)))
+    class Watched(TransformersEngine):
+        def generate(self, prompts, sampling):
+            versions.append((sampling.step, self.version))
+            return super().generate(prompts, sampling)
 
-    runs.trainer(tmp_path, 4, callbacks=[Watch()]).fit(learner, datamodule=runs.ladder(steps_per_epoch=1))
-    assert max(gaps) < 1e-4
+    trainer = runs.trainer(tmp_path, 3)
+    data = runs.ladder(steps_per_epoch=1, test=None)
+    trainer.fit(runs.learner(engine=Watched(), optimizer=runs.sgd), datamodule=data)
+    rollouts = [(step, version) for step, version in versions if step >= 0]
+    assert rollouts == [(0, 0), (1, 1), (2, 2)]
+    assert {version for step, version in versions if step < 0} >= {1, 2, 3}
+    assert trainer.callback_metrics["train/sampler_gap"] < 1e-4
 
 
 def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):

@@ -1,4 +1,4 @@
-"""Every example of the README is run: the Python, the rows, the YAML, the plugin, the commands."""
+"""Every example of the README is run or parsed: Python, rows, YAML, plugin, commands."""
 
 import json
 import re

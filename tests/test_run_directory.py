@@ -29,7 +29,12 @@ def test_a_used_directory_is_refused_unless_it_is_resumed(tmp_path, mark):
     with pytest.raises(RefusedError) as caught:
         claim(tmp_path, resume=False)
     assert f"run_dir {str(tmp_path)!r} holds a run already ({mark})" in str(caught.value)
-    assert "--ckpt_path last" in str(caught.value)
+    assert "no checkpoint yet: remove it" in str(caught.value)
+    (tmp_path / mark).unlink()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    with pytest.raises(RefusedError, match="resume it with --ckpt_path last"):
+        claim(tmp_path, resume=False)
     assert claim(tmp_path, resume=True) == tmp_path
 
 

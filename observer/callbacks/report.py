@@ -12,6 +12,7 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
+from torch.utils.data import DataLoader
 
 from observer.module import PolicyModule
 from observer.run_directory import claim, write_folder, write_json
@@ -41,13 +42,14 @@ class RunReport(lightning.Callback):
         if trainer.is_global_zero:
             claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
         file = Path(trainer.default_root_dir) / "before.json"
-        self.before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        resumed = trainer.ckpt_path is not None and file.is_file()
+        self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure what the policy can do before it is trained."""
         self._start = time.perf_counter()
         if self.before is None and not pl_module.ladder.step:
-            self.before = pl_module.evaluate(pl_module.ladder.test_dataloader())
+            self.before = self._measure(pl_module)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
         self._write(trainer, pl_module, {"status": "running"})
@@ -65,7 +67,8 @@ class RunReport(lightning.Callback):
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
-        before, after = self.before or {}, pl_module.evaluate(pl_module.ladder.test_dataloader())
+        pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
+        before, after = self.before or {}, self._measure(pl_module)
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
             write_folder(folder / "export", pl_module.policy.save_pretrained)
@@ -75,6 +78,11 @@ class RunReport(lightning.Callback):
                 Console().print(table(before, after, summary))
             where = f"model in {folder / 'export'}, " if self.export else ""
             Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
+
+    @staticmethod
+    def _measure(pl_module: PolicyModule) -> dict[str, float]:
+        loader = pl_module.ladder.test_dataloader()
+        return pl_module.evaluate(loader) if isinstance(loader, DataLoader) else {}
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""

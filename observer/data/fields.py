@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from observer.rewards.verifier import KINDS, infer_kind, refuse_unverifiable
-from observer.types import RefusedError
+from observer.types import IMAGE_MARK, RefusedError
 
-IMAGE_MARK = "<image>"
-"""Stands for the next picture in a turn's text."""
 LEVELS = 9
 """Levels of a ladder whose rows name none: their difficulty in eighths, 0 .. 8."""
 LARGEST_LEVEL = 2**31 - 1

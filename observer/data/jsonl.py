@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from observer.data.fields import IMAGE_MARK, shown, string, strings
+from observer.data.fields import shown, string, strings
 from observer.data.jsonlines import JsonLines
-from observer.types import RefusedError, Turn
+from observer.types import IMAGE_MARK, RefusedError, Turn
 
 
 @dataclass(frozen=True)

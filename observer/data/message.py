@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from observer.data.fields import IMAGE_MARK, parse_json, shown
+from observer.data.fields import parse_json, shown
 from observer.data.jsonlines import JsonLines
-from observer.types import RefusedError, Turn
+from observer.types import IMAGE_MARK, RefusedError, Turn
 
 ROLES = ("system", "user", "assistant")
 

@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 
-from observer.types import Problem, Prompt, RefusedError, Turn
-
-IMAGE_MARK = "<image>"
+from observer.types import IMAGE_MARK, Problem, Prompt, RefusedError, Turn
 
 
 class PromptRenderer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 
@@ -13,9 +12,6 @@ EQUAL = 1e-9
 
 class Advantage(ABC):
     """Turns the rewards of groups into advantages. Equal rewards give exactly 0."""
-
-    needs_group: ClassVar[bool] = True
-    """Whether it compares a completion with its group, so that a group of one is refused."""
 
     @abstractmethod
     def __call__(self, rewards_P_G: torch.Tensor) -> torch.Tensor:
