@@ -9,16 +9,28 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from observer import strategies
+from observer import __version__, strategies
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
+RUN_COMMANDS = ("fit", "validate", "test")
+REFUSALS = ("RefusedError", "MisconfigurationException")
+"""Exceptions that are answered with their message alone; by name, for importing Lightning takes seconds."""
+HELP = """usage: observer COMMAND [OPTIONS]
+
+  fit        train a policy; --help prints every option
+  validate   measure a policy on data.val
+  test       measure a policy on data.test
+  list       print the strategies that are known by name, with their parameters
+  export     write a checkpoint's policy as a Hugging Face directory
+
+for example: observer fit --config configs/quickstart.yaml"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,15 +41,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if words[:1] == ["list"]:
-            return list_command(words[1:])
-        if words[:1] == ["export"]:
-            return export_command(words[1:])
-        run_command(words)
-    except RefusedError as error:
-        print(f"observer: refused: {error}", file=sys.stderr)
-        return 2
+        if words[:1] in ([], ["-h"], ["--help"]):
+            print(HELP)
+        elif words == ["--version"]:
+            print(f"observer {__version__}")
+        elif words[0] == "list":
+            list_command(words[1:])
+        elif words[0] == "export":
+            export_command(words[1:])
+        elif words[0] in RUN_COMMANDS:
+            run_command(words)
+        else:
+            raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        causes = list(_causes(error))
+        refused = next((cause for cause in causes if type(cause).__name__ in REFUSALS), None)
+        if refused is not None:
+            print(f"observer: refused: {refused}", file=sys.stderr)
+            return 2
+        if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+            return 130
+        raise
     return 0
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what led to it: parsers and trainers wrap what was raised inside them."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def run_command(words: list[str]) -> None:
@@ -67,38 +99,47 @@ def _early_settings(words: list[str]) -> dict[str, Any]:
     for name in given.config:
         file = Path(name)
         if not file.is_file():
-            raise RefusedError(f"--config {name}: there is no such file ({file.resolve()})")
+            raise RefusedError(f"--config {name}: there is no such file ({file.resolve()}); name a YAML file")
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RefusedError(f"--config {name}: it is no YAML: {error}") from error
         if not isinstance(content, dict):
             raise RefusedError(
-                f"--config {name}: it holds {type(content).__name__}, not a mapping of options"
+                f"--config {name}: it holds {type(content).__name__}, not a mapping of options "
+                f"such as 'run_dir: runs/mine'"
             )
-        content = {**content, **(content.get(words[0]) or {})} if words and words[0] in content else content
         settings |= {key: content[key] for key in settings if content.get(key) is not None}
     if given.plugins is not None:
-        settings["plugins"] = yaml.safe_load(given.plugins)
+        try:
+            settings["plugins"] = yaml.safe_load(given.plugins)
+        except yaml.YAMLError as error:
+            raise RefusedError(f"--plugins {given.plugins!r} is no list: {error}; write [mine.py]") from error
     if given.learner is not None:
         settings["learner"] = given.learner
-    if isinstance(settings["plugins"], str):
-        settings["plugins"] = [settings["plugins"]]
+    if not isinstance(settings["learner"], str):
+        raise RefusedError(f"learner is {settings['learner']!r}; name a class by its import path")
+    plugins = settings["plugins"]
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise RefusedError(f"plugins is {plugins!r}; give a list of Python files, such as [mine.py]")
     return settings
 
 
 def _import(path: str) -> type:
     module, _, name = path.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+        found = getattr(importlib.import_module(module), name)
+        if not isinstance(found, type):
+            raise TypeError(f"it is no class but {found!r}")
+        return found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise RefusedError(
             f"learner {path!r} cannot be imported: {error}; name a class by its import path, "
             f"such as {DEFAULT_LEARNER}"
         ) from error
 
 
-def list_command(words: list[str]) -> int:
+def list_command(words: list[str]) -> None:
     """Print the strategies of every family, or of one: name, parameters, what it does."""
     parser = argparse.ArgumentParser(
         prog="observer list", description="Print the strategies that are known by name."
@@ -126,10 +167,9 @@ def list_command(words: list[str]) -> int:
             )
             table.add_row("" if place else family, name, parameters, strategies.summary(strategy))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-    return 0
 
 
-def export_command(words: list[str]) -> int:
+def export_command(words: list[str]) -> None:
     """Write a checkpoint's policy as a complete Hugging Face directory."""
     parser = argparse.ArgumentParser(
         prog="observer export", description="Write a checkpoint's policy as a Hugging Face directory."
@@ -144,8 +184,8 @@ def export_command(words: list[str]) -> int:
     if output.exists():
         raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
     from observer.export import export_checkpoint
-    from observer.run_cli import resolve_checkpoint
+    from observer.run_cli import quieten, resolve_checkpoint
 
+    quieten()
     export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output)
     print(output)
-    return 0

@@ -121,6 +121,20 @@ class ObserveLearner(PolicyModule):
         if self.kl is not None and not self._reference:
             self._reference.append(self.policy.frozen_copy())
 
+    def recipe(self) -> dict[str, Any]:
+        """Return what must not change when a run is resumed; see ``PolicyModule``."""
+        return super().recipe() | {
+            "group_size": self.group_size,
+            "updates_per_rollout": self.updates_per_rollout,
+            "advantage": repr(self.advantage),
+            "weighting": repr(self.weighting),
+            "loss": repr(self.loss),
+            "kl": repr(self.kl),
+            "advantage_clip": self.advantage_clip,
+            "zero_signal": self.zero_signal,
+            "denominator": self.denominator,
+        }
+
     def on_fit_start(self) -> None:
         """Move the reference beside the policy."""
         for reference in self._reference:

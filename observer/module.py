@@ -187,20 +187,45 @@ class PolicyModule(lightning.LightningModule):
         local = Path(self.spec.path).expanduser()
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
-        checkpoint["seed"] = self.seed
+        checkpoint["recipe"] = self.recipe()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the engine take the weights that are loaded.
 
         Raises:
-            RefusedError: a fit would go on with another seed; names both.
+            RefusedError: the weights are those of another model, or a fit would go on with another recipe;
+                names what differs.
         """
         self.engine.version = -1
-        if self.trainer.state.fn is TrainerFn.FITTING and checkpoint["seed"] != self.seed:
-            raise RefusedError(
-                f"cannot resume: the checkpoint was drawn with seed {checkpoint['seed']}, "
-                f"this run has {self.seed}"
-            )
+        own = self.state_dict()
+        for name, value in checkpoint["state_dict"].items():
+            if name not in own or own[name].shape != value.shape:
+                here = tuple(own[name].shape) if name in own else "none"
+                raise RefusedError(
+                    f"the checkpoint is of another model: {name} is {tuple(value.shape)} there, {here} here; "
+                    f"set model.policy.path to the model it was trained from"
+                )
+        if self.trainer.state.fn is not TrainerFn.FITTING:
+            return
+        for name, now in self.recipe().items():
+            if (saved := checkpoint["recipe"].get(name)) != now:
+                raise RefusedError(
+                    f"cannot resume: the checkpoint was made with {name} {saved}, this run has {now}; "
+                    f"resume with the configuration it was started with, or start a new run from its export"
+                )
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what must not change when a run is resumed, as builtins: it would be another run."""
+        optimizer = self.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+        return {
+            "seed": self.seed,
+            "sampling": {**self._sampling},
+            "rewards": {name: repr(reward) for name, reward in self.rubric.rewards.items()},
+            "response_format": repr(self.rubric.response_format),
+            "optimizer": f"{type(optimizer).__name__} {optimizer.defaults}",
+            "learning_rate": repr(self.learning_rate),
+            "gradient_clip": self.gradient_clip,
+        }
 
     def on_train_start(self) -> None:
         """Start the clock of the first step."""

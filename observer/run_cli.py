@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ from observer.callbacks import (
     GracefulStop,
     RunProgress,
     RunReport,
+    check_checkpoint,
     checkpoint_callbacks,
     newest_checkpoint,
 )
@@ -47,25 +49,39 @@ class Parser(LightningArgumentParser):
     """The parser of a subcommand; names the strategies that exist when one does not."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Exit with status 2 and a message that lists what would have been valid."""
+        """Refuse with a message that lists what would have been valid.
+
+        Raises:
+            RefusedError: always.
+        """
         for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             if action is not None and (names := strategies.taken_by(getattr(action, "_typehint", None))):
                 known = ", ".join(names)
                 message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
-        super().error(message, ex)
-        raise SystemExit(2)
+        options = [action.dest for action in self._actions]
+        for word in re.findall(r"[\w.]+", message):
+            if word.startswith(("model.", "data.", "trainer.")) and word not in options:
+                near = difflib.get_close_matches(word, options, n=3)
+                message += f"\n\nNear {word}: {', '.join(near)}" if near else ""
+        raise RefusedError(f"{message}\n\nobserver fit --help prints every option") from ex
 
 
 class RunConfig(SaveConfigCallback):
     """Writes the whole configuration to ``config.yaml`` of the run directory, the record of the run."""
 
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Write nothing yet: the run may still be refused."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Write it on rank 0."""
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
         """Write it; a resumed run leaves the first one and writes its own beside it."""
-        if stage != "fit":
-            return
         folder, path = Path(trainer.default_root_dir), Path(trainer.default_root_dir) / "config.yaml"
         if self.config.get("ckpt_path") is not None:
             path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
@@ -83,7 +99,7 @@ class RunCLI(LightningCLI):
             learner: the class that ``model`` configures.
             words: the command line, subcommand first.
         """
-        _quieten()
+        quieten()
         cls(
             model_class=learner,
             datamodule_class=LadderDataModule,
@@ -114,6 +130,9 @@ class RunCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the words given, whatever the process itself was called with."""
         self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no options from a checkpoint: the configuration is what was asked for."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to the run as a whole."""
@@ -151,6 +170,14 @@ class RunCLI(LightningCLI):
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        if config.trainer.gradient_clip_val is not None:
+            raise RefusedError(
+                "trainer.gradient_clip_val is set; gradients are clipped by model.gradient_clip"
+            )
+        if config.trainer.accumulate_grad_batches != 1:
+            raise RefusedError(
+                "trainer.accumulate_grad_batches is set; a step is cut into passes by model.micro_batch"
+            )
         if self.subcommand == "fit" and not int(os.environ.get("LOCAL_RANK", "0")):
             claim(config.run_dir, resume=given is not None)
         if given is not None:
@@ -176,9 +203,14 @@ class RunCLI(LightningCLI):
             ),
             GracefulStop(),
         ]
-        if not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
+        shown = config.trainer.enable_progress_bar is not False
+        if shown and not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
             kwargs["callbacks"].append(RunProgress())
         return super().instantiate_trainer(**kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
+        """Put the callbacks that every run has first: what they measure and log is there for the others."""
+        return super()._instantiate_trainer({**config, "callbacks": [*callbacks, *config["callbacks"]]}, [])
 
 
 def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
@@ -196,6 +228,7 @@ def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
     path = Path(run_dir) / "checkpoints" / "best.ckpt" if given == "best" else Path(given)
     if not path.is_file():
         raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
+    check_checkpoint(path)
     return path
 
 
@@ -208,8 +241,8 @@ def _finished_rollouts(checkpoint: str | None) -> int | None:
 
 
 def _one_seed(seed: bool | int) -> int:
-    if isinstance(seed, bool):
-        raise RefusedError(f"seed_everything is {seed}; a run can only be repeated from a number: give one")
+    if isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise RefusedError(f"seed_everything is {seed}; give a number from 0 to {2**32 - 1}")
     return seed
 
 
@@ -219,7 +252,7 @@ def _named(strategy: Any) -> dict[str, Any]:
     return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": asdict(strategy)}
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep off the terminal what no user can act on: notices, and bars for files of a second."""
     transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from observer.types import RefusedError
 
 MARKS = ("summary.json", "checkpoints", "completions.jsonl")
 """What a run leaves in its directory; any of them means that the directory is used."""
+_LOCKS: dict[Path, TextIO] = {}
+"""Locks that this process holds, until it ends."""
 
 
 def claim(run_dir: str | Path, resume: bool) -> Path:
@@ -24,8 +27,10 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
         resume: whether a used directory is wanted.
 
     Raises:
-        RefusedError: it is used and not resumed, or cannot be written.
+        RefusedError: it is used and not resumed, cannot be written, or another process is writing to it.
     """
+    if not str(run_dir).strip():
+        raise RefusedError("run_dir is empty; name a directory with --run_dir")
     folder = Path(run_dir)
     used = [name for name in MARKS if os.path.lexists(folder / name)]
     if used and not resume:
@@ -39,11 +44,29 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        _lock(folder)
     except OSError as error:
         raise RefusedError(
             f"run_dir {str(run_dir)!r} cannot be written: {error}; choose another with --run_dir"
         ) from error
     return folder
+
+
+def _lock(folder: Path) -> None:
+    """Keep other processes out of a directory for as long as this one lives, however it ends."""
+    path = folder.resolve() / ".lock"
+    if path in _LOCKS:
+        return
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise RefusedError(
+            f"run_dir {str(folder)!r} is being written to by another process; wait for it, or choose another "
+            f"with --run_dir"
+        ) from error
+    _LOCKS[path] = file
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:

@@ -127,6 +127,6 @@ def load_plugin(path: str | Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]  # or a second call would take it for loaded
-        raise
+        raise RefusedError(f"plugins: {file} cannot be imported: {error!r}") from error

@@ -2,6 +2,7 @@ import itertools
 import os
 import pickle
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -185,7 +186,8 @@ class Recording(AtomicCheckpointIO):
 
 
 @pytest.mark.parametrize(
-    ("every", "steps"), [(1, [2, 4, 6, 8]), (2, [2, 4, 6, 8]), (3, [4, 6, 8]), (4, [4, 8]), (100, [8])]
+    ("every", "steps"),
+    [(1, [0, 2, 4, 6, 8]), (2, [0, 2, 4, 6, 8]), (3, [0, 4, 6, 8]), (4, [0, 4, 8]), (100, [0, 8])],
 )
 def test_the_last_is_saved_at_the_end_of_a_rollout_that_reaches_a_multiple_and_at_the_end(
     tmp_path, every, steps
@@ -210,7 +212,7 @@ def test_the_best_is_saved_when_it_is_best_and_the_last_after_every_validation(t
     io = Recording()
     fit(tmp_path, rollouts=12, accuracies=[0.2, 0.5, 0.5, 0.4], io=io)
     assert [step for name, step in io.saved if name == "best.ckpt"] == [6, 12]
-    assert [step for name, step in io.saved if name == "last.ckpt"] == [6, 12, 18, 24]
+    assert [step for name, step in io.saved if name == "last.ckpt"] == [0, 6, 12, 18, 24]
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt"]
 
 
@@ -276,3 +278,18 @@ def test_going_on_from_the_best_is_exact_too(tmp_path):
     assert weights(resumed) == weights(unbroken)
     assert resumed.story[0] == ("update 0", 3)
     assert resumed.story == unbroken.story[-len(resumed.story) :]
+
+
+def test_a_write_that_fails_says_why_and_leaves_the_one_before(tmp_path):
+    """``torch.save`` alone says of a full disk: unexpected pos 7967744 vs 7967632."""
+    path = put(tmp_path, "last", 100)
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            AtomicCheckpointIO().save_checkpoint(state(200), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]

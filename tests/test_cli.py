@@ -146,6 +146,18 @@ def refused(capfd, *words):
             ["./nowhere", str(ROOT / "nowhere"), "config.json"],
         ),
         (["fit", *QUICK, "--model.seed", "3"], ["model.seed"]),
+        (["fit", *QUICK, "--data.train.rows", "-5"], ["Tiles.rows is -5", "at least 8"]),
+        (["fit", *QUICK, "--model.kl", "K3", "--model.kl.coefficient", "-1"], ["K3.coefficient is -1"]),
+        (["fit", *QUICK, "--trainer.gradient_clip_val", "1"], ["model.gradient_clip"]),
+        (["fit", *QUICK, "--trainer.accumulate_grad_batches", "2"], ["model.micro_batch"]),
+        (["fit", *QUICK, "--trainer.precision", "bf16-true"], ["bf16-true", "bf16-mixed"]),
+        (["fit", *QUICK, "--seed_everything", "true"], ["seed_everything is True"]),
+        (["fit", *QUICK, "--seed_everything", "-1"], ["seed_everything is -1"]),
+        (["fit", *QUICK, "--model.groupsize", "4"], ["groupsize", "model.group_size"]),
+        (["fit", *QUICK, "--plugins", "mine.py"], ["[mine.py]"]),
+        (["fit", *QUICK, "--learner", "os.path.join"], ["os.path.join", "no class"]),
+        (["fit", "--config", "README.md"], ["README.md"]),
+        (["fitt"], ["fitt", "usage: observer"]),
         (["list", "nothing"], ["nothing", "weighting"]),
         (["export", "--run_dir", "nowhere", "--output", "configs"], ["configs", "exists"]),
     ],
@@ -153,9 +165,12 @@ def refused(capfd, *words):
 )
 def test_mistakes_are_refused_with_the_value_and_what_would_do(words, expected, capfd, tmp_path):
     run_dir = ["--run_dir", str(tmp_path / "run")] if words[0] == "fit" else []
+    (tmp_path / "run").mkdir()
     message = refused(capfd, *words, *run_dir)
     for part in expected:
         assert part in message
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left <= {".lock", "tensorboard"}, "a refusal leaves nothing behind"
 
 
 def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_path, capfd):
@@ -172,6 +187,16 @@ def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_
 
     assert main(["fit", *QUICK, *SMALL, *run_dir]) == 2
     assert "holds a run already" in capfd.readouterr().err
+    summary = (folder / "summary.json").read_text()
+    for other in (
+        ["--seed_everything", "5"],
+        ["--model.optimizer.init_args.lr", "1"],
+        ["--model.weighting", "Uniform"],
+    ):
+        assert main(["fit", *QUICK, *SMALL, *run_dir, "--ckpt_path", "last", *other]) == 2
+        assert "cannot resume" in capfd.readouterr().err
+        assert (folder / "summary.json").read_text() == summary, "a refused resume changes nothing"
+    assert not list(folder.glob("config.resumed-*"))
     longer = [
         word if word != "2" or SMALL[place - 1] != "--trainer.max_steps" else "4"
         for place, word in enumerate(SMALL)
@@ -251,3 +276,36 @@ def test_the_program_is_installed_under_its_name():
         [observer, "list", "kl"], capture_output=True, text=True, env=os.environ, check=True
     )
     assert "K3" in done.stdout
+
+
+def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path, capfd):
+    script = (
+        "import sys, time; from observer.run_directory import claim; claim(sys.argv[1], False); "
+        "print(1, flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"1\n"
+        assert "another process" in refused(capfd, "fit", *QUICK, "--run_dir", str(tmp_path / "run"))
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+
+
+@pytest.mark.parametrize("code", ["raise OSError('no')", "import nowhere", "def", "import sys; sys.exit(0)"])
+def test_a_plugin_that_cannot_be_imported_is_named(code, tmp_path, capfd):
+    (tmp_path / "broken_plugin.py").write_text(code)
+    message = refused(capfd, "fit", *QUICK, "--plugins", f"[{tmp_path / 'broken_plugin.py'}]")
+    assert "broken_plugin.py cannot be imported" in message
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, capfd):
+    (tmp_path / "garbage.ckpt").write_text("nothing")
+    message = refused(capfd, "test", *QUICK, "--ckpt_path", str(tmp_path / "garbage.ckpt"))
+    assert "garbage.ckpt cannot be read" in message
+
+
+def test_help_without_a_command_names_the_commands(capsys):
+    assert main([]) == 0
+    assert "export" in capsys.readouterr().out

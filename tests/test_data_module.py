@@ -377,3 +377,15 @@ def test_a_run_that_is_made_longer_does_not_rewind_its_curriculum(renderer, ladd
     longer.load_state_dict(module.state_dict())
     assert longer.draw(2) == module.draw(2)
     assert set(longer.draw(5)) == set(module.draw(2)), "beyond its horizon it stays on its last slot"
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 0, 1, 2], [0, 1, 2, 12], [-1, 0, 1, 2], [0.5, 1, 2, 3]])
+def test_a_schedule_that_draws_something_else_is_named(renderer, ladder_file, tmp_path, rows):
+    class Careless(Schedule):
+        def draw(self, ladder, step, count, horizon, seed):
+            return rows
+
+    module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
+    module.schedule = Careless()
+    with pytest.raises(RuntimeError, match=r"Careless\(\) drew .* at step 3; it must draw 4 distinct rows"):
+        module.draw(3)

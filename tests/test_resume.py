@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import runs
+from observer.callbacks import checkpoint_callbacks, newest_checkpoint
 from observer.curriculum import Sorted, Stage, Stages
 from observer.objective import K3, Linear
 from observer.types import RefusedError
@@ -97,3 +98,47 @@ def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(tmp
     weights, _, _ = run(tmp_path / "with", tmp_path / "unused", {}, steps_per_epoch=1)
     alone, _, _ = run(tmp_path / "without", tmp_path / "unused", {}, val=None, test=None, steps_per_epoch=1)
     assert all(torch.equal(value, alone[key]) for key, value in weights.items())
+
+
+def test_a_run_killed_before_its_first_step_goes_on_from_its_start(tmp_path):
+    """The checkpoint of the start is there as soon as the figures before training are."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "resumed").mkdir()
+
+    class Killed(BaseException):
+        pass
+
+    class Kill(lightning.Callback):
+        def on_train_batch_start(self, *_):
+            raise Killed
+
+    weights, completions, _ = run(tmp_path / "whole", tmp_path / "unused", {})
+    callbacks = [*checkpoint_callbacks(tmp_path / "resumed", 100, validates=False), Kill()]
+    with pytest.raises(Killed):
+        runs.trainer(tmp_path / "resumed", STEPS, callbacks=callbacks).fit(
+            runs.learner(), datamodule=runs.ladder()
+        )
+    last = newest_checkpoint(tmp_path / "resumed")
+    again = run(tmp_path / "resumed", tmp_path / "unused", {}, ckpt_path=last)
+    assert again[1] == completions
+    assert all(torch.equal(value, again[0][name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"seed": 3}, "seed 0, this run has 3"),
+        ({"group_size": 2}, "group_size 4, this run has 2"),
+        ({"optimizer": runs.sgd}, "optimizer AdamW"),
+        ({"kl": K3()}, "kl None"),
+    ],
+)
+def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, changed, name):
+    learner, data = runs.learner(), runs.ladder()
+    watch = EveryStep(tmp_path)
+    runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(learner, datamodule=data)
+    with pytest.raises(RefusedError, match=f"cannot resume: the checkpoint was made with {name}"):
+        runs.trainer(tmp_path / "resumed", 2).fit(
+            runs.learner(**changed), datamodule=runs.ladder(), ckpt_path=tmp_path / "step-1.ckpt"
+        )
+    assert not (tmp_path / "resumed" / "summary.json").exists()

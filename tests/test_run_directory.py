@@ -10,11 +10,11 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_fresh_directory_is_made_and_left_empty(tmp_path):
+def test_a_fresh_directory_is_made_and_locked(tmp_path):
     run_dir = tmp_path / "runs" / "a"
     assert claim(run_dir, resume=False) == run_dir
     assert claim(str(run_dir), resume=False) == run_dir
-    assert names(run_dir) == []
+    assert names(run_dir) == [".lock"]
 
 
 def test_a_directory_of_other_things_may_be_claimed(tmp_path):

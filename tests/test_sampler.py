@@ -106,7 +106,11 @@ def fit(
     return datamodule, learner
 
 
-@pytest.mark.parametrize(("schedule", "updates"), [(Random(), 1), (Hardest(), 1), (Hardest(), 3)], ids=str)
+@pytest.mark.parametrize(
+    ("schedule", "updates"),
+    [(Random(), 1), (Hardest(), 1), (Hardest(), 3)],
+    ids=lambda value: value if isinstance(value, int) else type(value).__name__,
+)
 def test_a_run_resumed_at_any_step_of_any_epoch_draws_the_rows_of_an_unbroken_run(
     tmp_path, schedule, updates
 ):

@@ -3,7 +3,12 @@
 Removing any of them changes no number of the training.
 """
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
+from observer.callbacks.checkpoints import (
+    AtomicCheckpointIO,
+    check_checkpoint,
+    checkpoint_callbacks,
+    newest_checkpoint,
+)
 from observer.callbacks.completions import Completions
 from observer.callbacks.interrupt import GracefulStop
 from observer.callbacks.progress import RunProgress
@@ -15,6 +20,7 @@ __all__ = [
     "GracefulStop",
     "RunProgress",
     "RunReport",
+    "check_checkpoint",
     "checkpoint_callbacks",
     "newest_checkpoint",
 ]

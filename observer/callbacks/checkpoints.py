@@ -11,7 +11,7 @@ import pickle
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -56,7 +56,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                writer = _Writer(file)
+                try:
+                    torch.save(checkpoint, cast(BinaryIO, writer))
+                except RuntimeError as error:
+                    raise (writer.error or error) from error
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
@@ -75,6 +79,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             weights_only: taken as True, whatever it is.
         """
         return super().load_checkpoint(path, map_location=map_location, weights_only=True)
+
+
+class _Writer:
+    """Remembers why a write failed: ``torch.save`` only says that its file is shorter than it should be."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _remove_stale(folder: Path) -> None:
@@ -127,9 +149,11 @@ class Last(Checkpoint):
         self._saved = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from where the run starts or goes on."""
+        """Count from where the run starts or goes on; save a start, so that there is one to resume."""
         self.requested = False
         self._saved = trainer.global_step
+        if not trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(self.path, weights_only=False)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save when it is time, unless a validation comes first."""
@@ -241,6 +265,21 @@ def newest_checkpoint(run_dir: Path) -> Path:
     for message in bad:
         warnings.warn(f"{folder}: {message}; going on from {newest.name}", stacklevel=2)
     return newest
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a file that no run can go on from.
+
+    Args:
+        path: an existing file.
+
+    Raises:
+        RefusedError: it cannot be read, or is no checkpoint of a run.
+    """
+    try:
+        _steps_in(path)
+    except _UNREADABLE as error:
+        raise RefusedError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _steps_in(path: Path) -> int:

@@ -34,6 +34,7 @@ class RunReport(lightning.Callback):
         """
         self.export = export
         self.before: dict[str, float] | None = None
+        self._began = False
         self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
         self._start = self._step_start = time.perf_counter()
 
@@ -47,7 +48,7 @@ class RunReport(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure what the policy can do before it is trained."""
-        self._start = time.perf_counter()
+        self._start, self._began = time.perf_counter(), True
         if self.before is None and not pl_module.ladder.step:
             self.before = self._measure(pl_module)
             if trainer.is_global_zero:
@@ -86,8 +87,8 @@ class RunReport(lightning.Callback):
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""
-        if not (Path(trainer.default_root_dir) / "summary.json").is_file():
-            return  # it never began
+        if not self._began:  # it was refused: what an earlier process wrote stays
+            return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         record = {"status": "interrupted"} if stopped else {"status": "failed", "error": f"{exception!r}"}
         self._write(trainer, pl_module, record)
@@ -112,6 +113,7 @@ class RunReport(lightning.Callback):
             "tokens_per_second": round(self._tokens / max(self._step_seconds, 1e-9), 1),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             "seed": pl_module.seed,
+            "skipped_rows": sum(len(rows.skipped) for rows in pl_module.ladder.rows.values()),
         }
         self._save(Path(trainer.default_root_dir), summary)
         return summary

@@ -16,6 +16,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
 from observer.curriculum import LadderIndex, Random, Schedule
@@ -123,6 +124,10 @@ class LadderDataModule(lightning.LightningDataModule):
                     f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
                     f"figures are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
                 )
+            if left_out := len(self.rows[split].skipped):
+                rank_zero_info(
+                    f"data.{split}: {left_out} rows are left out, see {folder / 'skipped_rows.jsonl'}"
+                )
         if self._rank == 0:
             _list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
         if "train" in self.rows and self.ladder is None:
@@ -134,9 +139,20 @@ class LadderDataModule(lightning.LightningDataModule):
             self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level)
 
     def draw(self, step: int) -> list[int]:
-        """Return the rows of the global batch of a step."""
+        """Return the rows of the global batch of a step.
+
+        Raises:
+            RuntimeError: the schedule did not draw as many distinct rows of the ladder as were asked for.
+        """
         assert self.ladder is not None
-        return self.schedule.draw(self.ladder, step, self.prompts_per_step, self.horizon, self.seed)
+        rows = list(self.schedule.draw(self.ladder, step, self.prompts_per_step, self.horizon, self.seed))
+        count, size = self.prompts_per_step, len(self.ladder)
+        if len(rows) != count or len(set(rows)) != count or not all(row in range(size) for row in rows):
+            raise RuntimeError(
+                f"{_described(self.schedule)} drew {rows} at step {step}; it must draw {count} distinct "
+                f"rows of 0 .. {size - 1}"
+            )
+        return rows
 
     def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
@@ -221,6 +237,8 @@ class LadderDataModule(lightning.LightningDataModule):
             "steps_per_epoch": self.steps_per_epoch,
             "rows": len(self.ladder),
             "ladder": self.ladder.fingerprint,
+            "first row": self.rows["train"][0].id,
+            "last row": self.rows["train"][len(self.ladder) - 1].id,
             "schedule": _described(self.schedule),
         }
 

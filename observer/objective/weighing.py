@@ -29,13 +29,18 @@ def weigh(
         weighting: the weight of a group by its pass rate.
 
     Raises:
-        ValueError: a weighting gave a negative or non-finite weight.
+        ValueError: a weighting gave a negative or non-finite weight, or not one a group.
     """
     rewards_P_G = torch.tensor([[s.reward for s in row] for row in scores], dtype=torch.float64)
     bonus_P_G = torch.tensor([[s.bonus for s in row] for row in scores], dtype=torch.float64)
     correct_P_G = torch.tensor([[s.correct for s in row] for row in scores], dtype=torch.float64)
     pass_rates_P = correct_P_G.mean(-1)
     weights_P = weighting(pass_rates_P, groups)
+    if weights_P.shape != pass_rates_P.shape:
+        raise ValueError(
+            f"{type(weighting).__name__} gave weights of shape {tuple(weights_P.shape)} "
+            f"for {len(groups)} groups"
+        )
     if not bool((weights_P >= 0).all() and weights_P.isfinite().all()):
         raise ValueError(
             f"{type(weighting).__name__} gave weights {weights_P.tolist()}; they must be finite and >= 0"

@@ -46,17 +46,23 @@ class Rubric:
             step: rollouts finished before this one.
 
         Raises:
-            RuntimeError: a reward did not return one finite number a completion.
+            RuntimeError: a reward raised, or did not return one finite number a completion.
         """
         read = tuple(self._read(group.problem, completion) for completion in group.completions)
-        columns = {
-            name: _checked(name, reward(group, read, step), group) for name, reward in self.rewards.items()
-        }
+        columns = {}
+        for name, reward in self.rewards.items():
+            try:
+                values = reward(group, read, step)
+            except Exception as error:
+                raise RuntimeError(
+                    f"reward {name}, row {group.problem.id}, step {step}: {error!r}"
+                ) from error
+            columns[name] = _checked(name, values, group)
         scores = []
         for row, score in enumerate(read):
             parts = {name: values[row] for name, values in columns.items()}
-            reward, bonus = self._total(parts, after=False), self._total(parts, after=True)
-            scores.append(replace(score, parts=parts, reward=reward, bonus=bonus))
+            total, bonus = self._total(parts, after=False), self._total(parts, after=True)
+            scores.append(replace(score, parts=parts, reward=total, bonus=bonus))
         return tuple(scores)
 
     def _read(self, problem: Problem, completion: Completion) -> Score:

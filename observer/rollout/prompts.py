@@ -102,7 +102,7 @@ class PromptRenderer:
             raise _refused(
                 problem,
                 f"its prompt has {length} tokens, more than max_prompt_tokens {self.max_tokens}; shrink its "
-                f"pictures (max_pixels), shorten it, or raise the limit",
+                f"pictures (max_pixels), shorten it, raise the limit, or set on_bad_row to skip",
             )
         return length
 
