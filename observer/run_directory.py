@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from observer.types import RefusedError
 
 MARKS = ("summary.json", "checkpoints", "completions.jsonl")
 """What a run leaves in its directory; any of them means that the directory is used."""
-_LOCKS: dict[Path, TextIO] = {}
+_LOCKS: dict[Path, int] = {}
 """Locks that this process holds, until it ends."""
 
 
@@ -57,16 +57,16 @@ def _lock(folder: Path) -> None:
     path = folder.resolve() / ".lock"
     if path in _LOCKS:
         return
-    file = path.open("a")
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        file.close()
+        os.close(descriptor)
         raise RefusedError(
             f"run_dir {str(folder)!r} is being written to by another process; wait for it, or choose another "
             f"with --run_dir"
         ) from error
-    _LOCKS[path] = file
+    _LOCKS[path] = descriptor
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
