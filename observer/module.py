@@ -1,7 +1,7 @@
-"""What every trained policy has in common: the model, its engine, its optimizer, and its held-out evaluation.
+"""What every trained policy has in common: options, checks, the model, its engine, its optimizer.
 
-``ObserveLearner`` trains it by reinforcement and ``WarmStart`` by imitation. Both evaluate it here, in the
-same way.
+``ObserveLearner`` trains it by reinforcement and ``WarmStart`` by imitation; both are measured as
+``HeldOutEvaluation`` says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
@@ -20,18 +19,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.data.module import LadderDataModule
-from observer.metrics import HeldOutMetrics
+from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed
 from observer.stopwatch import Stopwatch
-from observer.types import Group, Problem, RefusedError, Sampling
+from observer.types import Group, RefusedError
 
 DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
-GREEDY_STEP, SAMPLED_STEP = -1, -2
-"""Steps that seed held-out evaluation: it draws the same numbers each time, and none that training draws."""
 
 
 def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -39,7 +36,7 @@ def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.O
     return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0)
 
 
-class PolicyModule(lightning.LightningModule):
+class PolicyModule(HeldOutEvaluation):
     """A policy with its engine, rubric, optimizer and held-out evaluation."""
 
     updates_per_rollout = 1
@@ -105,14 +102,8 @@ class PolicyModule(lightning.LightningModule):
         self.renderer = PromptRenderer(load_processor(policy), response_format.prompt, max_prompt_tokens)
         self._sampling = {"max_tokens": max_tokens, "min_tokens": min_tokens, "temperature": temperature}
         self.policy: Policy
-        self.val_greedy, self.val_sampled = HeldOutMetrics(), HeldOutMetrics()
 
     # Set-up
-
-    @property
-    def ladder(self) -> LadderDataModule:
-        """The data module, which owns the number of finished rollouts."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     @property
     def horizon(self) -> int:
@@ -236,23 +227,6 @@ class PolicyModule(lightning.LightningModule):
         if stage == "fit":
             self.engine.close()
 
-    # Rollouts
-
-    def sampling(self, group_size: int, step: int, **changes: float) -> Sampling:
-        """Return how to draw at a step.
-
-        Args:
-            group_size: completions a prompt.
-            step: rollouts finished, or a negative number for evaluation.
-            changes: fields that differ from the run's own.
-        """
-        return Sampling(**{**self._sampling, **changes}, group_size=group_size, seed=self.seed, step=step)  # type: ignore[arg-type]
-
-    def sync(self) -> None:
-        """Give the engine the policy's weights if it holds older ones."""
-        if self.engine.version != self.ladder.step:
-            self.engine.sync(self.policy.model.named_parameters(), self.ladder.step)
-
     # Updates
 
     def micro_batches(self, groups: Sequence[Group]) -> Iterator[list[tuple[int, slice]]]:
@@ -327,61 +301,3 @@ class PolicyModule(lightning.LightningModule):
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return norm.item()
-
-    # Held-out evaluation
-
-    def evaluate_batch(
-        self, problems: list[Problem], greedy: HeldOutMetrics, sampled: HeldOutMetrics
-    ) -> None:
-        """Answer held-out problems once greedily and once at temperature 1, and count both."""
-        self.sync()
-        prompts = self.renderer.render(problems)
-        for metrics, temperature, step in ((greedy, 0.0, GREEDY_STEP), (sampled, 1.0, SAMPLED_STEP)):
-            groups = self.engine.generate(prompts, self.sampling(1, step, temperature=temperature))
-            metrics.update(groups, [self.rubric.score(group, step) for group in groups])
-
-    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.
-
-        Args:
-            batches: this rank's held-out problems.
-        """
-        greedy, sampled = HeldOutMetrics().to(self.device), HeldOutMetrics().to(self.device)
-        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
-            for problems in batches:
-                self.evaluate_batch(problems, greedy, sampled)
-        return _figures(greedy, sampled)
-
-    def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Count a batch of the held-out problems that choose the best checkpoint."""
-        self.evaluate_batch(problems, self.val_greedy, self.val_sampled)
-
-    def test_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Count a batch of the held-out problems of the last word."""
-        self.evaluate_batch(problems, self.val_greedy, self.val_sampled)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log ``val/...``."""
-        self._log_held_out("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log ``test/...``."""
-        self._log_held_out("test")
-
-    def on_validation_end(self) -> None:
-        """Charge validation to no step."""
-        self.stage.restart()
-
-    def _log_held_out(self, prefix: str) -> None:
-        figures = _figures(self.val_greedy, self.val_sampled)
-        shown = {f"{prefix}/accuracy"}
-        for name, value in figures.items():
-            # Equal on all ranks: the metrics have added up their sums.
-            self.log(f"{prefix}/{name}", value, prog_bar=f"{prefix}/{name}" in shown)
-        self.val_greedy.reset()
-        self.val_sampled.reset()
-
-
-def _figures(greedy: HeldOutMetrics, sampled: HeldOutMetrics) -> dict[str, float]:
-    figures = {name: float(value) for name, value in greedy.compute().items()}
-    return figures | {f"sampled_{name}": float(value) for name, value in sampled.compute().items()}

@@ -21,7 +21,7 @@ ROOMS = [
     ["data"],
     ["passes"],
     ["policy"],
-    ["failure"],
+    ["failure", "heldout"],
     ["module"],
     ["learner", "warmstart"],
     ["export"],
