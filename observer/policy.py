@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from observer.passes import completion_tokens, plain_pass, shared_pass
 from observer.rollout.sampling import next_token_logprobs
-from observer.types import Group, RefusedError
+from observer.types import Group, RefusedError, Sampling
 
+HEAD_BYTES = 256 * 2**20
+"""Float32 logits that are in memory at once, in one copy."""
 VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
@@ -143,19 +146,50 @@ class Policy(nn.Module):
         hidden_K_D = one_pass(self.model, groups) + self._vision_dummy(groups)
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
-        before_minimum = step < sampling.min_tokens if sampling.min_tokens else None
-        logprobs_K_V = next_token_logprobs(
-            self.model.lm_head(hidden_K_D), before_minimum, sampling, self.banned_ids, self.end_ids
-        )
-        values_K = logprobs_K_V.gather(-1, ids_N_T[mask_N_T][:, None])[:, 0]
-        with torch.no_grad():
-            entropy_K = torch.special.entr(logprobs_K_V.exp()).sum(-1)
+        early_K = step < sampling.min_tokens
+        values_K, entropy_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling)
         empty_N_T = values_K.new_zeros(mask_N_T.shape)
         return LogProbs(
             values_N_T=empty_N_T.index_put((row, step), values_K),
             entropy_N_T=empty_N_T.index_put((row, step), entropy_K),
             mask_N_T=mask_N_T,
         )
+
+    def _read_head(
+        self, hidden_K_D: torch.Tensor, tokens_K: torch.Tensor, early_K: torch.Tensor, sampling: Sampling
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log-prob and entropy of tokens, (K,) each, with few logits at a time in memory.
+
+        Logits of a vocabulary of 152k take 608 kB a token, and several copies of them; in chunks of
+        HEAD_BYTES, computed anew in the backward pass, memory does not grow with the tokens.
+
+        Args:
+            hidden_K_D: the hidden state before each token.
+            tokens_K: the tokens.
+            early_K: bool, where a completion is still shorter than its minimum.
+            sampling: how they were drawn.
+        """
+
+        def read(hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            logprobs = next_token_logprobs(
+                self.model.lm_head(hidden),
+                early if sampling.min_tokens else None,
+                sampling,
+                self.banned_ids,
+                self.end_ids,
+            )
+            with torch.no_grad():
+                entropy = torch.special.entr(logprobs.exp()).sum(-1)
+            return logprobs.gather(-1, tokens[:, None])[:, 0], entropy
+
+        rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
+        chunks = list(zip(hidden_K_D.split(rows), tokens_K.split(rows), early_K.split(rows), strict=True))
+        if len(chunks) > 1 and torch.is_grad_enabled():
+            read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
+        else:
+            read_all = [read(*chunk) for chunk in chunks]
+        values, entropies = zip(*read_all, strict=True)
+        return torch.cat(values), torch.cat(entropies)
 
     def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | float:
         """Return a zero that depends on the vision tower when trained groups have no picture.

@@ -407,3 +407,23 @@ def test_models_of_another_kind_are_refused_by_name(tmp_path, processor):
     LlamaConfig(**SMALL).save_pretrained(tmp_path)
     with pytest.raises(RefusedError, match=r"cannot be loaded.*LlamaConfig"):
         Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+
+
+@PASSES
+def test_reading_the_head_in_chunks_changes_neither_values_nor_gradients(
+    fresh_policy, groups_of, logprob_pass, monkeypatch
+):
+    policy = fresh_policy(logprob_pass=logprob_pass)
+    groups = groups_of(CASES["mixed"])
+
+    def result():
+        policy.zero_grad()
+        logprobs = policy.logprobs(groups)
+        logprobs.values_N_T.square().sum().backward()
+        gradients = torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
+        return logprobs.values_N_T.detach(), logprobs.entropy_N_T, gradients
+
+    whole = result()
+    monkeypatch.setattr("observer.policy.HEAD_BYTES", 4 * 329 * 3)  # three tokens
+    for cut, one in zip(result(), whole, strict=True):
+        assert (cut - one).abs().max() < 1e-5 * one.abs().max()
