@@ -258,7 +258,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
     warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)
-    notices = ("litlogger", "TPU available", "GPU available")
+    notices = ("litlogger", "TPU available", "GPU available", "`Trainer.fit` stopped")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(
             lambda record: not any(word in record.getMessage() for word in notices)
