@@ -15,6 +15,7 @@ from observer.objective import KL, Advantage, GroupMeanStd, Loss, PPOClip, Quadr
 from observer.objective.kl.base import reward_to_go
 from observer.policy import LogProbs, Policy
 from observer.seeding import stable_seed
+from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError, Score
 
 UPDATE_FIGURES = ("loss", "entropy", "clip_share", "kl", "sampler_gap")
@@ -126,10 +127,10 @@ class ObserveLearner(PolicyModule):
         return super().recipe() | {
             "group_size": self.group_size,
             "updates_per_rollout": self.updates_per_rollout,
-            "advantage": repr(self.advantage),
-            "weighting": repr(self.weighting),
-            "loss": repr(self.loss),
-            "kl": repr(self.kl),
+            "advantage": described(self.advantage),
+            "weighting": described(self.weighting),
+            "loss": described(self.loss),
+            "kl": described(self.kl),
             "advantage_clip": self.advantage_clip,
             "zero_signal": self.zero_signal,
             "denominator": self.denominator,
@@ -300,7 +301,9 @@ class ObserveLearner(PolicyModule):
         seconds = self.stage.lap()
         own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
-        figures = {f"train/{name}": value for name, value in figures.items() if self.kl or name != "kl"}
+        figures = {
+            f"train/{name}": value for name, value in figures.items() if self.kl is not None or name != "kl"
+        }
         figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():

@@ -26,6 +26,7 @@ from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, R
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed
 from observer.stopwatch import Stopwatch
+from observer.strategies import described
 from observer.types import Group, RefusedError
 
 DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
@@ -211,10 +212,10 @@ class PolicyModule(HeldOutEvaluation):
         return {
             "seed": self.seed,
             "sampling": {**self._sampling},
-            "rewards": {name: repr(reward) for name, reward in self.rubric.rewards.items()},
-            "response_format": repr(self.rubric.response_format),
+            "rewards": {name: described(reward) for name, reward in self.rubric.rewards.items()},
+            "response_format": described(self.rubric.response_format),
             "optimizer": f"{type(optimizer).__name__} {optimizer.defaults}",
-            "learning_rate": repr(self.learning_rate),
+            "learning_rate": described(self.learning_rate),
             "gradient_clip": self.gradient_clip,
         }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 import re
 import warnings
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from observer import strategies
 from observer.callbacks import (
@@ -178,8 +178,8 @@ class RunCLI(LightningCLI):
             raise RefusedError(
                 "trainer.accumulate_grad_batches is set; a step is cut into passes by model.micro_batch"
             )
-        if self.subcommand == "fit" and not int(os.environ.get("LOCAL_RANK", "0")):
-            claim(config.run_dir, resume=given is not None)
+        if self.subcommand == "fit":
+            rank_zero_only(claim)(config.run_dir, resume=given is not None)
         if given is not None:
             config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
 

@@ -86,6 +86,15 @@ def parameters(strategy: type) -> dict[str, str]:
     }
 
 
+def described(strategy: Any) -> str:
+    """Return a strategy with its options, the same in every process.
+
+    A class without a representation of its own would show its address; it is described by its name alone.
+    """
+    plain = type(strategy).__repr__ is object.__repr__
+    return f"{type(strategy).__name__}()" if plain else repr(strategy)
+
+
 def summary(strategy: type) -> str:
     """Return the first line of a strategy's docstring."""
     return (inspect.getdoc(strategy) or "").partition("\n")[0]

@@ -10,6 +10,7 @@ import runs
 from observer.callbacks import checkpoint_callbacks, newest_checkpoint
 from observer.curriculum import Sorted, Stage, Stages
 from observer.objective import K3, Linear
+from observer.rewards import Accuracy, Reward
 from observer.types import RefusedError
 
 STEPS = 4
@@ -122,6 +123,26 @@ def test_a_run_killed_before_its_first_step_goes_on_from_its_start(tmp_path):
     again = run(tmp_path / "resumed", tmp_path / "unused", {}, ckpt_path=last)
     assert again[1] == completions
     assert all(torch.equal(value, again[0][name]) for name, value in weights.items())
+
+
+class Plain(Reward):
+    """A reward without a representation of its own, as a user may write it."""
+
+    weight = 0.5
+
+    def __call__(self, group, scores, step):
+        return [float(len(completion.ids) < 20) for completion in group.completions]
+
+
+def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
+    def options():
+        return {"rewards": {"accuracy": Accuracy(), "plain": Plain()}}
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "resumed").mkdir()
+    _, completions, _ = run(tmp_path / "whole", tmp_path, options())
+    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", options(), tmp_path / "step-3.ckpt")
+    assert again == [line for line in completions if line["step"] >= 3]
 
 
 @pytest.mark.parametrize(

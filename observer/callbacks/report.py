@@ -12,7 +12,6 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader
 
 from observer.module import PolicyModule
 from observer.run_directory import claim, write_folder, write_json
@@ -82,8 +81,8 @@ class RunReport(lightning.Callback):
 
     @staticmethod
     def _measure(pl_module: PolicyModule) -> dict[str, float]:
-        loader = pl_module.ladder.test_dataloader()
-        return pl_module.evaluate(loader) if isinstance(loader, DataLoader) else {}
+        held_out = "test" in pl_module.ladder.rows
+        return pl_module.evaluate(pl_module.ladder.test_dataloader()) if held_out else {}
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""

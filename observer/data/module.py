@@ -24,6 +24,7 @@ from observer.data.rows import RowFormat, Rows, Skipped
 from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
 from observer.rollout import PromptRenderer
+from observer.strategies import described
 from observer.types import Problem, RefusedError
 
 SHOWN = 10
@@ -149,7 +150,7 @@ class LadderDataModule(lightning.LightningDataModule):
         count, size = self.prompts_per_step, len(self.ladder)
         if len(rows) != count or len(set(rows)) != count or not all(row in range(size) for row in rows):
             raise RuntimeError(
-                f"{_described(self.schedule)} drew {rows} at step {step}; it must draw {count} distinct "
+                f"{described(self.schedule)} drew {rows} at step {step}; it must draw {count} distinct "
                 f"rows of 0 .. {size - 1}"
             )
         return rows
@@ -239,7 +240,7 @@ class LadderDataModule(lightning.LightningDataModule):
             "ladder": self.ladder.fingerprint,
             "first row": self.rows["train"][0].id,
             "last row": self.rows["train"][len(self.ladder) - 1].id,
-            "schedule": _described(self.schedule),
+            "schedule": described(self.schedule),
         }
 
 
@@ -317,9 +318,3 @@ def _list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
         beside = file.with_name(f".{file.name}.tmp")
         beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         beside.replace(file)
-
-
-def _described(schedule: Schedule) -> str:
-    """Return a schedule with its options; one that shows none would show its address, new in each run."""
-    plain = type(schedule).__repr__ is object.__repr__
-    return f"{type(schedule).__name__}()" if plain else repr(schedule)
