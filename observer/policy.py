@@ -16,7 +16,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
+from observer.attention import GROUP_ATTENTION
 from observer.passes import completion_tokens, plain_pass, shared_pass
+from observer.rollout.pictures import PictureFeatures
 from observer.rollout.sampling import next_token_logprobs
 from observer.types import Group, RefusedError, Sampling
 
@@ -112,10 +114,13 @@ class Policy(nn.Module):
         """
         super().__init__()
         model = _load_model(spec)
+        if spec.logprob_pass == "shared":
+            model.set_attn_implementation({"text_config": GROUP_ATTENTION})
         if spec.freeze_vision:
             model.model.visual.requires_grad_(False)
         self.logprob_pass = spec.logprob_pass
         self.model = model
+        self.features = PictureFeatures(model)
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.banned_ids = tuple(
@@ -142,8 +147,11 @@ class Policy(nn.Module):
         sampling = groups[0].sampling
         if any(group.sampling != sampling for group in groups):
             raise ValueError("groups that were drawn differently cannot share a pass")
-        one_pass = shared_pass if self.logprob_pass == "shared" else plain_pass
-        hidden_K_D = one_pass(self.model, groups) + self._vision_dummy(groups)
+        if self.logprob_pass == "shared":
+            hidden_K_D = shared_pass(self.model, self.features, groups)
+        else:
+            hidden_K_D = plain_pass(self.model, groups)
+        hidden_K_D = hidden_K_D + self._vision_dummy(groups)
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
         early_K = step < sampling.min_tokens
@@ -199,7 +207,7 @@ class Policy(nn.Module):
         """
         visual = self.model.model.visual
         weight = next(visual.parameters())
-        pictures = any(group.prompt.pixels is not None for group in groups)
+        pictures = any(group.prompt.pictures for group in groups)
         if pictures or not (torch.is_grad_enabled() and weight.requires_grad):
             return 0.0
         merge, config = visual.spatial_merge_size, self.model.config.vision_config
@@ -212,8 +220,9 @@ class Policy(nn.Module):
 
     def frozen_copy(self) -> Policy:
         """Return a copy that never trains, to be the reference."""
-        reference = copy.deepcopy(self)
-        return reference.requires_grad_(False).eval()
+        reference = copy.deepcopy(self).requires_grad_(False).eval()
+        reference.features = PictureFeatures(reference.model)
+        return reference
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config."""

@@ -101,6 +101,16 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
+class Patches:
+    """A picture as the vision tower sees it. Problems that show the same picture share the object."""
+
+    pixels: torch.Tensor
+    """Flattened patches, (patches, patch dim), float32."""
+    grid: torch.Tensor
+    """Patches in (time, height, width), (3,), int64."""
+
+
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """A problem as the model sees it. Made in one place, for every engine and every pass."""
 
@@ -108,10 +118,8 @@ class Prompt:
     """What it was made from."""
     ids: tuple[int, ...]
     """Token ids, image placeholders expanded to one id a visual token."""
-    pixels: torch.Tensor | None
-    """Flattened patches of all its pictures, (patches, patch dim), float32; None for text only."""
-    grids: torch.Tensor | None
-    """Patches in (time, height, width) of each picture, (pictures, 3), int64; None for text only."""
+    pictures: tuple[Patches, ...] = ()
+    """Its pictures in the order of their placeholders; none for text only."""
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ def test_first_tokens_are_drawn_as_often_as_the_model_says(policy, prompts):
         [prompt], Sampling(draws, max_tokens=1, temperature=temperature)
     )
     with torch.no_grad():
-        inputs = {"pixel_values": prompt.pixels, "image_grid_thw": prompt.grids}
+        [patches] = prompt.pictures
+        inputs = {"pixel_values": patches.pixels, "image_grid_thw": patches.grid[None]}
         ids_1_S = torch.tensor([prompt.ids])
         is_image_1_S = (ids_1_S == policy.model.config.image_token_id).int()
         logits_V = policy.model(input_ids=ids_1_S, mm_token_type_ids=is_image_1_S, **inputs).logits[0, -1]

@@ -15,7 +15,7 @@ FILES = {
 }
 ROOMS = [
     ["observer", "types"],
-    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log"],
+    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log", "attention"],
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics"],
     ["data"],

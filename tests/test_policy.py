@@ -1,3 +1,4 @@
+import copy
 import shutil
 from pathlib import Path
 
@@ -125,7 +126,9 @@ def assert_equals_alone(policy, stock, groups):
 
 def stock_of(policy):
     """A model of transformers with the same weights that no one has called yet."""
-    stock = type(policy.model)._from_config(policy.model.config, dtype=torch.float32)
+    stock = type(policy.model)._from_config(
+        copy.deepcopy(policy.model.config), dtype=torch.float32, attn_implementation="sdpa"
+    )
     stock.load_state_dict(policy.model.state_dict())
     return stock.train()
 

@@ -33,9 +33,11 @@ def test_a_chat_is_rendered_as_the_template_says_with_one_id_a_visual_token(
     expanded = text.replace("<|image_pad|>", "<|image_pad|>" * 6, 1)  # 3 x 2 cells of 28 pixels
     [prompt] = renderer.render([rendered])
     assert prompt.ids == tuple(processor.tokenizer(expanded).input_ids)
-    assert prompt.grids.tolist() == [[1, 4, 6], [1, 2, 2]]
-    assert prompt.pixels.shape == (4 * 6 + 2 * 2, 3 * 2 * 14 * 14)
-    assert prompt.pixels.dtype == torch.float32
+    first, second = prompt.pictures
+    assert (first.grid.tolist(), second.grid.tolist()) == ([1, 4, 6], [1, 2, 2])
+    assert first.pixels.shape == (4 * 6, 3 * 2 * 14 * 14)
+    assert second.pixels.shape == (2 * 2, 3 * 2 * 14 * 14)
+    assert first.pixels.dtype == torch.float32
     assert prompt.problem is rendered
 
 
@@ -51,16 +53,13 @@ def test_pictures_go_to_the_prompt_of_their_problem_whatever_else_is_rendered(re
     for prompt, alone in zip(together, (renderer.render([item])[0] for item in problems), strict=True):
         assert prompt.problem is alone.problem
         assert prompt.ids == alone.ids
-        if not prompt.problem.pictures:
-            assert prompt.pixels is None
-            assert prompt.grids is None
-        else:
-            assert torch.equal(prompt.pixels, alone.pixels)
-            assert torch.equal(prompt.grids, alone.grids)
-            assert len(prompt.grids) == len(prompt.problem.pictures)
-    first, second, repeated = together[2].pixels.split(together[2].grids.prod(-1).tolist())
-    assert torch.equal(first, repeated)
-    assert not torch.equal(first, second)
+        assert len(prompt.pictures) == len(prompt.problem.pictures)
+        for one, other in zip(prompt.pictures, alone.pictures, strict=True):
+            assert torch.equal(one.pixels, other.pixels)
+            assert torch.equal(one.grid, other.grid)
+    first, second, repeated = together[2].pictures
+    assert first is repeated
+    assert not torch.equal(first.grid, second.grid)
 
 
 @settings(deadline=None, max_examples=25)
@@ -74,7 +73,7 @@ def test_the_length_that_is_checked_from_headers_is_the_length_that_is_rendered(
         assert renderer.check(asked) == len(prompt.ids)
         image_id = renderer.processor.image_token_id
         assert prompt.ids.count(image_id) == (
-            0 if prompt.grids is None else int(prompt.grids.prod(-1).sum()) // 4
+            sum(int(patches.grid.prod()) // 4 for patches in prompt.pictures)
         )
 
 
@@ -136,7 +135,7 @@ def test_marks_and_pictures_must_be_as_many(renderer, picture, problem, marks, p
 def test_marks_are_counted_over_all_turns(renderer, picture, problem):
     turns = (Turn("user", "<image>first"), Turn("assistant", "yes"), Turn("user", "and <image>?"))
     [prompt] = renderer.render([problem("", [picture(28, 28, 1), picture(56, 28, 2)], turns=turns)])
-    assert prompt.grids.tolist() == [[1, 2, 2], [1, 2, 4]]
+    assert [patches.grid.tolist() for patches in prompt.pictures] == [[1, 2, 2], [1, 2, 4]]
     text = renderer.processor.tokenizer.decode(prompt.ids)
     assert text.index("first") < text.index("yes") < text.index("and ") < text.rindex("<|image_pad|>")
 

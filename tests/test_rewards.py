@@ -17,7 +17,7 @@ def response(answer, tokens=150, finish="stop", formatted=True):
 
 def group_of(*completions, answer="7", kind="integer"):
     problem = Problem("tiles-1", 0, (Turn("user", "How many?"),), answer, kind)
-    prompt = Prompt(problem, ids=(1, 2), pixels=None, grids=None)
+    prompt = Prompt(problem, ids=(1, 2))
     return Group(prompt, completions, Sampling(group_size=len(completions)))
 
 

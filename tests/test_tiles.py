@@ -236,5 +236,5 @@ def test_a_picture_is_nine_visual_tokens(renderer, processor):
     image_id = processor.tokenizer.convert_tokens_to_ids("<|image_pad|>")
     for prompt in prompts:
         assert prompt.ids.count(image_id) == GRID * GRID == 9
-        assert prompt.grids.tolist() == [[1, 6, 6]]
+        assert [p.grid.tolist() for p in prompt.pictures] == [[1, 6, 6]]
         assert len(prompt.ids) == renderer.check(prompt.problem) < 32

@@ -24,19 +24,13 @@ class Batch:
     """1 for tokens, 0 for padding, int64."""
     positions_3_N_S: torch.Tensor
     """Rotary positions in (time, height, width)."""
-    pixels: torch.Tensor | None
-    """Patches of all pictures in the order of the rows, (patches, patch dim)."""
-    grids: torch.Tensor | None
-    """(pictures, 3)."""
 
-    def model_inputs(self) -> dict[str, torch.Tensor | None]:
-        """Return the keyword arguments of the model's forward."""
+    def model_inputs(self) -> dict[str, torch.Tensor]:
+        """Return the keyword arguments of the model's forward; those of its pictures come on top."""
         return {
             "input_ids": self.ids_N_S,
             "attention_mask": self.mask_N_S,
             "position_ids": self.positions_3_N_S,
-            "pixel_values": self.pixels,
-            "image_grid_thw": self.grids,
         }
 
 
@@ -49,8 +43,7 @@ def make_batch(
 
     Args:
         model: a transformers model with ``get_rope_index`` (Qwen2-VL and its kin).
-        rows: a prompt and the completion tokens that follow it, a row; pictures are repeated with their
-            prompt.
+        rows: a prompt and the completion tokens that follow it, a row.
         pad_side: ``left`` to generate, ``right`` to compute log-probs.
     """
     sequences = [[*prompt.ids, *completion] for prompt, completion in rows]
@@ -61,20 +54,12 @@ def make_batch(
         place = slice(width - len(sequence), width) if pad_side == "left" else slice(0, len(sequence))
         ids_N_S[row, place] = torch.tensor(sequence)
         mask_N_S[row, place] = 1
-    pixels = [prompt.pixels for prompt, _ in rows if prompt.pixels is not None]
-    grids = [prompt.grids for prompt, _ in rows if prompt.grids is not None]
-    all_grids = torch.cat(grids) if grids else None
+    grids = [patches.grid for prompt, _ in rows for patches in prompt.pictures]
     positions_3_N_S, _ = model.model.get_rope_index(
         ids_N_S,
         mm_token_type_ids=((ids_N_S == model.config.image_token_id) & mask_N_S.bool()).int(),
-        image_grid_thw=all_grids,
+        image_grid_thw=torch.stack(grids) if grids else None,
         attention_mask=mask_N_S,
     )
     device = model.device
-    return Batch(
-        ids_N_S=ids_N_S.to(device),
-        mask_N_S=mask_N_S.to(device),
-        positions_3_N_S=positions_3_N_S.to(device),
-        pixels=torch.cat(pixels).to(device, model.dtype) if pixels else None,
-        grids=all_grids.to(device) if all_grids is not None else None,
-    )
+    return Batch(ids_N_S.to(device), mask_N_S.to(device), positions_3_N_S.to(device))

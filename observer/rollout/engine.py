@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 
+from observer.rollout.pictures import PictureFeatures
 from observer.types import Group, Prompt, Sampling
 
 
@@ -16,6 +17,8 @@ class Served(Protocol):
 
     model: Any
     """The transformers model."""
+    features: PictureFeatures
+    """Its vision tower."""
     tokenizer: Any
     """Decodes completions."""
     banned_ids: tuple[int, ...]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice, repeat
 from typing import Any
 
-import torch
-
-from observer.types import IMAGE_MARK, Problem, Prompt, RefusedError, Turn
+from observer.types import IMAGE_MARK, Patches, Picture, Problem, Prompt, RefusedError, Turn
 
 
 class PromptRenderer:
@@ -28,6 +26,8 @@ class PromptRenderer:
         self.system_prompt = system_prompt
         self.max_tokens = max_tokens
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+        self._ahead: tuple[list[tuple], Future[list[Prompt]]] | None = None
         self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         self._special = tuple(processor.tokenizer.all_special_tokens)
 
@@ -60,34 +60,55 @@ class PromptRenderer:
         """
         return self._refuse_long(problem, self._length(problem))
 
+    def prefetch(self, problems: Sequence[Problem]) -> None:
+        """Begin to render what will be asked for next, beside whatever runs meanwhile.
+
+        Errors wait until the prompts are asked for.
+        """
+        self._ahead = (_names(problems), self._background.submit(self._render, problems))
+
     def render(self, problems: Sequence[Problem]) -> list[Prompt]:
         """Decode the pictures on threads and tokenise: one prompt a problem.
 
         Raises:
             RefusedError: a picture cannot be decoded, or a prompt is too long.
         """
-        texts = [self.text(problem) for problem in problems]
-        pictures = list(
-            self._pool.map(lambda p: p.load(), [p for problem in problems for p in problem.pictures])
-        )
-        inputs = self.processor(text=texts, images=pictures or None)
-        grids = torch.as_tensor(inputs["image_grid_thw"]) if pictures else torch.empty(0, 3, dtype=torch.long)
-        pixels = iter(inputs["pixel_values"].split(grids.prod(-1).tolist()) if pictures else ())
-        prompts, first = [], 0
-        for problem, ids in zip(problems, inputs["input_ids"], strict=True):
-            self._refuse_long(problem, len(ids))
-            last = first + len(problem.pictures)
-            patches = list(islice(pixels, len(problem.pictures)))
-            prompts.append(
-                Prompt(
-                    problem=problem,
-                    ids=tuple(ids),
-                    pixels=torch.cat(patches) if patches else None,
-                    grids=grids[first:last] if patches else None,
-                )
-            )
-            first = last
+        names, ahead = self._ahead or (None, None)
+        if ahead is None or names != _names(problems):
+            return self._render(problems)
+        self._ahead = None
+        return ahead.result()
+
+    def _render(self, problems: Sequence[Problem]) -> list[Prompt]:
+        all_ids = self.processor.tokenizer([self.text(problem) for problem in problems]).input_ids
+        pictures = iter(self._patches([picture for problem in problems for picture in problem.pictures]))
+        prompts = []
+        for problem, ids in zip(problems, all_ids, strict=True):
+            own = tuple(islice(pictures, len(problem.pictures)))
+            prompt = Prompt(problem, tuple(self._expanded(ids, own)), own)
+            self._refuse_long(problem, len(prompt.ids))
+            prompts.append(prompt)
         return prompts
+
+    def _patches(self, pictures: Sequence[Picture]) -> list[Patches]:
+        """Decode and preprocess pictures; equal ones become the same object and are preprocessed once."""
+        if not pictures:
+            return []
+        images = list(self._pool.map(lambda picture: picture.load(), pictures))
+        keys = [(image.size, image.tobytes()) for image in images]
+        distinct = dict(zip(keys, images, strict=True))
+        inputs = self.processor.image_processor(images=list(distinct.values()), return_tensors="pt")
+        grids = inputs["image_grid_thw"]
+        pixels = inputs["pixel_values"].split(grids.prod(-1).tolist())
+        patches = dict(zip(distinct, map(Patches, pixels, grids), strict=True))
+        return [patches[key] for key in keys]
+
+    def _expanded(self, ids: Sequence[int], pictures: Sequence[Patches]) -> Iterator[int]:
+        """Put as many placeholders for each picture as it has visual tokens."""
+        merge = self.processor.image_processor.merge_size**2
+        counts = iter([int(patches.grid.prod()) // merge for patches in pictures])
+        for token in ids:
+            yield from repeat(token, next(counts) if token == self._image_id else 1)
 
     def _length(self, problem: Problem) -> int:
         ids = self.processor.tokenizer(self.text(problem)).input_ids
@@ -105,6 +126,11 @@ class PromptRenderer:
                 f"pictures (max_pixels), shorten it, raise the limit, or set on_bad_row to skip",
             )
         return length
+
+
+def _names(problems: Sequence[Problem]) -> list[tuple]:
+    """Tell problems apart from those of other ladders too; reading a row again gives an equal name."""
+    return [(problem.source, problem.id, problem.row, problem.turns) for problem in problems]
 
 
 def _items(text: str) -> list[dict[str, str]]:

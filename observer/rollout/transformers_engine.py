@@ -94,7 +94,10 @@ class _Decoder:
         self._policy, self._sampling = policy, sampling
         batch = make_batch(policy.model, [(prompt, ()) for prompt in prompts], pad_side="left")
         self._cache = DynamicCache(config=policy.model.config.get_text_config())
-        output = policy.model.model(**batch.model_inputs(), past_key_values=self._cache, use_cache=True)
+        pictures = policy.features.model_inputs([patches for prompt in prompts for patches in prompt.pictures])
+        output = policy.model.model(
+            **batch.model_inputs(), **pictures, past_key_values=self._cache, use_cache=True
+        )
         size = sampling.group_size
         self._cache.batch_repeat_interleave(size)
         self._hidden_N_D = output.last_hidden_state[:, -1].repeat_interleave(size, 0)

@@ -1,0 +1,93 @@
+"""The pictures of ``against_trl.py`` and ``memory.py``, and a line about the machine."""
+
+import os
+import platform
+import statistics
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+COLOURS = {"trl": "#b0b0b0", "observer": "#2a6f97"}
+NAMES = {"trl": "TRL 1.16.0", "observer": "observer"}
+
+
+def machine():
+    """Return the processor and the versions that figures depend on."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    versions = {}
+    for package in ("torch", "transformers", "trl", "accelerate", "lightning"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    processor = models[0] if models else platform.processor()
+    return {"processor": processor, "cores": os.cpu_count(), "python": platform.python_version(), **versions}
+
+
+def _save(figure, path):
+    FigureCanvasAgg(figure)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def draw_comparison(points, path):
+    """Draw seconds and memory of a step, a group of bars a size of picture and number of threads.
+
+    Args:
+        points: of ``against_trl.py``.
+        path: of the PNG.
+    """
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    labels = [f"{point['side']} px\n{_count(point['threads'], 'thread')}" for point in points]
+    for axes, title in ((left, "seconds a step, median, min to max"), (right, "growth of memory, MB")):
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(points)), labels, fontsize=8)
+    for place, point in enumerate(points):
+        heights = {}
+        for name, shift in (("trl", -0.2), ("observer", 0.2)):
+            taken = [step["seconds"] for step in point[name]["steps"]]
+            middle, growth = statistics.median(taken), point[name]["memory"]["growth"]
+            error = [[middle - min(taken)], [max(taken) - middle]]
+            label = NAMES[name] if not place else None
+            left.bar(place + shift, middle, 0.38, yerr=error, color=COLOURS[name], label=label, capsize=2)
+            right.bar(place + shift, growth, 0.38, color=COLOURS[name], label=label)
+            heights[name] = {left: (middle, max(taken)), right: (growth, growth)}
+        for axes in (left, right):
+            ratio = heights["trl"][axes][0] / heights["observer"][axes][0]
+            top = max(height[axes][1] for height in heights.values())
+            axes.annotate(f"{ratio:.2f}×", (place, top), (0, 4), textcoords="offset points", ha="center")
+    left.legend(frameon=False, fontsize=8, loc="upper left")
+    for axes in (left, right):
+        axes.margins(y=0.12)
+    _save(figure, path)
+
+
+def draw_growth(series, path):
+    """Draw peak memory against what grows, a panel each, the x axis logarithmic.
+
+    Args:
+        series: title -> (values on the x axis, name -> growth in MB).
+        path: of the PNG.
+    """
+    figure = Figure(figsize=(3.6 * len(series), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(series), squeeze=False)[0]
+    for axes, (title, (values, lines)) in zip(panels, series.items(), strict=True):
+        for name, growths in lines.items():
+            axes.plot(values, growths, marker="o", label=name)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(values, [f"{value:,}" for value in values], fontsize=8)
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.set_title(title, fontsize=10)
+    panels[0].set_ylabel("peak less after set-up, MB")
+    panels[0].legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def _count(number, thing):
+    return f"{number} {thing}" + ("" if number == 1 else "s")
