@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy import Policy
+from observer.pretrained import Lora, PolicySpec, load_processor
 from observer.run_directory import write_folder
 from observer.types import RefusedError
 
@@ -26,7 +27,8 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         raise RefusedError(
             f"{checkpoint} does not say which model its weights belong to; it was not made by a fit"
         )
-    spec = PolicySpec(**state["policy"])
+    options = state["policy"]
+    spec = PolicySpec(**{**options, "lora": options["lora"] and Lora(**options["lora"])})
     policy = Policy(spec, load_processor(spec))
     weights = {
         name.removeprefix("policy."): value
@@ -34,6 +36,9 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         if name.startswith("policy.")
     }
     missing, unknown = policy.load_state_dict(weights, strict=False)
+    trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
+    if spec.lora is not None:  # adapters are all that was trained, and all that was saved
+        missing = [name for name in missing if name in trained]
     if missing or unknown:
         raise RefusedError(
             f"the weights of {checkpoint} do not fit the model at {spec.path!r}: missing "

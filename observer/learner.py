@@ -13,13 +13,13 @@ from observer.metrics import rollout_figures
 from observer.module import PolicyModule
 from observer.objective import KL, Advantage, GroupMeanStd, Loss, PPOClip, Quadratic, Weighting, weigh
 from observer.objective.kl.base import reward_to_go
-from observer.policy import LogProbs, Policy
+from observer.policy import Reference
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError, Score
 
-UPDATE_FIGURES = ("loss", "entropy", "clip_share", "kl", "sampler_gap")
-"""Means over the completion tokens that entered an update; not logged when none did."""
+UPDATE_FIGURES = ("tokens", "loss", "entropy", "clip_share", "kl", "sampler_gap")
+"""Sums over the completion tokens that entered an update, the first their number; means are logged."""
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
 """What a progress bar shows of a step."""
 
@@ -38,6 +38,12 @@ class Chunk:
     def tokens(self) -> int:
         """Completion tokens."""
         return sum(group.tokens for group in self.groups)
+
+    @property
+    def drawn(self) -> torch.Tensor:
+        """The log-probs that the tokens were drawn with, (N, T), float32, 0 where there is none."""
+        rows = [torch.tensor(c.logprobs) for group in self.groups for c in group.completions]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 class ObserveLearner(PolicyModule):
@@ -97,8 +103,7 @@ class ObserveLearner(PolicyModule):
         self.updates_per_rollout = updates_per_rollout
         self.zero_signal = zero_signal
         self.denominator = denominator
-        # In a list, so that it is no submodule: checkpoints, optimizer and DDP must not see it.
-        self._reference: list[Policy] = []
+        self._reference: Reference | None = None
 
     # Set-up
 
@@ -117,10 +122,10 @@ class ObserveLearner(PolicyModule):
             )
 
     def configure_model(self) -> None:
-        """Load the weights and, when a KL term needs it, keep a frozen copy of them as the reference."""
+        """Load the weights and, when a KL term needs it, keep what they are now as the reference."""
         super().configure_model()
-        if self.kl is not None and not self._reference:
-            self._reference.append(self.policy.frozen_copy())
+        if self.kl is not None and self._reference is None:
+            self._reference = Reference(self.policy)
 
     def recipe(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed; see ``PolicyModule``."""
@@ -138,8 +143,8 @@ class ObserveLearner(PolicyModule):
 
     def on_fit_start(self) -> None:
         """Move the reference beside the policy."""
-        for reference in self._reference:
-            reference.to(self.device)
+        if self._reference is not None:
+            self._reference.to(self.device)
 
     # The step
 
@@ -150,6 +155,7 @@ class ObserveLearner(PolicyModule):
             self.sync()
         with self.stage("render"):
             prompts = self.renderer.render(problems)
+            self.renderer.prefetch(self.ladder.upcoming())
         with self.stage("generate"):
             groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
         with self.stage("score"):
@@ -181,18 +187,18 @@ class ObserveLearner(PolicyModule):
             for chunk in (chunk for chunks in updates for chunk in chunks):
                 with torch.no_grad():
                     chunk.old_N_T = self.policy.logprobs(chunk.groups).values_N_T
-        sums = dict.fromkeys(("tokens", *UPDATE_FIGURES), 0.0)
+        totals = torch.zeros(len(UPDATE_FIGURES), dtype=torch.float64, device=self.device)
         norms = []
         try:
             for chunks in updates:
-                self.accumulate(chunks, experience.groups[0].take(slice(1)), sums)
+                totals += self.accumulate(chunks, experience.groups[0].take(slice(1)))
                 norms.append(self.apply_gradients())
         except FloatingPointError as error:
             where = save_failure(self.trainer.default_root_dir, step, experience, self.policy)
             raise FloatingPointError(
                 f"step {step}: {error}; the batch and the weights are in {where}"
             ) from error
-        sums = self.over_ranks_reduced(sums, "sum")
+        sums = self.over_ranks_reduced(dict(zip(UPDATE_FIGURES, totals.tolist(), strict=True)), "sum")
         tokens = sums.pop("tokens")
         means = {name: value / tokens for name, value in sums.items()} if tokens else {}
         return means | {"gradient_norm": sum(norms) / len(norms)}
@@ -232,35 +238,40 @@ class ObserveLearner(PolicyModule):
             for pieces in self.micro_batches(groups)
         ]
 
-    def accumulate(self, chunks: list[Chunk], idle: Group, sums: dict[str, float]) -> None:
+    def accumulate(self, chunks: list[Chunk], idle: Group) -> torch.Tensor:
         """Add up the gradient of one update.
 
         Args:
             chunks: its micro-batches on this rank; may be none.
             idle: what to pass through the model, with weight 0, when only other ranks have micro-batches.
-            sums: totals over tokens, added to.
+
+        Returns:
+            ``UPDATE_FIGURES`` of this rank, (6,), float64.
         """
+        totals = torch.zeros(len(UPDATE_FIGURES), dtype=torch.float64, device=self.device)
         tokens = self.global_sum(sum(chunk.tokens for chunk in chunks))
         count = self.global_sum(len(chunks))
         if not count:  # on no rank: no gradient, and the optimizer steps over parameters without one
-            return
+            return totals
         for chunk in chunks:
             denominator = tokens if self.denominator == "tokens" else chunk.tokens * count
             with self.gradient_sync(last=chunk is chunks[-1]):
+                loss, figures = self.chunk_loss(chunk)
                 # Gradients are averaged over ranks, and the denominator is of all of them.
-                self.manual_backward(self.chunk_loss(chunk, sums) * self.trainer.world_size / denominator)
+                self.manual_backward(loss * self.trainer.world_size / denominator)
+            totals += figures
         if not chunks:  # another rank has some, and waits for this one's gradients
             self.manual_backward(self.policy.logprobs([idle]).values_N_T.sum() * 0.0)
+        return totals
 
-    def chunk_loss(self, chunk: Chunk, sums: dict[str, float]) -> torch.Tensor:
-        """Return the loss of a micro-batch, summed over its tokens."""
+    def chunk_loss(self, chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the loss of a micro-batch, summed over its tokens, and its ``UPDATE_FIGURES``."""
         logprobs = self.policy.logprobs(chunk.groups)
         old_N_T = logprobs.values_N_T.detach() if chunk.old_N_T is None else chunk.old_N_T
         advantages_N_T = chunk.advantages_N[:, None].expand_as(old_N_T)
         kl_N_T = torch.zeros_like(old_N_T)
-        if self.kl is not None:
-            with torch.no_grad():
-                reference_N_T = self._reference[0].logprobs(chunk.groups).values_N_T
+        if self.kl is not None and self._reference is not None:
+            reference_N_T = self._reference.logprobs(chunk.groups).values_N_T
             if self.kl.apply_to == "reward":
                 kl_N_T = self.kl(old_N_T, reference_N_T)
                 advantages_N_T = advantages_N_T + reward_to_go(-self.kl.coefficient * kl_N_T)
@@ -269,26 +280,11 @@ class ObserveLearner(PolicyModule):
         loss_N_T, clipped_N_T = self.loss(logprobs.values_N_T, old_N_T, advantages_N_T)
         if self.kl is not None and self.kl.apply_to == "loss":
             loss_N_T = loss_N_T + self.kl.coefficient * kl_N_T
-        self._add(sums, logprobs, old_N_T, loss_N_T, clipped_N_T, kl_N_T, chunk)
-        return (loss_N_T * logprobs.mask_N_T).sum()
-
-    def _add(
-        self,
-        sums: dict[str, float],
-        logprobs: LogProbs,
-        old_N_T: torch.Tensor,
-        loss_N_T: torch.Tensor,
-        clipped_N_T: torch.Tensor,
-        kl_N_T: torch.Tensor,
-        chunk: Chunk,
-    ) -> None:
         mask_N_T = logprobs.mask_N_T
-        drawn = [torch.tensor(c.logprobs) for group in chunk.groups for c in group.completions]
-        drawn_N_T = torch.nn.utils.rnn.pad_sequence(drawn, batch_first=True).to(mask_N_T.device)
-        figures = (loss_N_T, logprobs.entropy_N_T, clipped_N_T, kl_N_T, (drawn_N_T - old_N_T).abs())
-        for name, values_N_T in zip(UPDATE_FIGURES, figures, strict=True):
-            sums[name] += float((values_N_T.detach() * mask_N_T).sum())
-        sums["tokens"] += float(mask_N_T.sum())
+        gap_N_T = (chunk.drawn.to(old_N_T.device) - old_N_T).abs()
+        watched = (mask_N_T.float(), loss_N_T, logprobs.entropy_N_T, clipped_N_T, kl_N_T, gap_N_T)
+        figures = torch.stack([(values_N_T.detach() * mask_N_T).sum() for values_N_T in watched])
+        return (loss_N_T * mask_N_T).sum(), figures
 
     def finish(self, experience: Experience, figures: dict[str, float]) -> None:
         """Count the rollout as finished, tell the ladder what it showed, and log."""

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from observer.data.module import LadderDataModule
 from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy import Policy
+from observer.pretrained import PolicySpec, load_processor
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed
@@ -52,7 +55,8 @@ class PolicyModule(HeldOutEvaluation):
         max_tokens: int = 1024,
         min_tokens: int = 0,
         temperature: float = 1.0,
-        micro_batch: int = 64,
+        micro_batch_tokens: int = 8192,
+        micro_batch: int | None = None,
         gradient_clip: float | None = 1.0,
         optimizer: OptimizerCallable = default_optimizer,
         learning_rate: LearningRate = Constant(),
@@ -69,7 +73,10 @@ class PolicyModule(HeldOutEvaluation):
             max_tokens: a completion that has not ended by then is cut.
             min_tokens: the end token is banned before this many tokens.
             temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
-            micro_batch: completions of one forward and backward pass.
+            micro_batch_tokens: tokens of one forward and backward pass, prompts counted once a group; memory
+                grows with it. A completion is never cut, so one that is longer has a pass of its own.
+            micro_batch: completions of one forward and backward pass at most; null for as many as the tokens
+                allow.
             gradient_clip: largest gradient norm; null for no clipping.
             optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
             learning_rate: the factor of the optimizer's rate over the run.
@@ -80,11 +87,15 @@ class PolicyModule(HeldOutEvaluation):
         """
         super().__init__()
         self.automatic_optimization = False
-        at_least = {"max_prompt_tokens": 1, "max_tokens": 1, "min_tokens": 0, "micro_batch": 1}
-        given = {"max_prompt_tokens": max_prompt_tokens, "max_tokens": max_tokens, "min_tokens": min_tokens}
-        for name, value in (given | {"micro_batch": micro_batch}).items():
-            if value < at_least[name]:
-                raise RefusedError(f"model.{name} is {value}; it must be >= {at_least[name]}")
+        for name, value, least in (
+            ("max_prompt_tokens", max_prompt_tokens, 1),
+            ("max_tokens", max_tokens, 1),
+            ("min_tokens", min_tokens, 0),
+            ("micro_batch_tokens", micro_batch_tokens, 1),
+            ("micro_batch", 1 if micro_batch is None else micro_batch, 1),
+        ):
+            if value < least:
+                raise RefusedError(f"model.{name} is {value}; it must be >= {least}")
         if min_tokens > max_tokens:
             raise RefusedError(f"model.min_tokens is {min_tokens}, above max_tokens {max_tokens}")
         if not temperature > 0:
@@ -92,9 +103,11 @@ class PolicyModule(HeldOutEvaluation):
         if gradient_clip is not None and not gradient_clip > 0:
             raise RefusedError(f"model.gradient_clip is {gradient_clip}; it must be > 0, or null")
         self.spec = policy
+        self.strict_loading = policy.lora is None  # checkpoints of adapters hold nothing else
         self.rubric = Rubric(rewards, response_format)
         self.engine = engine or TransformersEngine()
-        self.micro_batch = micro_batch
+        self.micro_batch_tokens = micro_batch_tokens
+        self.micro_batch = micro_batch or sys.maxsize
         self.gradient_clip = gradient_clip
         self.make_optimizer = optimizer
         self.learning_rate = learning_rate
@@ -175,11 +188,14 @@ class PolicyModule(HeldOutEvaluation):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which model the weights belong to, for ``observer export``."""
+        """Note which model the weights belong to, for ``observer export``; of adapters save them alone."""
         local = Path(self.spec.path).expanduser()
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
         checkpoint["recipe"] = self.recipe()
+        if self.spec.lora is not None:
+            trained = self._trained_names()
+            checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Make the engine take the weights that are loaded.
@@ -189,22 +205,26 @@ class PolicyModule(HeldOutEvaluation):
                 names what differs.
         """
         self.engine.version = -1
-        own = self.state_dict()
-        for name, value in checkpoint["state_dict"].items():
-            if name not in own or own[name].shape != value.shape:
-                here = tuple(own[name].shape) if name in own else "none"
+        own, saved = self.state_dict(), checkpoint["state_dict"]
+        expected = own.keys() if self.spec.lora is None else self._trained_names()
+        for name in [*saved, *expected]:
+            here, there = (tuple(d[name].shape) if name in d else "none" for d in (own, saved))
+            if here != there:
                 raise RefusedError(
-                    f"the checkpoint is of another model: {name} is {tuple(value.shape)} there, {here} here; "
-                    f"set model.policy.path to the model it was trained from"
+                    f"the checkpoint is of another model: {name} is {there} there, {here} here; set "
+                    f"model.policy.path and model.policy.lora to what it was trained with"
                 )
         if self.trainer.state.fn is not TrainerFn.FITTING:
             return
         for name, now in self.recipe().items():
-            if (saved := checkpoint["recipe"].get(name)) != now:
+            if (before := checkpoint["recipe"].get(name)) != now:
                 raise RefusedError(
-                    f"cannot resume: the checkpoint was made with {name} {saved}, this run has {now}; "
+                    f"cannot resume: the checkpoint was made with {name} {before}, this run has {now}; "
                     f"resume with the configuration it was started with, or start a new run from its export"
                 )
+
+    def _trained_names(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def recipe(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed, as builtins: it would be another run."""
@@ -231,26 +251,35 @@ class PolicyModule(HeldOutEvaluation):
     # Updates
 
     def micro_batches(self, groups: Sequence[Group]) -> Iterator[list[tuple[int, slice]]]:
-        """Cut groups into passes of at most ``micro_batch`` completions; a large group is cut too.
+        """Cut groups into passes of at most ``micro_batch_tokens`` tokens and ``micro_batch`` completions.
+
+        Groups of like length share a pass, since rows are padded to the longest where they attend. A group is
+        cut only where it alone is too large.
 
         Args:
-            groups: in the order they will be passed in.
+            groups: in any order.
 
         Yields:
             Pieces of one pass: (place of a group, which of its completions). Together they cover all
             completions once.
         """
         pieces: list[tuple[int, slice]] = []
-        room = self.micro_batch
-        for place, group in enumerate(groups):
+        room, rows = self.micro_batch_tokens, self.micro_batch
+        for place in sorted(range(len(groups)), key=lambda place: groups[place].longest):
+            prompt = len(groups[place].prompt.ids)
+            lengths = [len(completion.ids) for completion in groups[place].completions]
             first = 0
-            while first < len(group.completions):
-                last = min(len(group.completions), first + room)
-                pieces.append((place, slice(first, last)))
-                first, room = last, room - (last - first)
-                if not room:
+            while first < len(lengths):
+                totals = [total for total in accumulate(lengths[first:], initial=prompt) if total <= room]
+                count = min(len(totals) - 1, rows)
+                if pieces and count < len(lengths) - first:
                     yield pieces
-                    pieces, room = [], self.micro_batch
+                    pieces, room, rows = [], self.micro_batch_tokens, self.micro_batch
+                    continue
+                last = first + max(count, 1)
+                pieces.append((place, slice(first, last)))
+                room, rows = room - prompt - sum(lengths[first:last]), rows - (last - first)
+                first = last
         if pieces:
             yield pieces
 

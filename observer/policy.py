@@ -1,4 +1,4 @@
-"""The policy: loads the model, and is the one door to log-probs for policy, old policy and reference.
+"""The policy: the one door to log-probs for policy, old policy and reference.
 
 No sampling (that is an engine's), no loss, no trainer.
 """
@@ -6,51 +6,27 @@ No sampling (that is an engine's), no loss, no trainer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
+from peft.tuners.lora import LoraModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
+from transformers import GenerationConfig
 
-from observer.attention import GROUP_ATTENTION
 from observer.passes import completion_tokens, plain_pass, shared_pass
+from observer.pretrained import PolicySpec, add_adapters, load_model
 from observer.rollout.pictures import PictureFeatures
 from observer.rollout.sampling import next_token_logprobs
 from observer.types import Group, RefusedError, Sampling
 
-HEAD_BYTES = 256 * 2**20
-"""Float32 logits that are in memory at once, in one copy."""
+HEAD_BYTES = 128 * 2**20
+"""Float32 logits that are in memory at once, in one of the four copies that are made of them."""
 VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-
-
-@dataclass(frozen=True)
-class PolicySpec:
-    """Which model to train, and how to load it. Remote code and pickled weights are never loaded.
-
-    Args:
-        path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
-        from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
-        freeze_vision: keep the vision tower as it is.
-        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both
-            give the same values and gradients.
-        attention: the attention implementation of transformers.
-        dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
-        min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
-        max_pixels: pictures are shrunk to at most this many pixels; None keeps the processor's own.
-    """
-
-    path: str
-    from_scratch: bool = False
-    freeze_vision: bool = False
-    logprob_pass: Literal["shared", "plain"] = "shared"
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    min_pixels: int | None = None
-    max_pixels: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,39 +41,6 @@ class LogProbs:
     """Bool, where there is a token."""
 
 
-def load_processor(spec: PolicySpec) -> Any:
-    """Load the processor of a policy.
-
-    Raises:
-        RefusedError: there is no model at the path, or it has no chat template.
-    """
-    local = Path(spec.path).expanduser()
-    means_folder = spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or local.is_dir()
-    if means_folder and not (local / "config.json").is_file():
-        raise RefusedError(
-            f"model.policy.path is {spec.path!r}: {local.resolve()} holds no config.json; name a Hugging "
-            f"Face directory, relative to the folder you run in, or a hub id"
-        )
-    try:
-        processor = AutoProcessor.from_pretrained(local, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise RefusedError(
-            f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
-            f"loaded: {error}"
-        ) from error
-    if not getattr(processor, "chat_template", None):
-        raise RefusedError(f"model.policy.path is {spec.path!r}: its processor has no chat template; add one")
-    size = dict(processor.image_processor.size)
-    size["shortest_edge"] = spec.min_pixels or size["shortest_edge"]
-    size["longest_edge"] = spec.max_pixels or size["longest_edge"]
-    if size["shortest_edge"] > size["longest_edge"]:
-        raise RefusedError(
-            f"model.policy.min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}"
-        )
-    processor.image_processor.size = size
-    return processor
-
-
 class Policy(nn.Module):
     """A vision-language model of the Qwen2-VL kind, seen through the log-probs of its completions."""
 
@@ -109,15 +52,13 @@ class Policy(nn.Module):
             processor: its processor, from ``load_processor``.
 
         Raises:
-            RefusedError: the weights cannot be loaded, or the model has no rotary positions of the Qwen2-VL
-                kind.
+            RefusedError: the weights cannot be loaded, or the model is of another kind.
         """
         super().__init__()
-        model = _load_model(spec)
-        if spec.logprob_pass == "shared":
-            model.set_attn_implementation({"text_config": GROUP_ATTENTION})
-        if spec.freeze_vision:
-            model.model.visual.requires_grad_(False)
+        model = load_model(spec)
+        # In a tuple, so that it is no second submodule: it holds the model.
+        self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
+        self.spec = spec
         self.logprob_pass = spec.logprob_pass
         self.model = model
         self.features = PictureFeatures(model)
@@ -187,7 +128,8 @@ class Policy(nn.Module):
                 self.end_ids,
             )
             with torch.no_grad():
-                entropy = torch.special.entr(logprobs.exp()).sum(-1)
+                finite = logprobs.clamp_min(torch.finfo(torch.float32).min)  # 0 times -inf is no number
+                entropy = -torch.linalg.vecdot(logprobs.exp(), finite)
             return logprobs.gather(-1, tokens[:, None])[:, 0], entropy
 
         rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
@@ -206,10 +148,10 @@ class Policy(nn.Module):
         raises.
         """
         visual = self.model.model.visual
-        weight = next(visual.parameters())
         pictures = any(group.prompt.pictures for group in groups)
-        if pictures or not (torch.is_grad_enabled() and weight.requires_grad):
+        if pictures or self.features.frozen or not torch.is_grad_enabled():
             return 0.0
+        weight = next(visual.parameters())
         merge, config = visual.spatial_merge_size, self.model.config.vision_config
         patch = config.in_channels * config.temporal_patch_size * config.patch_size**2
         pixels = weight.new_zeros(merge * merge, patch)
@@ -218,49 +160,61 @@ class Policy(nn.Module):
         features = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]  # Qwen3-VL's
         return torch.stack([feature.sum() for feature in features]).sum() * 0.0
 
-    def frozen_copy(self) -> Policy:
-        """Return a copy that never trains, to be the reference."""
-        reference = copy.deepcopy(self).requires_grad_(False).eval()
-        reference.features = PictureFeatures(reference.model)
-        return reference
+    @contextmanager
+    def without_adapters(self) -> Iterator[None]:
+        """Switch the adapters off for a while: the model is what it was before training."""
+        adapters = self._adapters[0]
+        adapters.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            adapters.enable_adapter_layers()
 
     def save_pretrained(self, directory: str | Path) -> None:
-        """Write a complete Hugging Face directory: weights, processor, chat template, generation config."""
-        self.model.generation_config = GenerationConfig(
+        """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
+
+        Adapters are added to the weights they stand beside.
+        """
+        model: Any = self.model
+        if self._adapters:
+            model = copy.deepcopy(self._adapters[0]).merge_and_unload()
+        model.generation_config = GenerationConfig(
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=True,
             temperature=1.0,
         )
-        self.model.save_pretrained(directory)
+        model.save_pretrained(directory)
         self.processor.save_pretrained(directory)
 
 
-def _load_model(spec: PolicySpec) -> Any:
-    """Load a transformers model, or draw it from its configuration."""
-    path, where = Path(spec.path).expanduser(), f"model.policy.path is {spec.path!r}"
-    options = {"attn_implementation": spec.attention, "dtype": getattr(torch, spec.dtype)}
-    missing: set[str] = set()
-    try:
-        if spec.from_scratch:
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
-        else:
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
-            )
-            model, report = loaded
-            missing = report["missing_keys"]
-    except (OSError, ValueError, RuntimeError) as error:
-        raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
-    if missing:  # transformers draws them anew and only warns
-        raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
-    if not hasattr(getattr(model, "model", None), "get_rope_index"):
-        raise RefusedError(
-            f"{where}, a {type(model).__name__}; models of the Qwen2-VL, Qwen2.5-VL and Qwen3-VL kind are "
-            f"supported"
-        )
-    return model
+class Reference:
+    """The policy as it was before training. A plain object: checkpoints, optimizer and DDP do not see it."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Take the policy as it is now: its adapters switched off when it trains adapters, else a copy."""
+        self._policy = policy
+        self._copy: Policy | None = None
+        if policy.spec.lora is None:
+            self._copy = copy.deepcopy(policy).requires_grad_(False).eval()
+            if policy.features.frozen:
+                self._copy.model.model.visual = policy.model.model.visual
+                self._copy.features = policy.features
+            else:
+                self._copy.features = PictureFeatures(self._copy.model)
+
+    def to(self, device: torch.device) -> None:
+        """Move the copy, if there is one, to a device."""
+        if self._copy is not None:
+            self._copy.to(device)
+
+    @torch.no_grad()
+    def logprobs(self, groups: Sequence[Group]) -> LogProbs:
+        """As ``Policy.logprobs``, without gradients."""
+        if self._copy is not None:
+            return self._copy.logprobs(groups)
+        with self._policy.without_adapters():
+            return self._policy.logprobs(groups)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

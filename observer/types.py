@@ -179,6 +179,11 @@ class Group:
         """Completion tokens of all its completions."""
         return sum(len(completion.ids) for completion in self.completions)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest completion."""
+        return max(len(completion.ids) for completion in self.completions)
+
     def take(self, which: slice) -> Group:
         """Return the group with only some of its completions."""
         return replace(self, completions=self.completions[which])

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import observer.data.tiles
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy import Policy
+from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import Picture, Problem, Turn
 

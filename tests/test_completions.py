@@ -18,7 +18,7 @@ from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
 from observer.learner import ObserveLearner
 from observer.objective import GroupMean, Quadratic, weigh
-from observer.policy import PolicySpec
+from observer.pretrained import PolicySpec
 from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
 from observer.rollout import ScriptedEngine
 from observer.types import Completion, Group, Picture, Prompt, RefusedError, Sampling, Score, Verdict
@@ -90,7 +90,7 @@ def make_group(*texts, row=0, problem=None, finish_reason="stop", step=7):
         Completion(tuple(range(len(text))), (0.0,) * len(text), text, finish_reason, index)
         for index, text in enumerate(said)
     )
-    return Group(Prompt(problem, (1,), None, None), tuple(completions), Sampling(len(texts), step=step))
+    return Group(Prompt(problem, (1,)), tuple(completions), Sampling(len(texts), step=step))
 
 
 def weighed(*groups):

@@ -127,8 +127,8 @@ def test_tokens_do_not_depend_on_what_else_is_sampled(policy, prompts):
     sampling = Sampling(group_size=6, max_tokens=48, temperature=1.3, seed=3, step=5)
     together = ids(started(policy).generate(prompts, sampling))
     assert len({len(drawn) for drawn in together.values()}) > 4  # some rows left the batch while others ran
-    for rows_at_once in (1, 12, 13):
-        assert ids(started(policy, rows_at_once=rows_at_once).generate(prompts, sampling)) == together
+    for tokens_at_once in (1, 700, 1000):
+        assert ids(started(policy, tokens_at_once=tokens_at_once).generate(prompts, sampling)) == together
     assert ids(started(policy).generate(prompts[::-1], sampling)) == together
     alone = [group for prompt in prompts for group in started(policy).generate([prompt], sampling)]
     assert ids(alone) == together
@@ -152,7 +152,7 @@ def test_seeds_steps_and_places_in_the_group_draw_differently(policy, prompts):
 def test_first_tokens_are_drawn_as_often_as_the_model_says(policy, prompts):
     draws, temperature = 2000, 3.0
     prompt = prompts[0]
-    [group] = started(policy, rows_at_once=draws).generate(
+    [group] = started(policy, tokens_at_once=10**9).generate(
         [prompt], Sampling(draws, max_tokens=1, temperature=temperature)
     )
     with torch.no_grad():
@@ -280,8 +280,8 @@ def test_a_completion_holds_nothing_of_a_prompt_that_quotes_the_chat(policy, ren
 
 
 def test_an_engine_that_samples_nothing_at_once_is_refused():
-    with pytest.raises(RefusedError, match=r"rows_at_once is 0; it must be >= 1"):
-        TransformersEngine(rows_at_once=0)
+    with pytest.raises(RefusedError, match=r"tokens_at_once is 0; it must be >= 1"):
+        TransformersEngine(tokens_at_once=0)
 
 
 def scripted(policy, texts):

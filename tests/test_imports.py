@@ -19,7 +19,7 @@ ROOMS = [
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics"],
     ["data"],
-    ["passes"],
+    ["passes", "pretrained"],
     ["policy"],
     ["failure", "heldout"],
     ["module"],

@@ -16,7 +16,7 @@ def group(*responses, level=1):
         Score(verdict, "", None, formatted, {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0}, 0.5)
         for verdict, formatted, _, _ in responses
     ]
-    return Group(Prompt(problem, (1,), None, None), tuple(completions), Sampling()), scores
+    return Group(Prompt(problem, (1,)), tuple(completions), Sampling()), scores
 
 
 RIGHT = (Verdict.CORRECT, True, 10, "stop")

@@ -38,7 +38,7 @@ def group(*responses):
         ]
     )
     problem = Problem("a", 0, (Turn("user", "What is 3 + 4?"),), "$7$", "integer")
-    return Group(Prompt(problem, (1,), None, None), completions, Sampling(group_size=len(responses)))
+    return Group(Prompt(problem, (1,)), completions, Sampling(group_size=len(responses)))
 
 
 def weighed(model, *groups):

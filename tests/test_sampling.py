@@ -37,7 +37,7 @@ def test_a_uniform_of_one_still_draws_a_token_that_can_be_drawn():
 
 def test_banned_tokens_have_no_probability_and_the_rest_is_normalised():
     logits_N_V = torch.tensor([[9.0, 1.0, 2.0, 3.0], [0.0, 0.0, 0.0, 50.0]])
-    logprobs_N_V = next_token_logprobs(logits_N_V, None, Sampling(), banned_ids=(0, 3), end_ids=(2,))
+    logprobs_N_V = next_token_logprobs(logits_N_V.clone(), None, Sampling(), banned_ids=(0, 3), end_ids=(2,))
     assert torch.isneginf(logprobs_N_V[:, [0, 3]]).all()
     torch.testing.assert_close(logprobs_N_V[:, 1:3], logits_N_V[:, 1:3].log_softmax(-1))
 
@@ -55,20 +55,22 @@ def test_end_tokens_are_banned_only_in_rows_that_are_before_the_minimum():
 @pytest.mark.parametrize(("temperature", "divisor"), [(1.0, 1.0), (0.5, 0.5), (2.0, 2.0), (0.0, 1.0)])
 def test_the_temperature_divides_the_logits_and_greedy_keeps_the_plain_distribution(temperature, divisor):
     logits_N_V = torch.tensor([[0.3, -1.0, 2.0]])
-    logprobs_N_V = next_token_logprobs(logits_N_V, None, Sampling(temperature=temperature), (), (2,))
+    logprobs_N_V = next_token_logprobs(logits_N_V.clone(), None, Sampling(temperature=temperature), (), (2,))
     torch.testing.assert_close(logprobs_N_V, (logits_N_V / divisor).log_softmax(-1))
 
 
 def test_half_precision_logits_give_float32_logprobs():
     logits_N_V = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)).bfloat16()
-    logprobs_N_V = next_token_logprobs(logits_N_V, None, Sampling(), (0,), (1,))
+    logprobs_N_V = next_token_logprobs(logits_N_V.clone(), None, Sampling(), (0,), (1,))
     assert logprobs_N_V.dtype == torch.float32
     torch.testing.assert_close(logprobs_N_V.exp().sum(-1), torch.ones(3))
 
 
 def test_gradients_are_finite_and_zero_at_banned_tokens():
     logits_N_V = torch.zeros(2, 4, requires_grad=True)
-    logprobs_N_V = next_token_logprobs(logits_N_V, torch.tensor([True, False]), Sampling(), (0,), (3,))
+    logprobs_N_V = next_token_logprobs(
+        logits_N_V.clone(), torch.tensor([True, False]), Sampling(), (0,), (3,)
+    )
     logprobs_N_V[:, 1].sum().backward()
     expected_N_V = torch.tensor([[0.0, 0.5, -0.5, 0.0], [0.0, 2 / 3, -1 / 3, -1 / 3]])
     torch.testing.assert_close(logits_N_V.grad, expected_N_V)

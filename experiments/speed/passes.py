@@ -18,7 +18,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy import Policy
+from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer, TransformersEngine
 from observer.types import Picture, Problem, Sampling, Turn
 

@@ -163,14 +163,24 @@ class LadderDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Return row batches from ``step`` on, this rank's slice of each."""
-        sampler = LadderBatchSampler(
+        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=self._sampler(), collate_fn=list)
+
+    def upcoming(self) -> list[Problem]:
+        """Return what the next step will draw, to prepare it; none after the last.
+
+        It may turn out otherwise where a schedule heeds what the current step will have shown.
+        """
+        step = self.step + 1
+        return [self.rows["train"][row] for row in self._sampler().at(step)] if step < self.horizon else []
+
+    def _sampler(self) -> LadderBatchSampler:
+        return LadderBatchSampler(
             start=lambda: self.step,
             draw=self.draw,
             steps_per_epoch=self.steps_per_epoch,
             rank=self._rank,
             world_size=self._world_size,
         )
-        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
 
     def val_dataloader(self) -> DataLoader | list:
         """Return the held-out problems that choose the best checkpoint; none when there are none."""

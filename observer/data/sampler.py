@@ -60,9 +60,11 @@ class LadderBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         begin = self.start()
         for step in range(begin, begin + self.steps_per_epoch):
-            yield self._slice(step, self.draw(step))
+            yield self.at(step)
 
-    def _slice(self, step: int, rows: list[int]) -> list[int]:
+    def at(self, step: int) -> list[int]:
+        """Return this rank's rows of a step."""
+        rows = self.draw(step)
         if len(rows) % self.world_size:
             raise RefusedError(
                 f"step {step} draws {len(rows)} prompts, which cannot be cut into equal parts for "

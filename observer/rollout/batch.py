@@ -1,4 +1,4 @@
-"""Sequences of unequal length and their pictures as one padded batch, with explicit rotary positions.
+"""Prompts, and rows of prompt and completion, as tensors with explicit rotary positions.
 
 Every forward of the package takes its positions from here: without them the model would silently fall back to
 one-dimensional positions or to ``rope_deltas`` that an earlier call left on the module.
@@ -6,18 +6,58 @@ one-dimensional positions or to ``rope_deltas`` that an earlier call left on the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from observer.types import Prompt
+from observer.types import Patches, Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class PackedPrompts:
+    """Prompts behind each other in one sequence, in ascending length."""
+
+    prompts: tuple[Prompt, ...]
+    ids_S: torch.Tensor
+    positions_3_S: torch.Tensor
+    """Rotary positions in (time, height, width)."""
+    next_P: torch.Tensor
+    """The position of the first token behind each prompt."""
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each prompt."""
+        return [len(prompt.ids) for prompt in self.prompts]
+
+    @property
+    def pictures(self) -> list[Patches]:
+        """All pictures in the order of their placeholders."""
+        return [patches for prompt in self.prompts for patches in prompt.pictures]
+
+
+def pack_prompts(model: Any, prompts: Iterable[Prompt]) -> PackedPrompts:
+    """Put prompts behind each other, on the model's device.
+
+    Args:
+        model: a transformers model with ``get_rope_index`` (Qwen2-VL and its kin).
+        prompts: in any order.
+    """
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.ids))
+    batch = make_batch(model, [(prompt, ()) for prompt in ordered])
+    real_P_S = batch.mask_N_S.bool()
+    return PackedPrompts(
+        prompts=tuple(ordered),
+        ids_S=batch.ids_N_S[real_P_S],
+        positions_3_S=batch.positions_3_N_S[:, real_P_S],
+        next_P=batch.positions_3_N_S.amax(0).where(real_P_S, 0).amax(-1) + 1,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """N padded sequences, ready for the model."""
+    """N sequences, padded on the right."""
 
     ids_N_S: torch.Tensor
     mask_N_S: torch.Tensor
@@ -25,35 +65,18 @@ class Batch:
     positions_3_N_S: torch.Tensor
     """Rotary positions in (time, height, width)."""
 
-    def model_inputs(self) -> dict[str, torch.Tensor]:
-        """Return the keyword arguments of the model's forward; those of its pictures come on top."""
-        return {
-            "input_ids": self.ids_N_S,
-            "attention_mask": self.mask_N_S,
-            "position_ids": self.positions_3_N_S,
-        }
 
-
-def make_batch(
-    model: Any,
-    rows: Sequence[tuple[Prompt, tuple[int, ...]]],
-    pad_side: Literal["left", "right"],
-) -> Batch:
+def make_batch(model: Any, rows: Sequence[tuple[Prompt, tuple[int, ...]]]) -> Batch:
     """Pad rows of prompt and completion into one batch on the model's device.
 
     Args:
         model: a transformers model with ``get_rope_index`` (Qwen2-VL and its kin).
         rows: a prompt and the completion tokens that follow it, a row.
-        pad_side: ``left`` to generate, ``right`` to compute log-probs.
     """
-    sequences = [[*prompt.ids, *completion] for prompt, completion in rows]
-    width = max(map(len, sequences))
-    ids_N_S = torch.zeros(len(rows), width, dtype=torch.long)
-    mask_N_S = torch.zeros(len(rows), width, dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        place = slice(width - len(sequence), width) if pad_side == "left" else slice(0, len(sequence))
-        ids_N_S[row, place] = torch.tensor(sequence)
-        mask_N_S[row, place] = 1
+    sequences = [torch.tensor([*prompt.ids, *completion]) for prompt, completion in rows]
+    ids_N_S = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    lengths_N = torch.tensor([len(sequence) for sequence in sequences])
+    mask_N_S = (torch.arange(ids_N_S.shape[1]) < lengths_N[:, None]).long()
     grids = [patches.grid for prompt, _ in rows for patches in prompt.pictures]
     positions_3_N_S, _ = model.model.get_rope_index(
         ids_N_S,

@@ -1,4 +1,4 @@
-"""What the vision tower says of pictures: each distinct one is computed once, and kept while the tower is frozen."""
+"""What the vision tower says of pictures: each distinct one once, and kept while the tower is frozen."""
 
 from __future__ import annotations
 
@@ -22,8 +22,17 @@ class PictureFeatures:
             model: a transformers model of the Qwen2-VL kind.
         """
         self._model = model
+        self._frozen_at_first = not self._trains()
         # Of pictures that are still in use by some prompt. Empty unless the tower is frozen.
         self._kept: WeakKeyDictionary[Patches, tuple[torch.Tensor, ...]] = WeakKeyDictionary()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the tower does not train, nor adapters in it that are switched off right now."""
+        return self._frozen_at_first and not self._trains()
+
+    def _trains(self) -> bool:
+        return any(parameter.requires_grad for parameter in self._model.model.visual.parameters())
 
     def model_inputs(self, pictures: Sequence[Patches]) -> dict[str, Any]:
         """Return the keyword arguments of the model's forward that stand for pictures.
@@ -36,15 +45,17 @@ class PictureFeatures:
         """
         if not pictures:
             return {}
-        known = dict(self._kept)
+        known = dict(self._kept) if self.frozen else {}
         missing = [picture for picture in dict.fromkeys(pictures) if picture not in known]
         if missing:
             computed = self._compute(missing)
             known.update(computed)
-            if not any(parameter.requires_grad for parameter in self._model.model.visual.parameters()):
+            if self.frozen:
                 self._kept.update(computed)
         pooled, *deep = zip(*(known[picture] for picture in pictures), strict=True)
-        return {"mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deep)}}
+        return {
+            "mm_encoder_outputs": {"image": SimpleNamespace(pooler_output=pooled, deepstack_features=deep)}
+        }
 
     def _compute(self, pictures: list[Patches]) -> dict[Patches, tuple[torch.Tensor, ...]]:
         """Return the features of pictures, (visual tokens, D) each: pooled, then Qwen3-VL's deep ones."""

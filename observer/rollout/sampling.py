@@ -24,21 +24,22 @@ def next_token_logprobs(
     temperature (by 1 for greedy decoding, whose log-probs are those of the plain distribution).
 
     Args:
-        logits_N_V: the model's logits, any float dtype.
+        logits_N_V: the model's logits, any float dtype; written over, for a vocabulary of 152k is large.
         before_minimum_N: bool, where the completion is still shorter than ``sampling.min_tokens``; None for
             nowhere.
         sampling: temperature.
         banned_ids: ids that are never drawn.
         end_ids: ids that end a completion.
     """
-    banned_1_V = torch.zeros(logits_N_V.shape[-1], dtype=torch.bool, device=logits_N_V.device)
-    banned_1_V[list(banned_ids)] = True
-    logits_N_V = logits_N_V.float().masked_fill(banned_1_V, -torch.inf)
+    logits_N_V = logits_N_V.float()
+    banned = torch.tensor(banned_ids, dtype=torch.long, device=logits_N_V.device)
+    logits_N_V = logits_N_V.index_fill_(-1, banned, -torch.inf)
     if before_minimum_N is not None:
-        ends_1_V = torch.zeros_like(banned_1_V)
-        ends_1_V[list(end_ids)] = True
-        logits_N_V = logits_N_V.masked_fill(before_minimum_N[:, None] & ends_1_V, -torch.inf)
-    return (logits_N_V / (sampling.temperature or 1.0)).log_softmax(-1)
+        ends = torch.tensor(end_ids, dtype=torch.long, device=logits_N_V.device)
+        logits_N_V[before_minimum_N.nonzero(), ends] = -torch.inf
+    if sampling.temperature not in (0.0, 1.0):
+        logits_N_V = logits_N_V.div_(sampling.temperature)
+    return logits_N_V.log_softmax(-1)
 
 
 def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
@@ -55,12 +56,11 @@ def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
     [0, 2, 2]
     """
     cumulative_N_V = logprobs_N_V.exp().cumsum(-1, dtype=torch.float64)
-    targets_N_1 = uniforms_N[:, None] * cumulative_N_V[:, -1:]
-    tokens_N = torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0]
+    total_N_1 = cumulative_N_V[:, -1:]
     # A uniform so near 1 that its product rounds up to the total would point past the end.
-    likely_N_V = logprobs_N_V > -torch.inf
-    last_N = likely_N_V.shape[-1] - 1 - likely_N_V.flip(-1).int().argmax(-1)
-    return torch.minimum(tokens_N, last_N)
+    below_N_1 = torch.nextafter(total_N_1, torch.zeros_like(total_N_1))
+    targets_N_1 = torch.minimum(uniforms_N[:, None] * total_N_1, below_N_1)
+    return torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0]
 
 
 class UniformStreams:

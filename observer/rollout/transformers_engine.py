@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from transformers import DynamicCache
 
-from observer.rollout.batch import make_batch
+from observer.attention import Decoding, Prefill
+from observer.rollout.batch import pack_prompts
 from observer.rollout.engine import Engine, Served
 from observer.rollout.sampling import UniformStreams, draw, next_token_logprobs
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
 
 DROP_SHARE = 8
-"""Finished rows leave the batch when they are more than one in this many: it costs a copy of the cache."""
+"""Finished rows leave a batch when they are more than one in this many: it costs a copy of what is held."""
 
 
 class TransformersEngine(Engine):
@@ -21,16 +21,17 @@ class TransformersEngine(Engine):
 
     weights = "shared"
 
-    def __init__(self, rows_at_once: int = 512) -> None:
+    def __init__(self, tokens_at_once: int = 262_144) -> None:
         """Set how much is sampled at once.
 
         Args:
-            rows_at_once: completions that share a batch, at least 1; memory grows with it (their key-value
-                cache).
+            tokens_at_once: tokens that prompts, once a group, and completions at their longest may hold in a
+                batch, at least 1. Memory grows with it: keys and values of a token take 36 KiB in a
+                Qwen2.5-VL-3B in bfloat16. A single group is never cut.
         """
-        if rows_at_once < 1:
-            raise RefusedError(f"TransformersEngine.rows_at_once is {rows_at_once}; it must be >= 1")
-        self.rows_at_once = rows_at_once
+        if tokens_at_once < 1:
+            raise RefusedError(f"TransformersEngine.tokens_at_once is {tokens_at_once}; it must be >= 1")
+        self.tokens_at_once = tokens_at_once
         self._policy: Served
 
     def start(self, policy: Served) -> None:
@@ -43,24 +44,33 @@ class TransformersEngine(Engine):
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
-        """Draw groups, as many prompts at once as ``rows_at_once`` allows; see ``Engine``."""
-        at_once = max(1, self.rows_at_once // sampling.group_size)
+        """Draw groups, as many at once as ``tokens_at_once`` allows; see ``Engine``."""
         model = self._policy.model
         training = model.training
         model.eval()
         try:
-            return [
-                group
-                for first in range(0, len(prompts), at_once)
-                for group in self._generate_batch(prompts[first : first + at_once], sampling)
-            ]
+            batches = self._batches(prompts, sampling)
+            return [group for batch in batches for group in self._generate_batch(batch, sampling)]
         finally:
             model.train(training)
 
+    def _batches(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[list[Prompt]]:
+        batch: list[Prompt] = []
+        room = self.tokens_at_once
+        for prompt in prompts:
+            tokens = len(prompt.ids) + sampling.group_size * sampling.max_tokens
+            if batch and tokens > room:
+                yield batch
+                batch, room = [], self.tokens_at_once
+            batch.append(prompt)
+            room -= tokens
+        if batch:
+            yield batch
+
     def _generate_batch(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
-        rows = [(prompt, index) for prompt in prompts for index in range(sampling.group_size)]
-        streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
         decoder = _Decoder(self._policy, prompts, sampling)
+        rows = [(prompt, index) for prompt in decoder.prompts for index in range(sampling.group_size)]
+        streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
         ids: list[list[int]] = [[] for _ in rows]
         logprobs: list[list[float]] = [[] for _ in rows]
         for token in range(sampling.max_tokens):
@@ -70,15 +80,10 @@ class TransformersEngine(Engine):
                 logprobs[row].append(logprob)
             if decoder.finished:
                 break
-        completions = [
-            self._completion(row_ids, row_logprobs, index)
-            for row_ids, row_logprobs, (_, index) in zip(ids, logprobs, rows, strict=True)
-        ]
-        size = sampling.group_size
-        return [
-            Group(prompt, tuple(completions[place * size : (place + 1) * size]), sampling)
-            for place, prompt in enumerate(prompts)
-        ]
+        completions: dict[int, list[Completion]] = {id(prompt): [] for prompt in prompts}
+        for row_ids, row_logprobs, (prompt, index) in zip(ids, logprobs, rows, strict=True):
+            completions[id(prompt)].append(self._completion(row_ids, row_logprobs, index))
+        return [Group(prompt, tuple(completions[id(prompt)]), sampling) for prompt in prompts]
 
     def _completion(self, ids: list[int], logprobs: list[float], index: int) -> Completion:
         stopped = ids[-1] in self._policy.end_ids
@@ -87,25 +92,30 @@ class TransformersEngine(Engine):
 
 
 class _Decoder:
-    """The live rows of a batch: their cache, mask, positions and next-token logits."""
+    """The live rows of a batch: what they attend to, their positions and next-token hidden states."""
 
     def __init__(self, policy: Served, prompts: Sequence[Prompt], sampling: Sampling) -> None:
-        """Prefill each prompt once and expand its cache to the group."""
+        """Pass each prompt through the model once, and put its group behind it."""
         self._policy, self._sampling = policy, sampling
-        batch = make_batch(policy.model, [(prompt, ()) for prompt in prompts], pad_side="left")
-        self._cache = DynamicCache(config=policy.model.config.get_text_config())
-        pictures = policy.features.model_inputs([patches for prompt in prompts for patches in prompt.pictures])
+        packed = pack_prompts(policy.model, prompts)
+        device, size = policy.model.device, sampling.group_size
+        prefill = Prefill(packed.lengths, device)
         output = policy.model.model(
-            **batch.model_inputs(), **pictures, past_key_values=self._cache, use_cache=True
+            input_ids=packed.ids_S[None],
+            position_ids=packed.positions_3_S[:, None],
+            layout=prefill,
+            **policy.features.model_inputs(packed.pictures),
+            use_cache=False,
         )
-        size = sampling.group_size
-        self._cache.batch_repeat_interleave(size)
-        self._hidden_N_D = output.last_hidden_state[:, -1].repeat_interleave(size, 0)
-        self._mask_N_S = batch.mask_N_S.repeat_interleave(size, 0)
-        self._position_N = batch.positions_3_N_S.amax((0, 2)).repeat_interleave(size) + 1
-        self._rows_N = torch.arange(len(prompts) * size, device=self._mask_N_S.device)
+        self.prompts = packed.prompts
+        """In the order of the rows: ``group_size`` rows each."""
+        self._decoding = Decoding(prefill, size)
+        ends_P = prefill.lengths_P.cumsum(0) - 1
+        self._hidden_N_D = output.last_hidden_state[0, ends_P].repeat_interleave(size, 0)
+        self._position_N = packed.next_P.repeat_interleave(size)
+        self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
-        self._ends = torch.tensor(policy.end_ids, device=self._mask_N_S.device)
+        self._ends = torch.tensor(policy.end_ids, device=device)
         self._last_N: torch.Tensor | None = None
 
     @property
@@ -154,20 +164,15 @@ class _Decoder:
         """Drop finished rows when they are many, and run the model on the tokens just drawn."""
         if int(self._done_N.sum()) * DROP_SHARE > len(self._done_N):
             keep_N = (~self._done_N).nonzero()[:, 0]
-            self._cache.batch_select_indices(keep_N)
-            last_N, self._mask_N_S, self._position_N = (
-                last_N[keep_N],
-                self._mask_N_S[keep_N],
-                self._position_N[keep_N],
-            )
+            self._decoding.keep(keep_N)
+            last_N, self._position_N = last_N[keep_N], self._position_N[keep_N]
             self._rows_N, self._done_N = self._rows_N[keep_N], self._done_N[keep_N]
-        self._mask_N_S = torch.cat([self._mask_N_S, self._mask_N_S.new_ones(len(last_N), 1)], dim=1)
+        self._decoding.advance()
         output = self._policy.model.model(
             input_ids=last_N[:, None],
-            attention_mask=self._mask_N_S,
             position_ids=self._position_N[None, :, None].expand(3, -1, -1),
-            past_key_values=self._cache,
-            use_cache=True,
+            layout=self._decoding,
+            use_cache=False,
         )
         self._position_N = self._position_N + 1
         self._hidden_N_D = output.last_hidden_state[:, -1]

@@ -1,0 +1,12 @@
+"""Attention in which the completions of a group read the keys and values of one shared prompt.
+
+Everything in a model that works token by token runs over one sequence without padding, the prompts once and
+then the completions; only attention has to know who belongs to whom. It is told by a layout: ``GroupLayout``
+for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. No sampling, no loss.
+"""
+
+from observer.attention.decoding import Decoding, Prefill
+from observer.attention.interface import GROUP_ATTENTION, Layout
+from observer.attention.layout import GroupLayout
+
+__all__ = ["GROUP_ATTENTION", "Decoding", "GroupLayout", "Layout", "Prefill"]

@@ -1,0 +1,130 @@
+"""A whole pass over prompts and their completions, with gradients.
+
+Nothing is cached, so gradient checkpointing works, and gradients add up over a group by autograd alone.
+Prompts of one length attend together: then no mask is needed, which the fast kernels refuse.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.attention.bias import causal_lower_right
+from torch.nn.functional import scaled_dot_product_attention
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Sequences that lie behind each other in a packed one, seen as a table padded on the right."""
+
+    place: slice
+    """Where they lie."""
+    shape: tuple[int, int]
+    """Rows and longest length of the table."""
+    cells: torch.Tensor | None
+    """Which cells of the flattened table hold a token, int64; None where all do."""
+
+    @staticmethod
+    def of(lengths: Sequence[int], first: int, device: torch.device) -> Rows:
+        """Return rows of some lengths that start at place ``first``."""
+        longest = max(lengths)
+        cells = None
+        if min(lengths) < longest:
+            real_B_S = torch.arange(longest) < torch.tensor(lengths)[:, None]
+            cells = real_B_S.flatten().nonzero()[:, 0].to(device)
+        return Rows(slice(first, first + sum(lengths)), (len(lengths), longest), cells)
+
+    def table(self, packed_S_H_D: torch.Tensor) -> torch.Tensor:
+        """Return their part of a packed tensor, (B, H, S, D), 0 as padding."""
+        own_S_H_D = packed_S_H_D[self.place]
+        if self.cells is not None:
+            empty = own_S_H_D.new_zeros(self.shape[0] * self.shape[1], *own_S_H_D.shape[1:])
+            own_S_H_D = empty.index_copy(0, self.cells, own_S_H_D)
+        return own_S_H_D.unflatten(0, self.shape).transpose(1, 2)
+
+    def packed(self, table_B_H_S_D: torch.Tensor) -> torch.Tensor:
+        """Return a table's tokens behind each other, (S, H, D)."""
+        flat_S_H_D = table_B_H_S_D.transpose(1, 2).flatten(0, 1)
+        return flat_S_H_D if self.cells is None else flat_S_H_D.index_select(0, self.cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Prompts of one length and their completions."""
+
+    prompts: Rows
+    completions: Rows | None
+    """None where no completion has a token to pass in."""
+    owner_N: torch.Tensor
+    """The row of each completion's prompt, int64."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupLayout:
+    """A packed sequence: prompts in ascending length, then the completions in the order of their prompts."""
+
+    blocks: tuple[Block, ...]
+
+    @staticmethod
+    def of(
+        prompt_lengths: Sequence[int],
+        completion_lengths: Sequence[int],
+        owners: Sequence[int],
+        device: torch.device,
+    ) -> GroupLayout:
+        """Lay out prompts and completions.
+
+        Args:
+            prompt_lengths: tokens of each prompt, ascending.
+            completion_lengths: tokens of each completion that are passed in; may be 0.
+            owners: the prompt of each completion, ascending.
+            device: where the model is.
+        """
+        blocks = []
+        first, first_tail = 0, sum(prompt_lengths)
+        for length in sorted(set(prompt_lengths)):
+            members = range(bisect_left(prompt_lengths, length), bisect_right(prompt_lengths, length))
+            rows = slice(bisect_left(owners, members.start), bisect_left(owners, members.stop))
+            tails = completion_lengths[rows]
+            blocks.append(
+                Block(
+                    Rows.of([length] * len(members), first, device),
+                    Rows.of(tails, first_tail, device) if any(tails) else None,
+                    torch.tensor(owners[rows], device=device, dtype=torch.long) - members.start,
+                )
+            )
+            first, first_tail = first + length * len(members), first_tail + sum(tails)
+        return GroupLayout(tuple(blocks))
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        dropout: float,
+    ) -> torch.Tensor:
+        """Attend; see ``Layout``. B is 1."""
+        query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+        options: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": True}
+        prompts, completions = [], []
+        for block in self.blocks:
+            prompt_query, prompt_key, prompt_value = (block.prompts.table(t) for t in (query, key, value))
+            seen = scaled_dot_product_attention(
+                prompt_query, prompt_key, prompt_value, is_causal=True, **options
+            )
+            prompts.append(block.prompts.packed(seen))
+            if block.completions is None:
+                continue
+            own_query, own_key, own_value = (block.completions.table(t) for t in (query, key, value))
+            keys = torch.cat([prompt_key.index_select(0, block.owner_N), own_key], dim=2)
+            values = torch.cat([prompt_value.index_select(0, block.owner_N), own_value], dim=2)
+            # All of the prompt and its own tokens so far; padding lies on the right, where it does not look.
+            mask = causal_lower_right(own_query.shape[2], keys.shape[2])
+            seen = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
+            completions.append(block.completions.packed(seen))
+        return torch.cat([*prompts, *completions])[None]

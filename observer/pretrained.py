@@ -1,0 +1,199 @@
+"""Which model to train, and how it is loaded and made ready. No remote code, no pickled weights.
+
+Nothing here computes log-probs: that is the policy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig
+from peft.tuners.lora import LoraModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from observer.attention import GROUP_ATTENTION
+from observer.types import RefusedError
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (arXiv 2106.09685) beside frozen weights; with them off, the model is the reference.
+
+    Args:
+        rank: of each adapter.
+        alpha: adapters are scaled by ``alpha / rank``.
+        targets: a regular expression that the full name of an adapted linear layer matches; by default all
+            of the text model, and none of the vision tower, so that pictures are encoded once a rollout.
+    """
+
+    rank: int = 32
+    alpha: int = 64
+    targets: str = r".*\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise RefusedError(f"model.policy.lora.rank is {self.rank}; it must be >= 1")
+        if not self.alpha > 0:
+            raise RefusedError(f"model.policy.lora.alpha is {self.alpha}; it must be > 0")
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """Which model to train, and how to load it. Remote code and pickled weights are never loaded.
+
+    Args:
+        path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
+        from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
+        freeze_vision: keep the vision tower as it is; then pictures go through it once a rollout, for the
+            engine and all passes together.
+        lora: train adapters only; null trains all weights. Checkpoints then hold the adapters alone.
+        gradient_checkpointing: keep few activations and compute the others anew in the backward pass: a third
+            more compute, far less memory.
+        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both
+            give the same values and gradients.
+        vision_attention: how the vision tower attends; text attends as ``observer.attention`` says.
+        liger: use the fused kernels of the liger-kernel package; needs CUDA.
+        dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
+        min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
+        max_pixels: pictures are shrunk to at most this many pixels; None keeps the processor's own.
+    """
+
+    path: str
+    from_scratch: bool = False
+    freeze_vision: bool = False
+    lora: Lora | None = None
+    gradient_checkpointing: bool = False
+    logprob_pass: Literal["shared", "plain"] = "shared"
+    vision_attention: Literal["sdpa", "flash_attention_2"] = "sdpa"
+    liger: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+def load_processor(spec: PolicySpec) -> Any:
+    """Load the processor of a policy.
+
+    Raises:
+        RefusedError: there is no model at the path, or it has no chat template.
+    """
+    local = Path(spec.path).expanduser()
+    means_folder = spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or local.is_dir()
+    if means_folder and not (local / "config.json").is_file():
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r}: {local.resolve()} holds no config.json; name a Hugging "
+            f"Face directory, relative to the folder you run in, or a hub id"
+        )
+    try:
+        processor = AutoProcessor.from_pretrained(local, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
+            f"loaded: {error}"
+        ) from error
+    if not getattr(processor, "chat_template", None):
+        raise RefusedError(f"model.policy.path is {spec.path!r}: its processor has no chat template; add one")
+    size = dict(processor.image_processor.size)
+    size["shortest_edge"] = spec.min_pixels or size["shortest_edge"]
+    size["longest_edge"] = spec.max_pixels or size["longest_edge"]
+    if size["shortest_edge"] > size["longest_edge"]:
+        raise RefusedError(
+            f"model.policy.min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}"
+        )
+    processor.image_processor.size = size
+    return processor
+
+
+def load_model(spec: PolicySpec) -> Any:
+    """Load a transformers model, or draw it from its configuration, and make it ready to be trained.
+
+    Raises:
+        RefusedError: it cannot be loaded, is of another kind, or an option does not go with it.
+    """
+    path, where = Path(spec.path).expanduser(), f"model.policy.path is {spec.path!r}"
+    options = {"attn_implementation": spec.vision_attention, "dtype": getattr(torch, spec.dtype)}
+    missing: set[str] = set()
+    try:
+        if spec.from_scratch:
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
+        else:
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
+            )
+            model, report = loaded
+            missing = report["missing_keys"]
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
+    if missing:  # transformers draws them anew and only warns
+        raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
+    _check_kind(model, where)
+    model.set_attn_implementation({"text_config": GROUP_ATTENTION})
+    for module in model.model.visual.modules():
+        if type(module) is nn.Conv3d and module.kernel_size == module.stride:
+            module.__class__ = PatchProjection
+    if spec.liger:
+        _use_liger(model)
+    if spec.from_scratch and spec.lora:
+        raise RefusedError(f"{where}: adapters on weights drawn from_scratch cannot be saved; leave one out")
+    if spec.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    if spec.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def add_adapters(model: Any, lora: Lora) -> LoraModel:
+    """Put adapters beside a model's linear layers, in place, in float32; everything else is frozen.
+
+    Raises:
+        RefusedError: no layer matches.
+    """
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets)
+    try:
+        adapted = LoraModel(model, config, "default")
+    except ValueError as error:
+        raise RefusedError(f"model.policy.lora.targets is {lora.targets!r}: {error}") from error
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # steps of a small learning rate are lost in bfloat16
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+class PatchProjection(nn.Conv3d):
+    """The projection of patches of one kernel each: a matrix product, which convolutions are slow at."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Project patches, (patches, channels, time, height, width) -> (patches, features, 1, 1, 1)."""
+        projected = nn.functional.linear(input.flatten(1), self.weight.flatten(1), self.bias)
+        return projected[:, :, None, None, None]
+
+
+def _check_kind(model: Any, where: str) -> None:
+    if not hasattr(getattr(model, "model", None), "get_rope_index"):
+        raise RefusedError(
+            f"{where}, a {type(model).__name__}; models of the Qwen2-VL, Qwen2.5-VL and Qwen3-VL kind are "
+            f"supported"
+        )
+    layers = set(getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"])
+    if layers != {"full_attention"}:
+        raise RefusedError(
+            f"{where}, whose text layers are {', '.join(sorted(layers))}; only full attention is "
+            f"supported: set use_sliding_window to false in its config.json"
+        )
+
+
+def _use_liger(model: Any) -> None:
+    """Put fused kernels in the place of norms, rotary positions and gated layers."""
+    if not torch.cuda.is_available():
+        raise RefusedError("model.policy.liger needs CUDA, and there is none here; leave it out")
+    try:
+        from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
+    except ImportError as error:
+        raise RefusedError("model.policy.liger needs a package: pip install liger-kernel") from error
+    # The head is read by the policy, which needs log-probs and not a cross entropy.
+    _apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False)
