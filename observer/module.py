@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.data.module import LadderDataModule
@@ -176,6 +177,7 @@ class PolicyModule(HeldOutEvaluation):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stable_seed(self.seed, "weights"))
             self.policy = Policy(self.spec, self.renderer.processor)
+        rank_zero_info(self.policy.described())
         self.engine.start(self.policy)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -70,6 +70,19 @@ class Policy(nn.Module):
         self.end_ids = _end_ids(model, processor.tokenizer)
         self.train()
 
+    def described(self) -> str:
+        """Say in a line what trains and how log-probs are computed."""
+        total = sum(parameter.numel() for parameter in self.parameters())
+        trained = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        shared = (
+            "pictures and prompts once a group" if self.logprob_pass == "shared" else "all once a completion"
+        )
+        frozen = "; frozen vision tower, a picture once a rollout" if self.features.frozen else ""
+        again = (
+            "; activations computed anew (gradient checkpointing)" if self.spec.gradient_checkpointing else ""
+        )
+        return f"policy: {trained:,} of {total:,} parameters train; log-probs: {shared}{frozen}{again}"
+
     def logprobs(self, groups: Sequence[Group]) -> LogProbs:
         """Return the log-probs of all completion tokens of some groups, with gradients if enabled.
 
@@ -129,7 +142,7 @@ class Policy(nn.Module):
             )
             with torch.no_grad():
                 finite = logprobs.clamp_min(torch.finfo(torch.float32).min)  # 0 times -inf is no number
-                entropy = -torch.linalg.vecdot(logprobs.exp(), finite)
+                entropy = -logprobs.exp().mul_(finite).sum(-1)  # no dot product: autocast would round it
             return logprobs.gather(-1, tokens[:, None])[:, 0], entropy
 
         rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))

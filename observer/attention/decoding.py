@@ -77,10 +77,10 @@ class Decoding:
             self._padding_P_S = self._padding_P_S[kept]
             for held in (self._prompt_keys, self._prompt_values):
                 for layer, tensor in held.items():
-                    held[layer] = tensor[kept]
+                    held[layer] = tensor.index_select(0, kept)
         for held in (self._keys, self._values):
             for layer, tensor in held.items():
-                held[layer] = tensor[rows_N]
+                held[layer] = tensor.index_select(0, rows_N)
         self._owner_N = owner_N
         self._place_rows()
 

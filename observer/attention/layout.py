@@ -60,6 +60,15 @@ class Block:
     """None where no completion has a token to pass in."""
     owner_N: torch.Tensor
     """The row of each completion's prompt, int64."""
+    group_size: int | None
+    """Completions of every prompt; None where they are not as many of each."""
+
+    def spread(self, prompts_P_H_S_D: torch.Tensor) -> torch.Tensor:
+        """Give each completion what its prompt has, (N, H, S, D)."""
+        if self.group_size is None:
+            return prompts_P_H_S_D.index_select(0, self.owner_N)
+        # Gradients of an expanded tensor are summed, which is faster than adding them up row by row.
+        return prompts_P_H_S_D[:, None].expand(-1, self.group_size, -1, -1, -1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +98,13 @@ class GroupLayout:
             members = range(bisect_left(prompt_lengths, length), bisect_right(prompt_lengths, length))
             rows = slice(bisect_left(owners, members.start), bisect_left(owners, members.stop))
             tails = completion_lengths[rows]
+            counts = {owners.count(member) for member in members}
             blocks.append(
                 Block(
-                    Rows.of([length] * len(members), first, device),
-                    Rows.of(tails, first_tail, device) if any(tails) else None,
-                    torch.tensor(owners[rows], device=device, dtype=torch.long) - members.start,
+                    prompts=Rows.of([length] * len(members), first, device),
+                    completions=Rows.of(tails, first_tail, device) if any(tails) else None,
+                    owner_N=torch.tensor(owners[rows], device=device, dtype=torch.long) - members.start,
+                    group_size=counts.pop() if len(counts) == 1 else None,
                 )
             )
             first, first_tail = first + length * len(members), first_tail + sum(tails)
@@ -121,8 +132,8 @@ class GroupLayout:
             if block.completions is None:
                 continue
             own_query, own_key, own_value = (block.completions.table(t) for t in (query, key, value))
-            keys = torch.cat([prompt_key.index_select(0, block.owner_N), own_key], dim=2)
-            values = torch.cat([prompt_value.index_select(0, block.owner_N), own_value], dim=2)
+            keys = torch.cat([block.spread(prompt_key), own_key], dim=2)
+            values = torch.cat([block.spread(prompt_value), own_value], dim=2)
             # All of the prompt and its own tokens so far; padding lies on the right, where it does not look.
             mask = causal_lower_right(own_query.shape[2], keys.shape[2])
             seen = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
