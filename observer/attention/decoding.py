@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from observer.attention.layout import GroupLayout
+from observer.attention.layout import GroupLayout, Heads
 
 GROWTH = 64
 """Tokens by which the room for completions grows."""
@@ -28,18 +28,10 @@ class Prefill:
         """By layer, (P, key heads, S, head dim), padded on the right with 0."""
         self.values: dict[int, torch.Tensor] = {}
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        dropout: float,
-    ) -> torch.Tensor:
+    def attend(self, heads: Heads) -> torch.Tensor:
         """Attend, and keep keys and values; see ``Layout``. B is 1."""
-        self.keys[layer], self.values[layer] = self._table(key), self._table(value)
-        return self._layout.attend(layer, query, key, value, scale, dropout)
+        self.keys[heads.layer], self.values[heads.layer] = self._table(heads.key), self._table(heads.value)
+        return self._layout.attend(heads)
 
     def _table(self, packed_1_H_S_D: torch.Tensor) -> torch.Tensor:
         rows = packed_1_H_S_D[0].transpose(0, 1).split(self.lengths_P.tolist())
@@ -97,45 +89,33 @@ class Decoding:
         if bool(self._padding_P_S.any()):
             self._hide = self._padding_P_S[:, None, None, :]
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        dropout: float,
-    ) -> torch.Tensor:
+    def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
-        keys, values = self._append(layer, key, value)
-        rows, heads = query.shape[0], key.shape[1]
-        query_N_H_Q_D = query.reshape(rows, heads, -1, query.shape[-1]) * scale
-        prompt_keys, prompt_values = self._prompt_keys[layer], self._prompt_values[layer]
+        keys, values = self._append(heads)
+        prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
+        rows, key_heads, _, width = heads.key.shape
+        query_N_H_Q_D = heads.query.reshape(rows, key_heads, -1, width) * heads.scale
         of_prompt = self._fold(query_N_H_Q_D) @ prompt_keys.transpose(-1, -2)
         if self._hide is not None:
             of_prompt = of_prompt.masked_fill(self._hide, -torch.inf)
         of_prompt = self._unfold(of_prompt, query_N_H_Q_D.shape[2])
         of_own = query_N_H_Q_D @ keys.transpose(-1, -2)
-        weights = torch.cat([of_prompt, of_own], dim=-1).float().softmax(-1).to(value.dtype)
-        width = of_prompt.shape[-1]
-        seen = self._unfold(self._fold(weights[..., :width]) @ prompt_values, query_N_H_Q_D.shape[2])
-        seen = seen + weights[..., width:] @ values
+        weights = torch.cat([of_prompt, of_own], dim=-1).float().softmax(-1).to(values.dtype)
+        prompt = of_prompt.shape[-1]
+        seen = self._unfold(self._fold(weights[..., :prompt]) @ prompt_values, query_N_H_Q_D.shape[2])
+        seen = seen + weights[..., prompt:] @ values
         return seen.reshape(rows, 1, -1, seen.shape[-1])
 
-    def _append(
-        self, layer: int, key: torch.Tensor, value: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
         """Put a token's key and value behind those of its row; return all of them."""
         seen = []
-        for held, new in ((self._keys, key), (self._values, value)):
-            room = held[layer].shape[2] if layer in held else 0
-            if room < self._tokens:
-                grown = new.new_empty(*new.shape[:2], room + GROWTH, new.shape[3])
-                if room:
-                    grown[:, :, :room] = held[layer]
-                held[layer] = grown
-            held[layer][:, :, self._tokens - 1] = new[:, :, 0]
-            seen.append(held[layer][:, :, : self._tokens])
+        for held, new in ((self._keys, heads.key), (self._values, heads.value)):
+            tensor = held.get(heads.layer, new[:, :, :0])
+            if tensor.shape[2] < self._tokens:
+                room = tensor.new_empty(*new.shape[:2], GROWTH, new.shape[3])
+                tensor = held[heads.layer] = torch.cat([tensor, room], dim=2)
+            tensor[:, :, self._tokens - 1] = new[:, :, 0]
+            seen.append(tensor[:, :, : self._tokens])
         return seen[0], seen[1]
 
     def _fold(self, rows_N_H_Q_X: torch.Tensor) -> torch.Tensor:

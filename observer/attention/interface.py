@@ -9,6 +9,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from observer.attention.layout import Heads
+
 GROUP_ATTENTION = "group_sdpa"
 """The name of ``group_attention`` among the attention implementations of transformers."""
 
@@ -16,28 +18,8 @@ GROUP_ATTENTION = "group_sdpa"
 class Layout(Protocol):
     """Says which tokens of a batch see which."""
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        dropout: float,
-    ) -> torch.Tensor:
-        """Attend.
-
-        Args:
-            layer: index of the layer.
-            query: (B, query heads, S, head dim).
-            key: (B, key heads, S, head dim).
-            value: as ``key``.
-            scale: of the products of queries and keys.
-            dropout: share of attention weights that is dropped.
-
-        Returns:
-            (B, S, query heads, head dim).
-        """
+    def attend(self, heads: Heads) -> torch.Tensor:
+        """Return what the tokens see, (B, S, query heads, head dim)."""
 
 
 def group_attention(
@@ -53,9 +35,9 @@ def group_attention(
 
     Args:
         module: the attention module.
-        query: see ``Layout``.
-        key: see ``Layout``.
-        value: see ``Layout``.
+        query: see ``Heads``.
+        key: see ``Heads``.
+        value: see ``Heads``.
         attention_mask: only without a layout.
         layout: who sees whom.
         options: ``scaling``, ``dropout`` and what else SDPA takes.
@@ -67,7 +49,8 @@ def group_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     # Rotary positions leave float32 behind where the rest, as value, is in the type of a mixed precision.
     query, key = query.to(value.dtype), key.to(value.dtype)
-    return layout.attend(module.layer_idx, query, key, value, options["scaling"], options["dropout"]), None
+    heads = Heads(module.layer_idx, query, key, value, options["scaling"], options["dropout"])
+    return layout.attend(heads), None
 
 
 AttentionInterface.register(GROUP_ATTENTION, group_attention)

@@ -9,11 +9,28 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
+
+
+class Heads(NamedTuple):
+    """What an attention layer is asked to attend with."""
+
+    layer: int
+    """Its index."""
+    query: torch.Tensor
+    """(B, query heads, S, head dim)."""
+    key: torch.Tensor
+    """(B, key heads, S, head dim)."""
+    value: torch.Tensor
+    """As ``key``."""
+    scale: float
+    """Of the products of queries and keys."""
+    dropout: float
+    """Share of attention weights that is dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,18 +127,10 @@ class GroupLayout:
             first, first_tail = first + length * len(members), first_tail + sum(tails)
         return GroupLayout(tuple(blocks))
 
-    def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        dropout: float,
-    ) -> torch.Tensor:
+    def attend(self, heads: Heads) -> torch.Tensor:
         """Attend; see ``Layout``. B is 1."""
-        query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-        options: dict[str, Any] = {"scale": scale, "dropout_p": dropout, "enable_gqa": True}
+        query, key, value = (t[0].transpose(0, 1) for t in (heads.query, heads.key, heads.value))
+        options: dict[str, Any] = {"scale": heads.scale, "dropout_p": heads.dropout, "enable_gqa": True}
         prompts, completions = [], []
         for block in self.blocks:
             prompt_query, prompt_key, prompt_value = (block.prompts.table(t) for t in (query, key, value))
