@@ -28,20 +28,24 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
             f"{checkpoint} does not say which model its weights belong to; it was not made by a fit"
         )
     options = state["policy"]
-    spec = PolicySpec(**{**options, "lora": options["lora"] and Lora(**options["lora"])})
+    lora = options["lora"] and Lora(**options["lora"])
+    # What the run was fast with, this machine may lack.
+    spec = PolicySpec(**{**options, "lora": lora, "liger": False, "vision_attention": "sdpa"})
     policy = Policy(spec, load_processor(spec))
     weights = {
         name.removeprefix("policy."): value
         for name, value in state["state_dict"].items()
         if name.startswith("policy.")
     }
-    missing, unknown = policy.load_state_dict(weights, strict=False)
-    trained = {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
-    if spec.lora is not None:  # adapters are all that was trained, and all that was saved
-        missing = [name for name in missing if name in trained]
-    if missing or unknown:
-        raise RefusedError(
-            f"the weights of {checkpoint} do not fit the model at {spec.path!r}: missing "
-            f"{list(missing)[:3]}, unknown {list(unknown)[:3]}"
-        )
+    own = policy.state_dict()
+    # Adapters are all that was trained, and all that was saved.
+    expected = own if lora is None else [n for n, p in policy.named_parameters() if p.requires_grad]
+    for name in [*weights, *expected]:
+        here, there = (tuple(d[name].shape) if name in d else "none" for d in (own, weights))
+        if here != there:
+            raise RefusedError(
+                f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {name} is {there} "
+                f"there, {here} here"
+            )
+    policy.load_state_dict(weights, strict=False)
     write_folder(output, policy.save_pretrained)

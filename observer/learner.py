@@ -186,7 +186,7 @@ class ObserveLearner(PolicyModule):
         if self.updates_per_rollout > 1:
             for chunk in (chunk for chunks in updates for chunk in chunks):
                 with torch.no_grad():
-                    chunk.old_N_T = self.policy.logprobs(chunk.groups).values_N_T
+                    chunk.old_N_T = self.policy.logprobs(chunk.groups, with_entropy=False).values_N_T
         totals = torch.zeros(len(UPDATE_FIGURES), dtype=torch.float64, device=self.device)
         norms = []
         try:
@@ -261,7 +261,7 @@ class ObserveLearner(PolicyModule):
                 self.manual_backward(loss * self.trainer.world_size / denominator)
             totals += figures
         if not chunks:  # another rank has some, and waits for this one's gradients
-            self.manual_backward(self.policy.logprobs([idle]).values_N_T.sum() * 0.0)
+            self.manual_backward(self.policy.logprobs([idle], with_entropy=False).values_N_T.sum() * 0.0)
         return totals
 
     def chunk_loss(self, chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor]:
@@ -280,9 +280,10 @@ class ObserveLearner(PolicyModule):
         loss_N_T, clipped_N_T = self.loss(logprobs.values_N_T, old_N_T, advantages_N_T)
         if self.kl is not None and self.kl.apply_to == "loss":
             loss_N_T = loss_N_T + self.kl.coefficient * kl_N_T
-        mask_N_T = logprobs.mask_N_T
+        mask_N_T, entropy_N_T = logprobs.mask_N_T, logprobs.entropy_N_T
+        assert entropy_N_T is not None
         gap_N_T = (chunk.drawn.to(old_N_T.device) - old_N_T).abs()
-        watched = (mask_N_T.float(), loss_N_T, logprobs.entropy_N_T, clipped_N_T, kl_N_T, gap_N_T)
+        watched = (mask_N_T.float(), loss_N_T, entropy_N_T, clipped_N_T, kl_N_T, gap_N_T)
         figures = torch.stack([(values_N_T.detach() * mask_N_T).sum() for values_N_T in watched])
         return (loss_N_T * mask_N_T).sum(), figures
 

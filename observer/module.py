@@ -21,6 +21,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
+from observer.allocation import keep_freed_memory
 from observer.data.module import LadderDataModule
 from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
@@ -149,6 +150,8 @@ class PolicyModule(HeldOutEvaluation):
             )
         if self.trainer.strategy.root_device.type == "mps":
             raise RefusedError("trainer.accelerator is mps, which has no float64; use cpu or cuda")
+        if self.trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
         if sharded and self.engine.weights == "shared":
             raise RefusedError(
@@ -216,6 +219,12 @@ class PolicyModule(HeldOutEvaluation):
                     f"the checkpoint is of another model: {name} is {there} there, {here} here; set "
                     f"model.policy.path and model.policy.lora to what it was trained with"
                 )
+        adapters, trained_with = self.spec.lora and asdict(self.spec.lora), checkpoint["policy"]["lora"]
+        if adapters != trained_with:  # their scale shows in no shape
+            raise RefusedError(
+                f"the checkpoint is of another model: its adapters are {trained_with}, here {adapters}; set "
+                f"model.policy.lora to what it was trained with"
+            )
         if self.trainer.state.fn is not TrainerFn.FITTING:
             return
         for name, now in self.recipe().items():
@@ -331,5 +340,6 @@ class PolicyModule(HeldOutEvaluation):
         optimizer = self.optimizers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
+        torch.clear_autocast_cache()  # of weights as they were, for a further update of this rollout
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return norm.item()

@@ -35,8 +35,9 @@ class LogProbs:
 
     values_N_T: torch.Tensor
     """Float32, 0 where there is no token."""
-    entropy_N_T: torch.Tensor
-    """Entropy of the distribution each token was drawn from, in nats, float32, without gradients."""
+    entropy_N_T: torch.Tensor | None
+    """Entropy of the distribution each token was drawn from, in nats, float32, without gradients; None where
+    it was not asked for."""
     mask_N_T: torch.Tensor
     """Bool, where there is a token."""
 
@@ -83,7 +84,7 @@ class Policy(nn.Module):
         )
         return f"policy: {trained:,} of {total:,} parameters train; log-probs: {shared}{frozen}{again}"
 
-    def logprobs(self, groups: Sequence[Group]) -> LogProbs:
+    def logprobs(self, groups: Sequence[Group], with_entropy: bool = True) -> LogProbs:
         """Return the log-probs of all completion tokens of some groups, with gradients if enabled.
 
         This is the one door to the model. Tokens have the log-probs of the distribution they were drawn from
@@ -93,10 +94,11 @@ class Policy(nn.Module):
         Args:
             groups: any groups; unequal lengths, picture sizes and numbers of pictures are fine, text only
                 too.
+            with_entropy: whether to measure the entropy too, which takes a few more looks at all logits.
         """
-        return self(groups)
+        return self(groups, with_entropy)
 
-    def forward(self, groups: Sequence[Group]) -> LogProbs:
+    def forward(self, groups: Sequence[Group], with_entropy: bool = True) -> LogProbs:
         """See ``logprobs``. It is the forward of the module so that wrappers that hook forwards see it."""
         sampling = groups[0].sampling
         if any(group.sampling != sampling for group in groups):
@@ -105,22 +107,25 @@ class Policy(nn.Module):
             hidden_K_D = shared_pass(self.model, self.features, groups)
         else:
             hidden_K_D = plain_pass(self.model, groups)
-        hidden_K_D = hidden_K_D + self._vision_dummy(groups)
+        if (dummy := self._vision_dummy(groups)) is not None:
+            hidden_K_D = hidden_K_D + dummy
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
         early_K = step < sampling.min_tokens
-        values_K, entropy_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling)
-        empty_N_T = values_K.new_zeros(mask_N_T.shape)
-        return LogProbs(
-            values_N_T=empty_N_T.index_put((row, step), values_K),
-            entropy_N_T=empty_N_T.index_put((row, step), entropy_K),
-            mask_N_T=mask_N_T,
-        )
+        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, with_entropy)
+        empty_N_T = torch.zeros(mask_N_T.shape, device=mask_N_T.device)
+        values_N_T, *entropy_N_T = (empty_N_T.index_put((row, step), values_K) for values_K in read_K)
+        return LogProbs(values_N_T, entropy_N_T[0] if with_entropy else None, mask_N_T)
 
     def _read_head(
-        self, hidden_K_D: torch.Tensor, tokens_K: torch.Tensor, early_K: torch.Tensor, sampling: Sampling
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-prob and entropy of tokens, (K,) each, with few logits at a time in memory.
+        self,
+        hidden_K_D: torch.Tensor,
+        tokens_K: torch.Tensor,
+        early_K: torch.Tensor,
+        sampling: Sampling,
+        with_entropy: bool,
+    ) -> list[torch.Tensor]:
+        """Return log-probs of tokens, (K,), and entropies if asked for, with few logits at a time in memory.
 
         Logits of a vocabulary of 152k take 608 kB a token, and several copies of them; in chunks of
         HEAD_BYTES, computed anew in the backward pass, memory does not grow with the tokens.
@@ -130,6 +135,7 @@ class Policy(nn.Module):
             tokens_K: the tokens.
             early_K: bool, where a completion is still shorter than its minimum.
             sampling: how they were drawn.
+            with_entropy: whether to return entropies.
         """
 
         def read(hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -151,10 +157,9 @@ class Policy(nn.Module):
             read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
         else:
             read_all = [read(*chunk) for chunk in chunks]
-        values, entropies = zip(*read_all, strict=True)
-        return torch.cat(values), torch.cat(entropies)
+        return [torch.cat(parts) for parts in zip(*read_all, strict=True)]
 
-    def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | float:
+    def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | None:
         """Return a zero that depends on the vision tower when trained groups have no picture.
 
         On several ranks every parameter must take part in every backward pass, or the gradient exchange
@@ -163,7 +168,7 @@ class Policy(nn.Module):
         visual = self.model.model.visual
         pictures = any(group.prompt.pictures for group in groups)
         if pictures or self.features.frozen or not torch.is_grad_enabled():
-            return 0.0
+            return None
         weight = next(visual.parameters())
         merge, config = visual.spatial_merge_size, self.model.config.vision_config
         patch = config.in_channels * config.temporal_patch_size * config.patch_size**2
@@ -225,9 +230,9 @@ class Reference:
     def logprobs(self, groups: Sequence[Group]) -> LogProbs:
         """As ``Policy.logprobs``, without gradients."""
         if self._copy is not None:
-            return self._copy.logprobs(groups)
+            return self._copy.logprobs(groups, with_entropy=False)
         with self._policy.without_adapters():
-            return self._policy.logprobs(groups)
+            return self._policy.logprobs(groups, with_entropy=False)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Nothing here computes log-probs: that is the policy's.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -144,6 +145,8 @@ def load_model(spec: PolicySpec) -> Any:
         model.model.visual.requires_grad_(False)
     if spec.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Only reentrant checkpoints need this; it would send gradients through a frozen tower.
+        model.disable_input_require_grads()
     return model
 
 
@@ -156,8 +159,11 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets)
     try:
         adapted = LoraModel(model, config, "default")
-    except ValueError as error:
-        raise RefusedError(f"model.policy.lora.targets is {lora.targets!r}: {error}") from error
+    except (ValueError, re.error) as error:
+        raise RefusedError(
+            f"model.policy.lora.targets is {lora.targets!r}; give a regular expression that the full names "
+            f"of linear layers match: {error}"
+        ) from error
     for parameter in model.parameters():
         if parameter.requires_grad:  # steps of a small learning rate are lost in bfloat16
             parameter.data = parameter.data.float()

@@ -27,9 +27,8 @@ class WarmStart(PolicyModule):
             passes = list(self.micro_batches(groups))
             for pieces in passes:
                 with self.gradient_sync(last=pieces is passes[-1]):
-                    nll = (
-                        -self.policy.logprobs([groups[place] for place, _ in pieces]).values_N_T.sum() / total
-                    )
+                    solved = [groups[place] for place, _ in pieces]
+                    nll = -self.policy.logprobs(solved, with_entropy=False).values_N_T.sum() / total
                     self.manual_backward(nll * self.trainer.world_size)
                     loss += float(nll.detach())
             norm = self.apply_gradients()

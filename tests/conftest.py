@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 
 import observer.data.tiles
+from cases import END
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
-from observer.types import Picture, Problem, Turn
+from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 
 CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
 
@@ -87,5 +88,30 @@ def problem():
             text = "<image>" * len(pictures) + text
         usual = {"id": "a", "row": 0, "kind": "integer", "turns": (Turn("user", text),)}
         return Problem(**{**usual, **fields}, answer=answer, pictures=tuple(pictures))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def groups_of(renderer, picture, problem):
+    """Factory of groups whose completions are made up of random tokens; the odd ones are finished."""
+
+    def make(case, sampling=None, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        problems = [
+            problem(text, [picture(*size, seed=row) for size in sizes], id=f"p{row}")
+            for row, (text, sizes, _) in enumerate(case)
+        ]
+        groups = []
+        for prompt, (_, _, lengths) in zip(renderer.render(problems), case, strict=True):
+            completions = []
+            for index, length in enumerate(lengths):
+                ids = torch.randint(7, 329, (length,), generator=generator).tolist()
+                if index % 2 == 1:
+                    ids[-1] = END
+                finish = "stop" if index % 2 == 1 else "length"
+                completions.append(Completion(tuple(ids), (0.0,) * length, "", finish, index))
+            groups.append(Group(prompt, tuple(completions), sampling or Sampling()))
+        return groups
 
     return make

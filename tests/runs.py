@@ -14,6 +14,11 @@ from observer.rewards import Observe
 
 CHECKPOINT = str(Path(__file__).parent.parent / "observer" / "data" / "tiles" / "checkpoint")
 
+RIGHT = "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>"
+WRONG = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"
+MIXED = [RIGHT, WRONG, RIGHT.replace(" 1 <", " 1 2 3 <"), "nothing of the kind"]
+"""Responses of a scripted engine: one group has a right one, a wrong one, a longer one and none."""
+
 
 def sgd(parameters):
     return torch.optim.SGD(parameters, lr=0.05)

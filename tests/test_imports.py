@@ -15,7 +15,7 @@ FILES = {
 }
 ROOMS = [
     ["observer", "types"],
-    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log", "attention"],
+    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log", "attention", "allocation"],
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics"],
     ["data"],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 
 import pytest
 import torch
@@ -10,13 +11,11 @@ import runs
 from observer.data import Tiles
 from observer.module import PolicyModule
 from observer.objective import K1, K3, GroupMean, PPOClip, Uniform
+from observer.policy import Policy
 from observer.rewards import Accuracy, Observe
 from observer.rollout import ScriptedEngine, TransformersEngine
 from observer.types import RefusedError
-
-RIGHT = "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>"
-WRONG = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"
-MIXED = [RIGHT, WRONG, RIGHT.replace(" 1 <", " 1 2 3 <"), "nothing of the kind"]
+from runs import MIXED, RIGHT, WRONG
 
 
 class Gradients(torch.optim.SGD):
@@ -57,6 +56,25 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path):
         (cut,), _ = gradients(tmp_path, micro_batch=size)
         torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
     assert whole.norm() > 0.01
+
+
+def test_the_gradient_does_not_depend_on_the_tokens_of_a_micro_batch(tmp_path, monkeypatch):
+    passes = []
+    logprobs = Policy.logprobs
+
+    def counted(policy, groups, *options, **named):
+        passes.append(sum(len(group.prompt.ids) + group.tokens for group in groups))
+        return logprobs(policy, groups, *options, **named)
+
+    monkeypatch.setattr(Policy, "logprobs", counted)
+    (whole,), _ = gradients(tmp_path, micro_batch=None, micro_batch_tokens=10_000)
+    assert len(passes) == 1
+    for tokens, count in ((sum(passes) // 2, 3), (80, 8), (1, 16)):
+        passes.clear()
+        (cut,), _ = gradients(tmp_path, micro_batch=None, micro_batch_tokens=tokens)
+        assert len(passes) == count
+        assert max(passes) <= tokens or count == 16
+        torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
@@ -250,6 +268,38 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
     assert rollouts == [(0, 0), (1, 1), (2, 2)]
     assert {version for step, version in versions if step < 0} >= {1, 2, 3}
     assert trainer.callback_metrics["train/sampler_gap"] < 1e-4
+
+
+def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path):
+    def run(folder, ahead):
+        learner, data, renders = runs.learner(), runs.ladder(steps_per_epoch=1, test=None), []
+        render = learner.renderer._render
+
+        def noted(problems):
+            thread = threading.current_thread().name.partition("_")[0]
+            renders.append((thread, problems[0].source))
+            return render(problems)
+
+        learner.renderer._render = noted
+        if not ahead:
+            learner.renderer.prefetch = lambda problems: None
+        runs.trainer(tmp_path / folder, 3).fit(learner, datamodule=data)
+        lines = (tmp_path / folder / "completions.jsonl").read_text()
+        return lines, learner.policy.state_dict(), renders, data
+
+    def threads(renders, split):
+        return [thread for thread, name in renders if name == data.rows[split][0].source]
+
+    lines, weights, renders, data = run("ahead", True)
+    assert threads(renders, "train") == ["MainThread", "prompts", "prompts"]
+    assert set(threads(renders, "val")) == {"MainThread"}  # between the steps, and disturbs nothing
+    for step, count in ((1, 4), (2, 0)):
+        data.step = step
+        assert len(data.upcoming()) == count
+    plain_lines, plain_weights, plain_renders, data = run("plain", False)
+    assert threads(plain_renders, "train") == ["MainThread"] * 3
+    assert lines == plain_lines
+    assert all(torch.equal(value, plain_weights[name]) for name, value in weights.items())
 
 
 def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):

@@ -9,65 +9,15 @@ from transformers import (
     AutoProcessor,
     LlamaConfig,
     LlavaConfig,
-    Qwen2VLConfig,
-    Qwen3VLConfig,
 )
 
+from cases import BANNED, CASES, END, KIN, each
 from observer.data.tiles.build import build_config, write_blueprint
 from observer.policy import Policy, Reference
 from observer.pretrained import PolicySpec, load_processor
 from observer.types import Completion, Group, RefusedError, Sampling
 
-BANNED = (3, 4, 5, 6)  # vision start, vision end, image, video
-END = 2
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-
-CASES = {
-    "one picture": [("What is the sum?", [(84, 84)], [5, 9])],
-    "unequal prompts and pictures": [
-        ("What?", [(84, 84)], [7, 1]),
-        ("What is the sum of all the red and the blue tiles?", [(56, 140)], [3]),
-        ("How many?", [(112, 28)], [12, 2]),
-    ],
-    "several pictures": [("<image> or <image>, or <image>?", [(28, 28), (84, 56), (56, 84)], [6, 4])],
-    "repeated pictures": [
-        ("<image>Same as <image>?", [(84, 56), (84, 56)], [6]),
-        ("Again: <image>", [(84, 56)], [6]),
-    ],
-    "text only": [("What is 3 + 4?", [], [8, 3]), ("Say yes.", [], [2])],
-    "mixed": [
-        ("What is 3 + 4?", [], [8, 3]),
-        ("What is the sum of the red tiles?", [(84, 84)], [1, 10]),
-        ("Hello", [], [5]),
-        ("<image>and<image>", [(28, 56), (140, 84)], [7]),
-    ],
-}
-"""(text, picture sizes, completion lengths) of each group."""
-
-
-@pytest.fixture
-def groups_of(renderer, picture, problem):
-    """Factory of groups whose completions are made up of random tokens; the odd ones are finished."""
-
-    def make(case, sampling=None, seed=0):
-        generator = torch.Generator().manual_seed(seed)
-        problems = [
-            problem(text, [picture(*size, seed=row) for size in sizes], id=f"p{row}")
-            for row, (text, sizes, _) in enumerate(case)
-        ]
-        groups = []
-        for prompt, (_, _, lengths) in zip(renderer.render(problems), case, strict=True):
-            completions = []
-            for index, length in enumerate(lengths):
-                ids = torch.randint(7, 329, (length,), generator=generator).tolist()
-                if index % 2 == 1:
-                    ids[-1] = END
-                finish = "stop" if index % 2 == 1 else "length"
-                completions.append(Completion(tuple(ids), (0.0,) * length, "", finish, index))
-            groups.append(Group(prompt, tuple(completions), sampling or Sampling()))
-        return groups
-
-    return make
 
 
 def alone(model, processor, group, completion):
@@ -89,10 +39,6 @@ def alone(model, processor, group, completion):
     banned_T_V[: group.sampling.min_tokens, END] = True
     logits_T_V = logits_T_V.masked_fill(banned_T_V, -torch.inf) / group.sampling.temperature
     return logits_T_V.log_softmax(-1).gather(-1, tail[0][:, None])[:, 0]
-
-
-def each(groups):
-    return [(group, completion) for group in groups for completion in group.completions]
 
 
 def gradients(module):
@@ -151,43 +97,6 @@ def test_temperature_and_minimum_length_enter_as_they_did_in_sampling(fresh_poli
     policy = fresh_policy(logprob_pass=logprob_pass)
     groups = groups_of([("What?", [(84, 84)], [5, 4])], Sampling(temperature=0.7, min_tokens=3))
     assert_equals_alone(policy, stock_of(policy), groups)
-
-
-TEXT = {
-    "vocab_size": 329,
-    "hidden_size": 64,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "initializer_range": 0.1,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]},
-    "bos_token_id": None,
-    "eos_token_id": END,
-    "pad_token_id": 0,
-}
-VISION = {"depth": 2, "num_heads": 2, "patch_size": 14, "initializer_range": 0.1}
-TOKENS = {"vision_start_token_id": 3, "vision_end_token_id": 4, "image_token_id": 5, "video_token_id": 6}
-KIN = {
-    "Qwen2-VL": lambda: Qwen2VLConfig(
-        text_config={key: value for key, value in TEXT.items() if key != "head_dim"},
-        vision_config={**VISION, "embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},
-        **TOKENS,
-    ),
-    "Qwen3-VL": lambda: Qwen3VLConfig(
-        text_config=TEXT,
-        vision_config={
-            **VISION,
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "out_hidden_size": 64,
-            "deepstack_visual_indexes": [0],
-            "num_position_embeddings": 64,
-        },
-        **TOKENS,
-    ),
-}
 
 
 @PASSES

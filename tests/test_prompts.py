@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import pytest
@@ -163,3 +164,93 @@ def test_rendering_does_not_depend_on_anything_but_the_chat_and_its_pictures(ren
     asked = problem("?", [picture()])
     other = replace(asked, id="b", row=3, answer="9", level=4, metadata={"x": 1})
     assert renderer.render([asked])[0].ids == renderer.render([other])[0].ids
+
+
+# Ahead of time
+
+
+class Watched(PromptRenderer):
+    """Notes on which thread it renders what."""
+
+    def __init__(self, processor):
+        super().__init__(processor, "", 1024)
+        self.rendered = []
+
+    def _render(self, problems):
+        thread = threading.current_thread().name.partition("_")[0]
+        self.rendered.append((thread, [problem.id for problem in problems]))
+        return super()._render(problems)
+
+
+@pytest.fixture
+def watched(processor):
+    return Watched(processor)
+
+
+def assert_same_prompts(found, expected):
+    assert [(prompt.problem, prompt.ids) for prompt in found] == [(p.problem, p.ids) for p in expected]
+    for one, other in zip(found, expected, strict=True):
+        for mine, theirs in zip(one.pictures, other.pictures, strict=True):
+            assert torch.equal(mine.pixels, theirs.pixels)
+            assert torch.equal(mine.grid, theirs.grid)
+
+
+def test_what_was_prepared_is_what_would_have_been_rendered_and_is_rendered_once(
+    watched, renderer, picture, problem
+):
+    problems = [problem("?", [picture(84, 56, 1)], id="one"), problem("3 + 4?", id="text")]
+    watched.prefetch(problems)
+    assert_same_prompts(watched.render(problems), renderer.render(problems))
+    assert watched.rendered == [("prompts", ["one", "text"])]
+    watched.render(problems)  # handed out once: the pictures may be gone by then
+    assert watched.rendered[1:] == [("MainThread", ["one", "text"])]
+
+
+def test_a_problem_that_is_read_again_is_known_by_its_name(watched, picture, problem):
+    def read(**fields):
+        return [problem("?", [picture()], **fields)]
+
+    watched.prefetch(read(id="a", source="train"))
+    for other in ({"id": "b", "source": "train"}, {"id": "a", "source": "val"}):
+        watched.render(read(**other))
+    watched.render(read(id="a", source="train"))
+    assert [thread for thread, _ in watched.rendered].count("prompts") == 1
+    assert [thread for thread, _ in watched.rendered].count("MainThread") == 2
+
+
+def test_what_is_prepared_does_not_disturb_what_is_asked_for_meanwhile(watched, renderer, picture, problem):
+    ahead = [problem("?", [picture(84, 84, i)], id=f"ahead {i}") for i in range(8)]
+    others = [[problem("??", [picture(56, 84, 50 + i)], id=f"now {i}")] for i in range(8)]
+    watched.prefetch(ahead)
+    for other in others:
+        assert_same_prompts(watched.render(other), renderer.render(other))
+    watched.prefetch([])  # nothing comes next: what was prepared stays
+    assert_same_prompts(watched.render(ahead), renderer.render(ahead))
+    assert [ids for thread, ids in watched.rendered if thread == "prompts"] == [[p.id for p in ahead]]
+
+
+def test_an_error_shows_when_its_prompts_are_asked_for_and_not_before(watched, picture, problem):
+    def load():
+        raise RefusedError("a.png: truncated")
+
+    bad = [problem("?", [Picture("a.png", size=lambda: (28, 28), load=load)], id="bad")]
+    good = [problem("?", [picture()], id="good")]
+    watched.prefetch(bad)
+    assert len(watched.render(good)) == 1
+    with pytest.raises(RefusedError, match=r"a.png: truncated"):
+        watched.render(bad)
+    watched.prefetch(bad)
+    watched.prefetch(good)
+    assert len(watched.render(good)) == 1
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["prepared", "rendered"])
+def test_equal_pictures_are_one_object_across_problems(renderer, picture, problem, ahead):
+    shown = [[(84, 84, 1)], [(56, 84, 1), (84, 84, 1)], [(84, 84, 2)], [(84, 84, 1)]]
+    problems = [problem("?", [picture(*size) for size in sizes], id=f"p{i}") for i, sizes in enumerate(shown)]
+    if ahead:
+        renderer.prefetch(problems)
+    first, second, third, fourth = (prompt.pictures for prompt in renderer.render(problems))
+    assert first[0] is second[1] is fourth[0]
+    assert len({first[0], second[0], third[0]}) == 3
+    assert not torch.equal(first[0].pixels, third[0].pixels)

@@ -35,16 +35,16 @@ def _save(figure, path):
 
 
 def draw_comparison(points, path):
-    """Draw seconds and memory of a step, a group of bars a size of picture and number of threads.
+    """Draw seconds and memory of a step, two bars a size of picture, number of threads and micro-batch.
 
     Args:
         points: of ``against_trl.py``.
         path: of the PNG.
     """
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    labels = [f"{point['side']} px\n{_count(point['threads'], 'thread')}" for point in points]
-    for axes, title in ((left, "seconds a step, median, min to max"), (right, "growth of memory, MB")):
+    figure = Figure(figsize=(max(7.0, 1.3 * len(points)), 7), layout="constrained")
+    upper, lower = figure.subplots(2, 1)
+    labels = [_label(point) for point in points]
+    for axes, title in ((upper, "seconds a step, median, min to max"), (lower, "growth of memory, MB")):
         axes.set_title(title, fontsize=10)
         axes.set_xticks(range(len(points)), labels, fontsize=8)
     for place, point in enumerate(points):
@@ -54,21 +54,21 @@ def draw_comparison(points, path):
             middle, growth = statistics.median(taken), point[name]["memory"]["growth"]
             error = [[middle - min(taken)], [max(taken) - middle]]
             label = NAMES[name] if not place else None
-            left.bar(place + shift, middle, 0.38, yerr=error, color=COLOURS[name], label=label, capsize=2)
-            right.bar(place + shift, growth, 0.38, color=COLOURS[name], label=label)
-            heights[name] = {left: (middle, max(taken)), right: (growth, growth)}
-        for axes in (left, right):
+            upper.bar(place + shift, middle, 0.38, yerr=error, color=COLOURS[name], label=label, capsize=2)
+            lower.bar(place + shift, growth, 0.38, color=COLOURS[name], label=label)
+            heights[name] = {upper: (middle, max(taken)), lower: (growth, growth)}
+        for axes in (upper, lower):
             ratio = heights["trl"][axes][0] / heights["observer"][axes][0]
             top = max(height[axes][1] for height in heights.values())
             axes.annotate(f"{ratio:.2f}×", (place, top), (0, 4), textcoords="offset points", ha="center")
-    left.legend(frameon=False, fontsize=8, loc="upper left")
-    for axes in (left, right):
+    upper.legend(frameon=False, fontsize=8, loc="upper left")
+    for axes in (upper, lower):
         axes.margins(y=0.12)
     _save(figure, path)
 
 
 def draw_growth(series, path):
-    """Draw peak memory against what grows, a panel each, the x axis logarithmic.
+    """Draw peak memory against what grows, a panel each, both axes linear.
 
     Args:
         series: title -> (values on the x axis, name -> growth in MB).
@@ -79,15 +79,14 @@ def draw_growth(series, path):
     for axes, (title, (values, lines)) in zip(panels, series.items(), strict=True):
         for name, growths in lines.items():
             axes.plot(values, growths, marker="o", label=name)
-        axes.set_xscale("log", base=2)
         axes.set_xticks(values, [f"{value:,}" for value in values], fontsize=8)
-        axes.minorticks_off()
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(max(growths) for growths in lines.values()))
         axes.set_title(title, fontsize=10)
     panels[0].set_ylabel("peak less after set-up, MB")
     panels[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
 
 
-def _count(number, thing):
-    return f"{number} {thing}" + ("" if number == 1 else "s")
+def _label(point):
+    threads = f"{point['threads']} thread" + ("" if point["threads"] == 1 else "s")
+    return f"{point['side']} px\n{threads}\nmicro-batch {point['micro_batch']}"

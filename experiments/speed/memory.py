@@ -1,12 +1,12 @@
-"""Measures how the peak memory of our training pass grows: with the group, the picture, the text, the vocabulary.
+"""Measures how the peak memory of our training pass grows: with group, picture, completions, vocabulary.
 
     python experiments/speed/memory.py [--logprob_pass shared plain] [--output DIR]
 
-What is measured is two steps of log-probs, backward pass and AdamW over 4 made-up groups at once (no rollout, no
-reference, no micro-batches) of the tiny Qwen2.5-VL of the quickstart, float32: the peak of resident memory less
-what was resident after set-up, each point in a process of its own. One thing grows at a time, the others stay
-at 8 completions of 64 tokens about a picture of 224 px; larger vocabularies have fresh weights and 256 tokens,
-so that the head is read in several chunks.
+What is measured is two steps of log-probs, backward pass and AdamW over 4 made-up groups at once (no rollout,
+no reference, no micro-batches) of the tiny Qwen2.5-VL of the quickstart with fresh weights, float32: the peak
+of resident memory less what was resident after set-up, each point in a process of its own. One thing grows at
+a time, the others stay at 8 completions of 64 tokens about a picture of 224 px and the quickstart's
+vocabulary of 329; with larger vocabularies it is 128 tokens, so that the head is read in several chunks.
 
 Checked: a vocabulary twice as large raises the peak by no more than what it adds in weights, gradients and
 optimizer state, and one chunk of the head (``observer.policy.HEAD_BYTES``).
@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 from same_work import CHECKPOINT, forget_peak, megabytes
 
-from observer.policy import HEAD_BYTES, Policy, PolicySpec, load_processor
+from observer.policy import HEAD_BYTES, Policy
+from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 
 PROMPTS = 4
@@ -39,7 +40,7 @@ AXES = {
     "completions a prompt": [BASE | {"completions": count} for count in (2, 4, 8, 16, 32)],
     "side of the picture, px": [BASE | {"side": side} for side in (84, 224, 448)],
     "tokens a completion": [BASE | {"tokens": tokens} for tokens in (64, 256, 1024)],
-    "vocabulary": [BASE | {"tokens": 256, "vocabulary": size} for size in (32_000, 64_000, 152_000)],
+    "vocabulary": [BASE | {"tokens": 128, "vocabulary": size} for size in (32_000, 64_000, 152_000)],
 }
 GROWS = dict(zip(AXES, BASE, strict=True))
 

@@ -1,4 +1,4 @@
-"""This project's worker of ``against_trl.py``: Lightning's loop around ``ObserveLearner``, held between steps.
+"""This project's worker of ``against_trl.py``: Lightning's loop around ``ObserveLearner``, held at each step.
 
 Its last report holds memory, and the largest difference between the log-prob passes (values and gradients of
 the groups of the last step); it raises when that is above 1e-5 of the largest.
@@ -37,7 +37,7 @@ from observer.data.rows import RowFormat, Rows
 from observer.learner import ObserveLearner
 from observer.objective import Uniform
 from observer.objective.kl.k3 import K3
-from observer.policy import PolicySpec
+from observer.pretrained import PolicySpec
 from observer.rewards import Observe, Reward
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 
@@ -97,6 +97,7 @@ class Worth(Reward):
     weight: float = 1.0
 
     def __call__(self, group, scores, step):
+        """Return the worth of each completion."""
         return [worth(completion.ids, completion.index) for completion in group.completions]
 
 

@@ -1,7 +1,8 @@
 """Checks that both sides of ``against_trl.py`` see the same prompts, pictures, weights and log-probs.
 
-For random completions after pictures of two sizes: the token ids of the prompts are equal, and the log-probs of ``GRPOTrainer._get_per_token_logps_and_entropies`` are those of ``Policy.logprobs`` to 1e-4. TRL
-leaves the tokens that it never samples in the softmax; for the comparison our policy bans none either.
+For random completions after pictures of two sizes: the token ids of the prompts are equal, and the log-probs
+of ``GRPOTrainer._get_per_token_logps_and_entropies`` are those of ``Policy.logprobs`` to 1e-4. TRL leaves the
+tokens that it never samples in the softmax; for the comparison our policy bans none either.
 """
 
 import json
@@ -13,7 +14,8 @@ from same_work import CHECKPOINT, TOKENS
 from trl.data_utils import prepare_multimodal_messages
 from trl_side import data_set, make_trainer
 
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy import Policy
+from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 
 SIDES, TOLERANCE = (84, 112), 1e-4

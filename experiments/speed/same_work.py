@@ -68,6 +68,7 @@ class Turnstile:
         self._left, self._begin, self._steps, self._after_setup = 0, None, [], 0.0
 
     def report(self, **figures):
+        """Tell the driver."""
         self._reports.write(json.dumps(figures) + "\n")
         self._reports.flush()
 

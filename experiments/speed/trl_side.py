@@ -47,7 +47,7 @@ def data_set(sides, repeats):
 
 
 class Stages:
-    """Adds up the seconds that a trainer spends in some of its methods; ``reference`` only without gradients."""
+    """Adds up the seconds that a trainer spends in methods; in ``reference`` only those without gradients."""
 
     def __init__(self, trainer, **methods):
         self._seconds = dict.fromkeys(methods, 0.0)

@@ -42,8 +42,8 @@ class Prefill:
 class Decoding:
     """Rows that are sampled behind prompts, one token each a pass; rows may leave.
 
-    The queries of a prompt's rows are folded into one product with its keys, so the prompt is read once a
-    group, and a row that leaves takes only its own tokens along.
+    Rows lie in a table of P prompts x R slots. All queries of a prompt meet its keys in one product, so a
+    prompt is read once a group, and a row that leaves takes only its own tokens along.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
@@ -51,12 +51,30 @@ class Decoding:
         lengths_P = prefill.lengths_P
         self._prompt_keys, self._prompt_values = {**prefill.keys}, {**prefill.values}
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
-        self._padding_P_S: torch.Tensor = steps_S >= lengths_P[:, None]
-        self._owner_N = torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size)
+        self._padding_P_S = steps_S >= lengths_P[:, None]
         self._keys: dict[int, torch.Tensor] = {}
+        """By layer, (P, key heads, R, room, head dim): the tokens behind the prompts."""
         self._values: dict[int, torch.Tensor] = {}
         self._tokens = 0
-        self._place_rows()
+        self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
+
+    def _place(self, owner_N: torch.Tensor) -> None:
+        """Give each row a slot, the first free one of its prompt's.
+
+        Args:
+            owner_N: the prompt of each row, ascending; every prompt has one.
+        """
+        self._owner_N = owner_N
+        counts_P = torch.bincount(owner_N)
+        self._slots = int(counts_P.max())
+        first_P = counts_P.cumsum(0) - counts_P
+        self._slot_N = torch.arange(len(owner_N), device=owner_N.device) - first_P[owner_N]
+        self._slot_N += owner_N * self._slots
+        # Which row is in each slot; any row where none is.
+        self._row_C = torch.zeros(len(counts_P) * self._slots, dtype=torch.long, device=owner_N.device)
+        self._row_C[self._slot_N] = torch.arange(len(owner_N), device=owner_N.device)
+        self._full = len(owner_N) == len(self._row_C)
+        self._hide = self._padding_P_S[:, None, None] if bool(self._padding_P_S.any()) else None
 
     def advance(self) -> None:
         """Make room for the token of the next pass."""
@@ -64,68 +82,51 @@ class Decoding:
 
     def keep(self, rows_N: torch.Tensor) -> None:
         """Drop all rows but some, given by their places, ascending; prompts without rows go with them."""
-        kept, owner_N = self._owner_N[rows_N].unique_consecutive(return_inverse=True)
-        if len(kept) < len(self._padding_P_S):
-            self._padding_P_S = self._padding_P_S[kept]
+        slots_N = self._slot_N[rows_N]
+        prompts, owner_N = self._owner_N[rows_N].unique_consecutive(return_inverse=True)
+        if len(prompts) < len(self._padding_P_S):
+            self._padding_P_S = self._padding_P_S[prompts]
             for held in (self._prompt_keys, self._prompt_values):
                 for layer, tensor in held.items():
-                    held[layer] = tensor.index_select(0, kept)
+                    held[layer] = tensor.index_select(0, prompts)
+        self._place(owner_N)
+        slots_C = slots_N[self._row_C]
         for held in (self._keys, self._values):
             for layer, tensor in held.items():
-                held[layer] = tensor.index_select(0, rows_N)
-        self._owner_N = owner_N
-        self._place_rows()
-
-    def _place_rows(self) -> None:
-        """Number the rows of each prompt: the slots of the folded queries."""
-        counts_P = torch.bincount(self._owner_N, minlength=len(self._padding_P_S))
-        first_P = counts_P.cumsum(0) - counts_P
-        steps_N = torch.arange(len(self._owner_N), device=self._owner_N.device)
-        self._slots = int(counts_P.max())
-        full = len(self._owner_N) == self._slots * len(counts_P)
-        slot_N = self._owner_N * self._slots + steps_N - first_P[self._owner_N]
-        self._slot_N: torch.Tensor | None = None if full else slot_N
-        self._hide: torch.Tensor | None = None
-        if bool(self._padding_P_S.any()):
-            self._hide = self._padding_P_S[:, None, None, :]
+                rows = tensor.transpose(1, 2).flatten(0, 1).index_select(0, slots_C)
+                held[layer] = rows.unflatten(0, (-1, self._slots)).transpose(1, 2).contiguous()
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
-        keys, values = self._append(heads)
-        prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        rows, key_heads, _, width = heads.key.shape
-        query_N_H_Q_D = heads.query.reshape(rows, key_heads, -1, width) * heads.scale
-        of_prompt = self._fold(query_N_H_Q_D) @ prompt_keys.transpose(-1, -2)
+        keys = self._append(self._keys, heads.layer, heads.key)
+        values = self._append(self._values, heads.layer, heads.value)
+        key_heads = keys.shape[1]
+        query = self._table(heads.query * heads.scale, key_heads)
+        of_prompt = query.flatten(2, 3) @ self._prompt_keys[heads.layer].transpose(-1, -2)
         if self._hide is not None:
-            of_prompt = of_prompt.masked_fill(self._hide, -torch.inf)
-        of_prompt = self._unfold(of_prompt, query_N_H_Q_D.shape[2])
-        of_own = query_N_H_Q_D @ keys.transpose(-1, -2)
+            of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
+        of_prompt = of_prompt.unflatten(2, query.shape[2:4])
+        of_own = query @ keys.transpose(-1, -2)
         weights = torch.cat([of_prompt, of_own], dim=-1).float().softmax(-1).to(values.dtype)
-        prompt = of_prompt.shape[-1]
-        seen = self._unfold(self._fold(weights[..., :prompt]) @ prompt_values, query_N_H_Q_D.shape[2])
-        seen = seen + weights[..., prompt:] @ values
-        return seen.reshape(rows, 1, -1, seen.shape[-1])
+        to_prompt, to_own = weights.split([of_prompt.shape[-1], self._tokens], dim=-1)
+        seen = to_prompt.flatten(2, 3) @ self._prompt_values[heads.layer]
+        seen = seen.unflatten(2, query.shape[2:4]) + to_own @ values
+        rows = seen.transpose(1, 2).flatten(0, 1).flatten(1, 2)
+        return (rows if self._full else rows.index_select(0, self._slot_N))[:, None]
 
-    def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put a token's key and value behind those of its row; return all of them."""
-        seen = []
-        for held, new in ((self._keys, heads.key), (self._values, heads.value)):
-            tensor = held.get(heads.layer, new[:, :, :0])
-            if tensor.shape[2] < self._tokens:
-                room = tensor.new_empty(*new.shape[:2], GROWTH, new.shape[3])
-                tensor = held[heads.layer] = torch.cat([tensor, room], dim=2)
-            tensor[:, :, self._tokens - 1] = new[:, :, 0]
-            seen.append(tensor[:, :, : self._tokens])
-        return seen[0], seen[1]
+    def _table(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
+        """Put rows into their slots, (P, key heads, R, heads a key head, head dim)."""
+        rows_N_H_D = heads_N_H_1_D[:, :, 0]
+        rows_C_H_D = rows_N_H_D if self._full else rows_N_H_D.index_select(0, self._row_C)
+        table = rows_C_H_D.unflatten(0, (-1, self._slots)).unflatten(2, (key_heads, -1))
+        return table.transpose(1, 2).contiguous()
 
-    def _fold(self, rows_N_H_Q_X: torch.Tensor) -> torch.Tensor:
-        """Put the rows of a prompt beside each other, (P, H, slots * Q, X)."""
-        if self._slot_N is not None:
-            empty = rows_N_H_Q_X.new_zeros(len(self._padding_P_S) * self._slots, *rows_N_H_Q_X.shape[1:])
-            rows_N_H_Q_X = empty.index_copy(0, self._slot_N, rows_N_H_Q_X)
-        return rows_N_H_Q_X.unflatten(0, (-1, self._slots)).transpose(1, 2).flatten(2, 3)
-
-    def _unfold(self, folded_P_H_R_X: torch.Tensor, queries: int) -> torch.Tensor:
-        """Undo ``_fold``: (N, H, Q, X)."""
-        rows = folded_P_H_R_X.unflatten(2, (self._slots, queries)).transpose(1, 2).flatten(0, 1)
-        return rows if self._slot_N is None else rows.index_select(0, self._slot_N)
+    def _append(self, held: dict[int, torch.Tensor], layer: int, new: torch.Tensor) -> torch.Tensor:
+        """Put a token's key or value behind those of its row; return all of them."""
+        new = self._table(new, new.shape[1])
+        tensor = held.get(layer, new[:, :, :, :0])
+        if tensor.shape[3] < self._tokens:
+            room = new.new_empty(*new.shape[:3], GROWTH, new.shape[4])
+            tensor = held[layer] = torch.cat([tensor, room], dim=3)
+        tensor[:, :, :, self._tokens - 1] = new[:, :, :, 0]
+        return tensor[:, :, :, : self._tokens]

@@ -35,32 +35,31 @@ class Heads(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Sequences that lie behind each other in a packed one, seen as a table padded on the right."""
+    """Sequences behind each other, seen as a table padded on the right."""
 
-    place: slice
-    """Where they lie."""
+    tokens: int
+    """Of all of them."""
     shape: tuple[int, int]
     """Rows and longest length of the table."""
     cells: torch.Tensor | None
     """Which cells of the flattened table hold a token, int64; None where all do."""
 
     @staticmethod
-    def of(lengths: Sequence[int], first: int, device: torch.device) -> Rows:
-        """Return rows of some lengths that start at place ``first``."""
+    def of(lengths: Sequence[int], device: torch.device) -> Rows:
+        """Return rows of some lengths."""
         longest = max(lengths)
         cells = None
         if min(lengths) < longest:
             real_B_S = torch.arange(longest) < torch.tensor(lengths)[:, None]
             cells = real_B_S.flatten().nonzero()[:, 0].to(device)
-        return Rows(slice(first, first + sum(lengths)), (len(lengths), longest), cells)
+        return Rows(sum(lengths), (len(lengths), longest), cells)
 
     def table(self, packed_S_H_D: torch.Tensor) -> torch.Tensor:
-        """Return their part of a packed tensor, (B, H, S, D), 0 as padding."""
-        own_S_H_D = packed_S_H_D[self.place]
+        """Return sequences behind each other as a table, (B, H, S, D), 0 as padding."""
         if self.cells is not None:
-            empty = own_S_H_D.new_zeros(self.shape[0] * self.shape[1], *own_S_H_D.shape[1:])
-            own_S_H_D = empty.index_copy(0, self.cells, own_S_H_D)
-        return own_S_H_D.unflatten(0, self.shape).transpose(1, 2)
+            empty = packed_S_H_D.new_zeros(self.shape[0] * self.shape[1], *packed_S_H_D.shape[1:])
+            packed_S_H_D = empty.index_copy(0, self.cells, packed_S_H_D)
+        return packed_S_H_D.unflatten(0, self.shape).transpose(1, 2)
 
     def packed(self, table_B_H_S_D: torch.Tensor) -> torch.Tensor:
         """Return a table's tokens behind each other, (S, H, D)."""
@@ -110,7 +109,6 @@ class GroupLayout:
             device: where the model is.
         """
         blocks = []
-        first, first_tail = 0, sum(prompt_lengths)
         for length in sorted(set(prompt_lengths)):
             members = range(bisect_left(prompt_lengths, length), bisect_right(prompt_lengths, length))
             rows = slice(bisect_left(owners, members.start), bisect_left(owners, members.stop))
@@ -118,29 +116,28 @@ class GroupLayout:
             counts = {owners.count(member) for member in members}
             blocks.append(
                 Block(
-                    prompts=Rows.of([length] * len(members), first, device),
-                    completions=Rows.of(tails, first_tail, device) if any(tails) else None,
+                    prompts=Rows.of([length] * len(members), device),
+                    completions=Rows.of(tails, device) if any(tails) else None,
                     owner_N=torch.tensor(owners[rows], device=device, dtype=torch.long) - members.start,
                     group_size=counts.pop() if len(counts) == 1 else None,
                 )
             )
-            first, first_tail = first + length * len(members), first_tail + sum(tails)
         return GroupLayout(tuple(blocks))
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend; see ``Layout``. B is 1."""
-        query, key, value = (t[0].transpose(0, 1) for t in (heads.query, heads.key, heads.value))
         options: dict[str, Any] = {"scale": heads.scale, "dropout_p": heads.dropout, "enable_gqa": True}
+        in_blocks = [self._split(tensor) for tensor in (heads.query, heads.key, heads.value)]
         prompts, completions = [], []
-        for block in self.blocks:
-            prompt_query, prompt_key, prompt_value = (block.prompts.table(t) for t in (query, key, value))
+        for block, query, key, value in zip(self.blocks, *in_blocks, strict=True):
+            prompt_query, prompt_key, prompt_value = (block.prompts.table(t[0]) for t in (query, key, value))
             seen = scaled_dot_product_attention(
                 prompt_query, prompt_key, prompt_value, is_causal=True, **options
             )
             prompts.append(block.prompts.packed(seen))
             if block.completions is None:
                 continue
-            own_query, own_key, own_value = (block.completions.table(t) for t in (query, key, value))
+            own_query, own_key, own_value = (block.completions.table(t[1]) for t in (query, key, value))
             keys = torch.cat([block.spread(prompt_key), own_key], dim=2)
             values = torch.cat([block.spread(prompt_value), own_value], dim=2)
             # All of the prompt and its own tokens so far; padding lies on the right, where it does not look.
@@ -148,3 +145,10 @@ class GroupLayout:
             seen = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
             completions.append(block.completions.packed(seen))
         return torch.cat([*prompts, *completions])[None]
+
+    def _split(self, heads_1_H_S_D: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return what belongs to each block's prompts and to its completions, (S, H, D) each."""
+        prompts = [block.prompts.tokens for block in self.blocks]
+        completions = [block.completions.tokens if block.completions else 0 for block in self.blocks]
+        parts = heads_1_H_S_D[0].transpose(0, 1).split([*prompts, *completions])
+        return list(zip(parts[: len(prompts)], parts[len(prompts) :], strict=True))

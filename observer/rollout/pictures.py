@@ -45,7 +45,9 @@ class PictureFeatures:
         """
         if not pictures:
             return {}
-        known = dict(self._kept) if self.frozen else {}
+        if not self.frozen:
+            self._kept.clear()  # of a tower that has begun to train
+        known = dict(self._kept)
         missing = [picture for picture in dict.fromkeys(pictures) if picture not in known]
         if missing:
             computed = self._compute(missing)

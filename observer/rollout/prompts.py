@@ -65,7 +65,8 @@ class PromptRenderer:
 
         Errors wait until the prompts are asked for.
         """
-        self._ahead = (_names(problems), self._background.submit(self._render, problems))
+        if problems:
+            self._ahead = (_names(problems), self._background.submit(self._render, problems))
 
     def render(self, problems: Sequence[Problem]) -> list[Prompt]:
         """Decode the pictures on threads and tokenise: one prompt a problem.
