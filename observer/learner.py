@@ -155,7 +155,8 @@ class ObserveLearner(PolicyModule):
             self.sync()
         with self.stage("render"):
             prompts = self.renderer.render(problems)
-            self.renderer.prefetch(self.ladder.upcoming())
+            if self.device.type != "cpu":  # whose cores have no time to spare
+                self.renderer.prefetch(self.ladder.upcoming())
         with self.stage("generate"):
             groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
         with self.stage("score"):

@@ -39,7 +39,7 @@ DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format()
 
 def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """AdamW with the learning rate of the Observe-R1 release, 1e-6, and no weight decay."""
-    return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0)
+    return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0, fused=True)
 
 
 class PolicyModule(HeldOutEvaluation):

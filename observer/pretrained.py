@@ -13,10 +13,10 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraModel
-from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from observer.attention import GROUP_ATTENTION
+from observer.faster_layers import use_faster_layers
 from observer.types import RefusedError
 
 
@@ -134,9 +134,7 @@ def load_model(spec: PolicySpec) -> Any:
         raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
     _check_kind(model, where)
     model.set_attn_implementation({"text_config": GROUP_ATTENTION})
-    for module in model.model.visual.modules():
-        if type(module) is nn.Conv3d and module.kernel_size == module.stride:
-            module.__class__ = PatchProjection
+    use_faster_layers(model)
     if spec.liger:
         _use_liger(model)
     if spec.from_scratch and spec.lora:
@@ -168,15 +166,6 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
         if parameter.requires_grad:  # steps of a small learning rate are lost in bfloat16
             parameter.data = parameter.data.float()
     return adapted
-
-
-class PatchProjection(nn.Conv3d):
-    """The projection of patches of one kernel each: a matrix product, which convolutions are slow at."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Project patches, (patches, channels, time, height, width) -> (patches, features, 1, 1, 1)."""
-        projected = nn.functional.linear(input.flatten(1), self.weight.flatten(1), self.bias)
-        return projected[:, :, None, None, None]
 
 
 def _check_kind(model: Any, where: str) -> None:

@@ -15,7 +15,7 @@ FILES = {
 }
 ROOMS = [
     ["observer", "types"],
-    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log", "attention", "allocation"],
+    ["strategies", "seeding", "stopwatch", "run_directory", "jsonl_log", "attention", "allocation", "faster_layers"],
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics"],
     ["data"],

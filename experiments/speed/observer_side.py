@@ -132,7 +132,10 @@ def make_learner(side, logprob_pass, micro_batch):
         min_tokens=TOKENS,
         micro_batch=micro_batch,
         gradient_clip=GRADIENT_CLIP,
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.0),
+        # fused, as TRL's default is
+        optimizer=lambda parameters: torch.optim.AdamW(
+            parameters, lr=LEARNING_RATE, weight_decay=0.0, fused=True
+        ),
     )
 
 

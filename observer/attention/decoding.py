@@ -100,25 +100,25 @@ class Decoding:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
         keys = self._append(self._keys, heads.layer, heads.key)
         values = self._append(self._values, heads.layer, heads.value)
-        key_heads = keys.shape[1]
-        query = self._table(heads.query * heads.scale, key_heads)
-        of_prompt = query.flatten(2, 3) @ self._prompt_keys[heads.layer].transpose(-1, -2)
+        prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
+        query = self._table(heads.query * heads.scale, keys.shape[1])
+        shape = query.shape
+        of_prompt = query.flatten(2, 3) @ prompt_keys.transpose(-1, -2)
         if self._hide is not None:
             of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
-        of_prompt = of_prompt.unflatten(2, query.shape[2:4])
         of_own = query @ keys.transpose(-1, -2)
-        weights = torch.cat([of_prompt, of_own], dim=-1).float().softmax(-1).to(values.dtype)
-        to_prompt, to_own = weights.split([of_prompt.shape[-1], self._tokens], dim=-1)
-        seen = to_prompt.flatten(2, 3) @ self._prompt_values[heads.layer]
-        seen = seen.unflatten(2, query.shape[2:4]) + to_own @ values
-        rows = seen.transpose(1, 2).flatten(0, 1).flatten(1, 2)
-        return (rows if self._full else rows.index_select(0, self._slot_N))[:, None]
+        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1)
+        weights = scores.float().softmax(-1).to(values.dtype)
+        length = prompt_keys.shape[2]
+        seen = (weights[..., :length].flatten(2, 3) @ prompt_values).view(shape)
+        seen = seen + weights[..., length:] @ values
+        rows = seen.transpose(1, 2).reshape(len(self._row_C), 1, -1, shape[-1])
+        return rows if self._full else rows.index_select(0, self._slot_N)
 
     def _table(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
         """Put rows into their slots, (P, key heads, R, heads a key head, head dim)."""
-        rows_N_H_D = heads_N_H_1_D[:, :, 0]
-        rows_C_H_D = rows_N_H_D if self._full else rows_N_H_D.index_select(0, self._row_C)
-        table = rows_C_H_D.unflatten(0, (-1, self._slots)).unflatten(2, (key_heads, -1))
+        rows = heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
+        table = rows.reshape(-1, self._slots, key_heads, rows.shape[1] // key_heads, rows.shape[3])
         return table.transpose(1, 2).contiguous()
 
     def _append(self, held: dict[int, torch.Tensor], layer: int, new: torch.Tensor) -> torch.Tensor:
@@ -128,5 +128,5 @@ class Decoding:
         if tensor.shape[3] < self._tokens:
             room = new.new_empty(*new.shape[:3], GROWTH, new.shape[4])
             tensor = held[layer] = torch.cat([tensor, room], dim=3)
-        tensor[:, :, :, self._tokens - 1] = new[:, :, :, 0]
+        tensor[:, :, :, self._tokens - 1 : self._tokens] = new
         return tensor[:, :, :, : self._tokens]

@@ -71,18 +71,13 @@ class TransformersEngine(Engine):
         decoder = _Decoder(self._policy, prompts, sampling)
         rows = [(prompt, index) for prompt in decoder.prompts for index in range(sampling.group_size)]
         streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
-        ids: list[list[int]] = [[] for _ in rows]
-        logprobs: list[list[float]] = [[] for _ in rows]
         for token in range(sampling.max_tokens):
-            uniforms_N = streams.at(token) if sampling.temperature else None
-            for row, drawn, logprob in decoder.step(token, uniforms_N):
-                ids[row].append(drawn)
-                logprobs[row].append(logprob)
+            decoder.step(token, streams.at(token) if sampling.temperature else None)
             if decoder.finished:
                 break
         completions: dict[int, list[Completion]] = {id(prompt): [] for prompt in prompts}
-        for row_ids, row_logprobs, (prompt, index) in zip(ids, logprobs, rows, strict=True):
-            completions[id(prompt)].append(self._completion(row_ids, row_logprobs, index))
+        for (prompt, index), ids, logprobs in zip(rows, *decoder.drawn(), strict=True):
+            completions[id(prompt)].append(self._completion(ids, logprobs, index))
         return [Group(prompt, tuple(completions[id(prompt)]), sampling) for prompt in prompts]
 
     def _completion(self, ids: list[int], logprobs: list[float], index: int) -> Completion:
@@ -115,7 +110,11 @@ class _Decoder:
         self._position_N = packed.next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
-        self._ends = torch.tensor(policy.end_ids, device=device)
+        self._ends_1_E = torch.tensor([policy.end_ids], device=device)
+        # By row of the whole batch; what a row draws after its end is never read.
+        self._ids_N_T = self._rows_N.new_zeros(len(self._rows_N), sampling.max_tokens)
+        self._logprobs_N_T = torch.zeros(self._ids_N_T.shape, device=device)
+        self._lengths_N = torch.zeros_like(self._rows_N)
         self._last_N: torch.Tensor | None = None
 
     @property
@@ -123,41 +122,36 @@ class _Decoder:
         """Whether every row has drawn an end token."""
         return bool(self._done_N.all())
 
-    def step(self, token: int, uniforms_N: torch.Tensor | None) -> list[tuple[int, int, float]]:
-        """Draw the next token of every unfinished row.
+    def step(self, token: int, uniforms_N: torch.Tensor | None) -> None:
+        """Draw the next token of every row.
 
         Args:
             token: its index in the completion.
             uniforms_N: a number in [0, 1) for every row of the batch, finished ones too; None for greedy.
-
-        Returns:
-            (row, token id, log-prob) of each row that was not finished.
         """
         if self._last_N is not None:
             self._advance(self._last_N)
-        before_minimum_N = torch.ones_like(self._done_N) if token < self._sampling.min_tokens else None
-        logprobs_N_V = next_token_logprobs(
-            self._policy.model.lm_head(self._hidden_N_D),
-            before_minimum_N,
-            self._sampling,
-            self._policy.banned_ids,
-            self._policy.end_ids,
-        )
+        policy, banned = self._policy, self._policy.banned_ids
+        if token < self._sampling.min_tokens:
+            banned = (*banned, *policy.end_ids)
+        logits_N_V = policy.model.lm_head(self._hidden_N_D)
+        logprobs_N_V = next_token_logprobs(logits_N_V, None, self._sampling, banned, policy.end_ids)
         if uniforms_N is None:
             drawn_N = logprobs_N_V.argmax(-1)
         else:
             drawn_N = draw(logprobs_N_V, uniforms_N.to(logprobs_N_V.device)[self._rows_N])
-        logprob_N = logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]
-        live_N = ~self._done_N
-        self._done_N = self._done_N | torch.isin(drawn_N, self._ends)
+        self._ids_N_T[self._rows_N, token] = drawn_N
+        self._logprobs_N_T[self._rows_N, token] = logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]
+        self._lengths_N[self._rows_N] += ~self._done_N
+        self._done_N = self._done_N | (drawn_N[:, None] == self._ends_1_E).any(-1)
         self._last_N = drawn_N
-        return list(
-            zip(
-                self._rows_N[live_N].tolist(),
-                drawn_N[live_N].tolist(),
-                logprob_N[live_N].tolist(),
-                strict=True,
-            )
+
+    def drawn(self) -> tuple[list[list[int]], list[list[float]]]:
+        """Return what each row drew up to its end: token ids and log-probs."""
+        lengths = self._lengths_N.tolist()
+        return tuple(  # type: ignore[return-value]
+            [row[:length] for row, length in zip(table.tolist(), lengths, strict=True)]
+            for table in (self._ids_N_T, self._logprobs_N_T)
         )
 
     def _advance(self, last_N: torch.Tensor) -> None:
