@@ -155,7 +155,7 @@ class ObserveLearner(PolicyModule):
             self.sync()
         with self.stage("render"):
             prompts = self.renderer.render(problems)
-            if self.device.type != "cpu":  # whose cores have no time to spare
+            if self.renders_ahead:
                 self.renderer.prefetch(self.ladder.upcoming())
         with self.stage("generate"):
             groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
@@ -167,6 +167,15 @@ class ObserveLearner(PolicyModule):
             figures = self.update(experience, step)
         self.finish(experience, figures)
         return {"experience": experience}
+
+    @property
+    def renders_ahead(self) -> bool:
+        """Whether the prompts of the next step are rendered beside this one.
+
+        Not where the policy is on a CPU: its cores have no time to spare, and two threads that compute with
+        several cores each slow each other down many times.
+        """
+        return self.device.type != "cpu"
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Return what the rewards say of each completion, P x G."""

@@ -270,7 +270,7 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
     assert trainer.callback_metrics["train/sampler_gap"] < 1e-4
 
 
-def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path):
+def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):
     def run(folder, ahead):
         learner, data, renders = runs.learner(), runs.ladder(steps_per_epoch=1, test=None), []
         render = learner.renderer._render
@@ -281,8 +281,7 @@ def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_sa
             return render(problems)
 
         learner.renderer._render = noted
-        if not ahead:
-            learner.renderer.prefetch = lambda problems: None
+        monkeypatch.setattr(type(learner), "renders_ahead", ahead)
         runs.trainer(tmp_path / folder, 3).fit(learner, datamodule=data)
         lines = (tmp_path / folder / "completions.jsonl").read_text()
         return lines, learner.policy.state_dict(), renders, data
