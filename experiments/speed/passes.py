@@ -2,9 +2,11 @@
 
     python experiments/speed/passes.py [--sides 84 224 448] [--threads 1] [--repeats 5]
 
-Training pass: ``logprob_pass: shared`` against ``plain``, forward and backward, 8 prompts x 8 completions x
-64 tokens. Rollout: ``TransformersEngine`` against ``generate(num_return_sequences=8)`` of transformers, 64
-new tokens forced.
+Training pass: ``logprob_pass: shared`` against ``plain``, forward and backward. Rollout:
+``TransformersEngine`` against ``generate(num_return_sequences=8)`` of transformers. 8 prompts with a picture
+of noise x 8 completions of 64 tokens, forced; and the quickstart's sizes: 48 boards of tiles x 8 completions
+that end by themselves, with at most 64 tokens. ``generate`` runs with this project's faster norms and patch
+projection too.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from observer.data import Tiles
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
 from observer.rollout import PromptRenderer, TransformersEngine
@@ -25,6 +28,9 @@ from observer.types import Picture, Problem, Sampling, Turn
 
 CHECKPOINT = "observer/data/tiles/checkpoint"
 PROMPTS, GROUP, TOKENS = 8, 8, 64
+FORCED = Sampling(group_size=GROUP, max_tokens=TOKENS, min_tokens=TOKENS)
+FREE = Sampling(group_size=GROUP, max_tokens=TOKENS)
+BOARDS = 48
 
 
 def problem(row, side):
@@ -55,15 +61,20 @@ def training_pass(policy, groups, how):
     return logprobs.values_N_T.detach(), gradient
 
 
-def stock_generate(policy, prompts):
+def stock_generate(policy, prompts, sampling):
     inputs = policy.processor(
         text=[policy.renderer.text(prompt.problem) for prompt in prompts],
         images=[picture.load() for prompt in prompts for picture in prompt.problem.pictures],
         return_tensors="pt",
         padding=True,
+        padding_side="left",
     )
     policy.model.generate(
-        **inputs, do_sample=True, num_return_sequences=GROUP, max_new_tokens=TOKENS, min_new_tokens=TOKENS
+        **inputs,
+        do_sample=True,
+        num_return_sequences=sampling.group_size,
+        max_new_tokens=sampling.max_tokens,
+        min_new_tokens=sampling.min_tokens,
     )
 
 
@@ -79,18 +90,22 @@ def main():
     policy.renderer = PromptRenderer(policy.processor, "", 4096)
     engine = TransformersEngine()
     engine.start(policy)
-    sampling = Sampling(group_size=GROUP, max_tokens=TOKENS, min_tokens=TOKENS)
+    settings = [
+        (f"{side} px", [problem(row, side) for row in range(PROMPTS)], FORCED) for side in given.sides
+    ]
+    tiles = Tiles(rows=BOARDS).read()
+    settings.append(("quickstart", [tiles[row] for row in range(BOARDS)], FREE))
 
     table = Table(title=f"seconds, median (min to max) of {given.repeats}, {given.threads} threads")
-    for heading in ("side, px", "what", "once a completion", "once a group", "ratio"):
+    for heading in ("sizes", "what", "once a completion", "once a group", "ratio"):
         table.add_column(heading, justify="right")
-    for side in given.sides:
-        prompts = policy.renderer.render([problem(row, side) for row in range(PROMPTS)])
+    for name, problems, sampling in settings:
+        prompts = policy.renderer.render(problems)
         groups = engine.generate(prompts, sampling)
         plain, shared = (training_pass(policy, groups, how) for how in ("plain", "shared"))
         for one, other in zip(plain, shared, strict=True):
             error = float((one - other).abs().max() / one.abs().max())
-            assert error < 1e-5, f"{side} px: the passes differ by {error}"
+            assert error < 1e-5, f"{name}: the passes differ by {error}"
         rows = {
             "training pass": alternate(
                 given.repeats,
@@ -99,14 +114,14 @@ def main():
             ),
             "rollout": alternate(
                 given.repeats,
-                plain=partial(stock_generate, policy, prompts),
+                plain=partial(stock_generate, policy, prompts, sampling),
                 shared=partial(engine.generate, prompts, sampling),
             ),
         }
         for what, seconds in rows.items():
             cells = [f"{statistics.median(s):.3f} ({min(s):.3f} to {max(s):.3f})" for s in seconds.values()]
             ratio = statistics.median(seconds["plain"]) / statistics.median(seconds["shared"])
-            table.add_row(str(side), what, *cells, f"{ratio:.2f}")
+            table.add_row(name, what, *cells, f"{ratio:.2f}")
     Console(width=110).print(table)
 
 
