@@ -71,10 +71,11 @@ class TransformersEngine(Engine):
         decoder = _Decoder(self._policy, prompts, sampling)
         rows = [(prompt, index) for prompt in decoder.prompts for index in range(sampling.group_size)]
         streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
-        for token in range(sampling.max_tokens):
-            decoder.step(token, streams.at(token) if sampling.temperature else None)
-            if decoder.finished:
-                break
+        with torch.inference_mode():  # lighter than no_grad; nothing that outlives the loop is made here
+            for token in range(sampling.max_tokens):
+                decoder.step(token, streams.at(token) if sampling.temperature else None)
+                if decoder.finished:
+                    break
         completions: dict[int, list[Completion]] = {id(prompt): [] for prompt in prompts}
         for (prompt, index), ids, logprobs in zip(rows, *decoder.drawn(), strict=True):
             completions[id(prompt)].append(self._completion(ids, logprobs, index))
