@@ -30,7 +30,10 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
     options = state["policy"]
     lora = options["lora"] and Lora(**options["lora"])
     # What the run was fast with, this machine may lack.
-    spec = PolicySpec(**{**options, "lora": lora, "liger": False, "vision_attention": "sdpa"})
+    options = {**options, "lora": lora, "liger": False, "vision_attention": "sdpa"}
+    if lora is not None:  # added to bfloat16 weights, most of a small update would be rounded away
+        options["dtype"] = "float32"
+    spec = PolicySpec(**options)
     policy = Policy(spec, load_processor(spec))
     weights = {
         name.removeprefix("policy."): value

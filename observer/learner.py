@@ -139,6 +139,10 @@ class ObserveLearner(PolicyModule):
             "advantage_clip": self.advantage_clip,
             "zero_signal": self.zero_signal,
             "denominator": self.denominator,
+            # Only here do micro-batches change the loss.
+            "micro_batches": (self.micro_batch, self.micro_batch_tokens)
+            if self.denominator == "micro_batch"
+            else None,
         }
 
     def on_fit_start(self) -> None:

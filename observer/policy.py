@@ -59,6 +59,11 @@ class Policy(nn.Module):
         model = load_model(spec)
         # In a tuple, so that it is no second submodule: it holds the model.
         self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
+        if spec.freeze_vision and any(p.requires_grad for p in model.model.visual.parameters()):
+            raise RefusedError(
+                "model.policy.lora.targets adapts the vision tower, which freeze_vision keeps as it is; "
+                "change the targets, or leave freeze_vision out"
+            )
         self.spec = spec
         self.logprob_pass = spec.logprob_pass
         self.model = model
@@ -78,7 +83,8 @@ class Policy(nn.Module):
         shared = (
             "pictures and prompts once a group" if self.logprob_pass == "shared" else "all once a completion"
         )
-        frozen = "; frozen vision tower, a picture once a rollout" if self.features.frozen else ""
+        kept = self.features.frozen and self.logprob_pass == "shared"
+        frozen = "; frozen vision tower, a picture once a rollout" if kept else ""
         again = (
             "; activations computed anew (gradient checkpointing)" if self.spec.gradient_checkpointing else ""
         )

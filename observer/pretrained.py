@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig
 from peft.tuners.lora import LoraModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from observer.attention import GROUP_ATTENTION
@@ -128,7 +129,7 @@ def load_model(spec: PolicySpec) -> Any:
             )
             model, report = loaded
             missing = report["missing_keys"]
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
     if missing:  # transformers draws them anew and only warns
         raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
@@ -162,6 +163,14 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
             f"model.policy.lora.targets is {lora.targets!r}; give a regular expression that the full names "
             f"of linear layers match: {error}"
         ) from error
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if model.config.tie_word_embeddings:
+        for name, module in model.named_modules():
+            if isinstance(module, BaseTunerLayer) and (module in ends or module.get_base_layer() in ends):
+                raise RefusedError(
+                    f"model.policy.lora.targets is {lora.targets!r}, which adapts {name}: it shares its "
+                    f"weights with the other end of the model and could not be exported; leave it out"
+                )
     for parameter in model.parameters():
         if parameter.requires_grad:  # steps of a small learning rate are lost in bfloat16
             parameter.data = parameter.data.float()

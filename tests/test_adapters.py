@@ -259,3 +259,16 @@ def test_a_checkpoint_is_exported_without_what_its_run_was_fast_with(awake, tmp_
     torch.save(checkpoint, tmp_path / "fast.ckpt")
     export_checkpoint(tmp_path / "fast.ckpt", tmp_path / "export")
     assert (tmp_path / "export" / "model.safetensors").is_file()
+
+
+def test_adapters_are_added_to_float32_weights_whatever_the_run_held_them_in(awake, tmp_path):
+    policy, checkpoint = awake
+    checkpoint["policy"]["dtype"] = "bfloat16"
+    torch.save(checkpoint, tmp_path / "half.ckpt")
+    export_checkpoint(tmp_path / "half.ckpt", tmp_path / "export")
+    exported = AutoModelForImageTextToText.from_pretrained(tmp_path / "export", dtype="auto")
+    assert exported.dtype == torch.float32
+    policy = copy.deepcopy(policy)
+    policy.save_pretrained(tmp_path / "expected")
+    expected = AutoModelForImageTextToText.from_pretrained(tmp_path / "expected").state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in exported.state_dict().items())

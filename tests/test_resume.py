@@ -163,3 +163,12 @@ def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, chan
             runs.learner(**changed), datamodule=runs.ladder(), ckpt_path=tmp_path / "step-1.ckpt"
         )
     assert not (tmp_path / "resumed" / "summary.json").exists()
+
+
+def test_micro_batches_are_part_of_a_recipe_only_where_they_change_the_loss():
+    def recipe(**options):
+        return runs.learner(**options).recipe()
+
+    assert recipe(micro_batch=2) == recipe(micro_batch=4)
+    per_part = {"denominator": "micro_batch"}
+    assert recipe(micro_batch=2, **per_part) != recipe(micro_batch=4, **per_part)

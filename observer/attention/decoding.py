@@ -101,14 +101,14 @@ class Decoding:
         keys = self._append(self._keys, heads.layer, heads.key)
         values = self._append(self._values, heads.layer, heads.value)
         prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        query = self._table(heads.query * heads.scale, keys.shape[1])
+        query = self._table(heads.query, keys.shape[1])
         shape = query.shape
         of_prompt = query.flatten(2, 3) @ prompt_keys.transpose(-1, -2)
         if self._hide is not None:
             of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
         of_own = query @ keys.transpose(-1, -2)
-        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1)
-        weights = scores.float().softmax(-1).to(values.dtype)
+        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1).float()
+        weights = (scores * heads.scale).softmax(-1).to(values.dtype)
         length = prompt_keys.shape[2]
         seen = (weights[..., :length].flatten(2, 3) @ prompt_values).view(shape)
         seen = seen + weights[..., length:] @ values
