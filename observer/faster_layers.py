@@ -17,15 +17,20 @@ class PatchProjection(nn.Conv3d):
         return projected[:, :, None, None, None]
 
 
+def _normalised(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return x / rms(x) over the last dimension, and 1 / rms(x)."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    scale = (norm * norm / x.shape[-1] + eps).rsqrt_()
+    return x * scale, scale
+
+
 class _RmsNorm(torch.autograd.Function):
     """x / rms(x) * weight. torch has no kernel of it for a CPU, and takes half as long again."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         """Normalise the last dimension; keeps one copy of the input for the backward pass."""
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = (norm * norm / x.shape[-1] + eps).rsqrt_()
-        normalised = x * scale
+        normalised, scale = _normalised(x, eps)
         ctx.save_for_backward(normalised, scale, weight)
         return normalised * weight
 
@@ -54,9 +59,11 @@ class FusedNorm(nn.Module):
         if hidden_states.dtype != weight.dtype:  # no kernel takes two types
             normalised = nn.functional.rms_norm(hidden_states.float(), shape, None, eps)
             return weight * normalised.to(hidden_states.dtype)
-        if hidden_states.device.type == "cpu" and hidden_states.dtype == torch.float32:
+        if (weight.device.type, weight.dtype) != ("cpu", torch.float32):
+            return nn.functional.rms_norm(hidden_states, shape, weight, eps)
+        if torch.is_grad_enabled():
             return _RmsNorm.apply(hidden_states, weight, eps)
-        return nn.functional.rms_norm(hidden_states, shape, weight, eps)
+        return _normalised(hidden_states, eps)[0] * weight
 
 
 def use_faster_layers(model: Any) -> None:

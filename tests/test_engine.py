@@ -3,7 +3,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
+from cases import KIN
 from observer.data.tiles.rows import Tiles
+from observer.policy import Policy
+from observer.pretrained import PolicySpec
 from observer.rollout import Engine, ScriptedEngine, TransformersEngine
 from observer.rollout.engine import Served
 from observer.types import RefusedError, Sampling
@@ -69,6 +72,15 @@ def test_the_logprobs_of_drawn_tokens_are_those_of_the_policy(policy, prompts, s
         assert [completion.index for completion in group.completions] == list(range(sampling.group_size))
     lengths = {len(completion.ids) for completion in completions(groups)}
     assert len(lengths) > 1  # rows end at different times
+    assert_same_logprobs(policy, groups)
+
+
+@pytest.mark.parametrize("kin", KIN)
+def test_the_kin_of_the_model_sample_what_their_policy_says_too(tmp_path, processor, prompts, kin):
+    KIN[kin]().save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+    groups = started(policy).generate(prompts, Sampling(group_size=2, max_tokens=12))
     assert_same_logprobs(policy, groups)
 
 
@@ -251,7 +263,8 @@ def test_the_training_mode_is_put_back_also_when_generation_fails(fresh_policy, 
     policy = fresh_policy().train(training)
     head, engine = policy.model.lm_head, started(policy)
     modes = []
-    policy.model.model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    layer = policy.model.model.language_model.layers[0].mlp
+    layer.register_forward_hook(lambda module, *_: modes.append(module.training))
     engine.generate(prompts[:1], Sampling(1, max_tokens=2))
     assert policy.model.training is training
     policy.model.lm_head = Broken()

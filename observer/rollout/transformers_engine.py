@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from observer.attention import Decoding, Prefill
+from observer.attention import Decoding, Prefill, text_step
 from observer.rollout.batch import pack_prompts
 from observer.rollout.engine import Engine, Served
 from observer.rollout.sampling import UniformStreams, draw, next_token_logprobs
@@ -163,11 +163,6 @@ class _Decoder:
             last_N, self._position_N = last_N[keep_N], self._position_N[keep_N]
             self._rows_N, self._done_N = self._rows_N[keep_N], self._done_N[keep_N]
         self._decoding.advance()
-        output = self._policy.model.model(
-            input_ids=last_N[:, None],
-            position_ids=self._position_N[None, :, None].expand(3, -1, -1),
-            layout=self._decoding,
-            use_cache=False,
-        )
+        text = self._policy.model.model.language_model
+        self._hidden_N_D = text_step(text, last_N, self._position_N, self._decoding)
         self._position_N = self._position_N + 1
-        self._hidden_N_D = output.last_hidden_state[:, -1]

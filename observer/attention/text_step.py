@@ -1,0 +1,45 @@
+"""A token a row through the text layers of a model, and nothing around them. No gradients.
+
+What transformers does around its layers (masks, caches, outputs, two dozen calls a layer) costs a small model as
+much as the layers. Here are the same modules in the same order; a test holds them to what transformers says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from observer.attention.decoding import Decoding
+from observer.attention.layout import Heads
+
+
+def text_step(text: Any, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Decoding) -> torch.Tensor:
+    """Return the hidden states of a token a row, (N, D).
+
+    Args:
+        text: the text model of a model of the Qwen2-VL kind.
+        ids_N: tokens, none of a picture.
+        position_N: their rotary positions, the same on all three axes as those of all text.
+        decoding: what the rows attend to; the tokens join it.
+    """
+    hidden_N_D = text.embed_tokens(ids_N)
+    cos, sin = text.rotary_emb(hidden_N_D, position_N[None, :, None].expand(3, -1, -1))  # (N, 1, head dim)
+    half = sin.shape[-1] // 2
+    sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
+    for index, layer in enumerate(text.layers):
+        attention = layer.self_attn
+        normed_N_D = layer.input_layernorm(hidden_N_D)
+        query, key, value = (
+            project(normed_N_D).unflatten(-1, (-1, attention.head_dim))
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        if hasattr(attention, "q_norm"):  # Qwen3-VL
+            query, key = attention.q_norm(query), attention.k_norm(key)
+        both = torch.cat([query, key], dim=1)
+        both = torch.addcmul(both * cos, both.roll(half, -1), sin).to(value.dtype)
+        query, key = both.split([query.shape[1], key.shape[1]], dim=1)
+        heads = Heads(index, query[:, :, None], key[:, :, None], value[:, :, None], attention.scaling, 0.0)
+        hidden_N_D = hidden_N_D + attention.o_proj(decoding.attend(heads).flatten(1))
+        hidden_N_D = hidden_N_D + layer.mlp(layer.post_attention_layernorm(hidden_N_D))
+    return text.norm(hidden_N_D)
