@@ -62,7 +62,7 @@ class HeldOutEvaluation(lightning.LightningModule):
         prompts = self.renderer.render(problems)
         for metrics, temperature, step in ((greedy, 0.0, GREEDY_STEP), (sampled, 1.0, SAMPLED_STEP)):
             groups = self.engine.generate(prompts, self.sampling(1, step, temperature=temperature))
-            metrics.update(groups, [self.rubric.score(group, step) for group in groups])
+            metrics.update(groups, self.rubric.score_all(groups, step))
 
     def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
         """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.

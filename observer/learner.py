@@ -183,7 +183,7 @@ class ObserveLearner(PolicyModule):
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Return what the rewards say of each completion, P x G."""
-        return [self.rubric.score(group, step) for group in groups]
+        return self.rubric.score_all(groups, step)
 
     def update(self, experience: Experience, step: int) -> dict[str, float]:
         """Take U optimizer steps on an experience.

@@ -27,7 +27,17 @@ from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
-from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
+from observer.rewards import (
+    Accuracy,
+    Bonus,
+    Format,
+    Limits,
+    Observe,
+    ResponseFormat,
+    Reward,
+    Rubric,
+    Verifier,
+)
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed
 from observer.stopwatch import Stopwatch
@@ -52,6 +62,7 @@ class PolicyModule(HeldOutEvaluation):
         policy: PolicySpec,
         response_format: ResponseFormat = Observe(),
         rewards: dict[str, Reward] = DEFAULT_REWARDS,
+        verifier: Limits = Limits(),
         engine: Engine | None = None,
         max_prompt_tokens: int = 4096,
         max_tokens: int = 1024,
@@ -70,6 +81,8 @@ class PolicyModule(HeldOutEvaluation):
             policy: which model, and how to load it.
             response_format: what a response must look like; also gives the system prompt.
             rewards: name -> reward; the names are those of the parts in logs.
+            verifier: what checking an answer may take, for kinds that are checked in processes of their own;
+                beyond it the answer is unverifiable, and so not right.
             engine: draws completions; None for ``TransformersEngine()``.
             max_prompt_tokens: longer prompts are refused before training; they are never cut.
             max_tokens: a completion that has not ended by then is cut.
@@ -106,7 +119,7 @@ class PolicyModule(HeldOutEvaluation):
             raise RefusedError(f"model.gradient_clip is {gradient_clip}; it must be > 0, or null")
         self.spec = policy
         self.strict_loading = policy.lora is None  # checkpoints of adapters hold nothing else
-        self.rubric = Rubric(rewards, response_format)
+        self.rubric = Rubric(rewards, response_format, Verifier(verifier))
         self.engine = engine or TransformersEngine()
         self.micro_batch_tokens = micro_batch_tokens
         self.micro_batch = micro_batch or sys.maxsize
@@ -158,7 +171,7 @@ class PolicyModule(HeldOutEvaluation):
                 f"{type(self.engine).__name__} samples from the policy's own module, which "
                 f"{type(self.trainer.strategy).__name__} takes apart; use an engine with its own weights"
             )
-        self.ladder.admit(self.renderer, Path(self.trainer.default_root_dir))
+        self.ladder.admit(self.renderer, self.rubric.verifier, Path(self.trainer.default_root_dir))
         if stage == "fit":
             self.check_sizes()
             self.ladder.horizon = self.horizon
@@ -255,7 +268,8 @@ class PolicyModule(HeldOutEvaluation):
         self.stage.restart()
 
     def teardown(self, stage: str) -> None:
-        """End the engine after a fit."""
+        """End the process that checks answers, and after a fit the engine."""
+        self.rubric.verifier.close()
         if stage == "fit":
             self.engine.close()
 

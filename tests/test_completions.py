@@ -16,6 +16,7 @@ from observer.callbacks.completions_page import LEFT, MOST_PICTURES, VERDICT_COL
 from observer.callbacks.marked_text import FAINT, INK, TAG_COLOURS, colours, lines, printable, shorten
 from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
+from observer.jsonl_log import JsonlLog
 from observer.learner import ObserveLearner
 from observer.objective import GroupMean, Quadratic, weigh
 from observer.pretrained import PolicySpec
@@ -191,10 +192,12 @@ def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, tmp_
     (full / "completions.jsonl").symlink_to("/dev/full")
     fit(tiny, well, Completions(), steps=2)
     callback = Completions()
-    with pytest.warns(UserWarning, match=r"completions\.jsonl cannot be written: .*No space left") as warned:
+    with pytest.warns(UserWarning, match=r"completions\.jsonl") as warned:
         fit(tiny, full, callback, steps=2)
     assert callback.lost == 2 * 9
-    assert len([warning for warning in warned if "cannot be written" in str(warning.message)]) == 1
+    told, total = (str(warning.message) for warning in warned if "completions" in str(warning.message))
+    assert "cannot be written: [Errno 28] No space left on device" in told
+    assert "18 lines are lost" in total
     weights = [torch.load(folder / "2.ckpt")["state_dict"] for folder in (well, full)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
@@ -202,9 +205,88 @@ def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, tmp_
 def test_a_log_that_cannot_be_opened_is_told_and_its_lines_are_counted(tiny, tmp_path):
     (tmp_path / "completions.jsonl").mkdir()
     callback = Completions()
-    with pytest.warns(UserWarning, match=r"completions\.jsonl cannot be written: .*[Dd]irectory"):
+    with pytest.warns(UserWarning, match=r"completions\.jsonl") as warned:
         fit(tiny, tmp_path, callback, steps=2)
+    assert any("cannot be written: [Errno 21] Is a directory" in str(warning.message) for warning in warned)
     assert callback.lost == 2 * 9
+
+
+class Keeping(Completions):
+    """Keeps the experience of each step as it is after its lines were written, or not."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *rest):
+        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+        self.seen.append(outputs["experience"])
+
+
+def same_worth(one, two):
+    """Whether two runs gave the same scores, rewards and advantages at each step."""
+    return len(one.seen) == len(two.seen) and all(
+        mine.scores == theirs.scores
+        and torch.equal(mine.rewards_P_G, theirs.rewards_P_G)
+        and torch.equal(mine.advantages_P_G, theirs.advantages_P_G)
+        for mine, theirs in zip(one.seen, two.seen, strict=True)
+    )
+
+
+def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path, monkeypatch):  # V12
+    class FullForAStep(JsonlLog):
+        def append(self, lines):
+            if lines[0]["step"] == 1:
+                raise OSError(28, "No space left on device")
+            super().append(lines)
+
+    well, failing = Keeping(), Keeping()
+    fit(tiny, tmp_path / "well", well, steps=3)
+    monkeypatch.setattr("observer.callbacks.completions.JsonlLog", FullForAStep)
+    with pytest.warns(UserWarning, match="completions") as warned:
+        fit(tiny, tmp_path / "failing", failing, steps=3)
+    assert same_worth(well, failing)
+    assert read(tmp_path / "failing") == [line for line in read(tmp_path / "well") if line["step"] != 1]
+    told = [str(warning.message) for warning in warned if "completions" in str(warning.message)]
+    assert ["cannot be written" in text for text in told] == [True, False]
+    assert "9 lines are lost" in told[1]
+
+
+@pytest.mark.parametrize("what", ["add_scalar", "add_image"])
+def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(tiny, tmp_path, what):  # V12
+    well, failing, resumed = Keeping(every_n_steps=1), Keeping(every_n_steps=1), Keeping(every_n_steps=1)
+    fit(tiny, tmp_path / "well", well, steps=3)
+    folder = tmp_path / "failing"
+    fit(tiny, folder, Keeping(), steps=1)  # has a checkpoint to go on from
+    board = TensorBoardLogger(folder, name="", version="board")
+    setattr(board.experiment, what, full_disk)
+    with pytest.raises((OSError, ValueError)) as caught:
+        fit(tiny, folder, failing, steps=3, logger=board, checkpoint=folder / "1.ckpt")
+    # Lightning wraps what a scalar's writer raises.
+    assert "No space left on device" in f"{caught.value} {caught.value.__cause__}"
+    known = len(read(folder))
+    assert read(folder) == read(tmp_path / "well")[:known]
+    assert known == 2 * 9
+    fit(tiny, folder, resumed, steps=3, checkpoint=folder / "1.ckpt")
+    well.seen = well.seen[1:]
+    assert same_worth(well, resumed)
+    assert read(folder) == read(tmp_path / "well")
+
+
+def full_disk(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+def test_unverifiable_completions_are_written_of_all_groups():
+    experience = weighed(make_group(RIGHT, WRONG), make_group(RIGHT, WRONG, row=1))
+    late = replace(experience.scores[1][0], verdict=Verdict.UNVERIFIABLE, reason="timed out after 5 s")
+    experience = replace(experience, scores=(experience.scores[0], (late, experience.scores[1][1])))
+    assert [(line["id"], line["index"]) for line in records(experience, 0, 1)][2:] == [
+        (experience.groups[1].problem.id, 0)
+    ]
+    assert [(line["verdict"], line["reason"]) for line in records(experience, 0, 0)] == [
+        ("unverifiable", "timed out after 5 s")
+    ]
 
 
 def test_nothing_is_lost_in_a_run_that_goes_well(tiny, tmp_path):
@@ -234,14 +316,9 @@ def test_pictures_are_drawn_at_step_0_and_at_every_nth_beside_the_curves(tiny, t
 
 
 def test_a_logged_picture_is_the_page_of_its_group(tiny, tmp_path):
-    class Keeping(Completions):
-        def on_train_batch_end(self, trainer, pl_module, outputs, *rest):
-            self.experience = outputs["experience"]
-            super().on_train_batch_end(trainer, pl_module, outputs, *rest)
-
     callback = Keeping(pictures_per_step=1, completions_per_picture=2)
     fit(tiny, tmp_path, callback, steps=1, logger=TensorBoardLogger(tmp_path, name="", version="board"))
-    seen = callback.experience
+    (seen,) = callback.seen
     advantages_G, weight = seen.advantages_P_G[0].tolist(), float(seen.weights_P[0])
     page = draw_group(seen.groups[0], seen.scores[0], advantages_G, weight, most=2)
     logged = images(tmp_path / "board")["completions/0"][0]

@@ -9,6 +9,7 @@ from PIL import Image
 from observer.curriculum import LadderIndex, Schedule, Sorted
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.metrics import LEVELS
+from observer.rewards import Verifier
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
 
@@ -45,7 +46,7 @@ LONG = {"question": "How many tiles are red? " * 20}  # some 200 tokens
 def admitted(renderer, folder, stage="fit", **options):
     module = LadderDataModule(**{"prompts_per_step": PROMPTS, **options})
     module.setup(stage)
-    module.admit(renderer, folder)
+    module.admit(renderer, Verifier(), folder)
     return module
 
 
@@ -99,7 +100,7 @@ def test_prompts_that_are_too_long_are_refused_before_training_with_row_and_both
     with pytest.raises(RefusedError) as caught:
         admitted(strict(60), tmp_path, train=Jsonl(file))
     text = str(caught.value)
-    assert "data.train: 2 rows cannot be rendered, the first:" in text
+    assert "data.train: 2 rows are refused, the first:" in text
     assert f"{file}:4: row 'r3': its prompt has " in text
     assert f"{file}:9: row 'r8': its prompt has " in text
     assert "more than max_prompt_tokens 60" in text
@@ -107,12 +108,12 @@ def test_prompts_that_are_too_long_are_refused_before_training_with_row_and_both
 
 
 def test_held_out_prompts_are_checked_too(strict, ladder_file, tmp_path):
-    with pytest.raises(RefusedError, match=r"data.val: 1 rows cannot be rendered, .*\n.*row 'r3'"):
+    with pytest.raises(RefusedError, match=r"data.val: 1 rows are refused, .*\n.*row 'r3'"):
         admitted(strict(60), tmp_path, train=Tiles(rows=8), val=Jsonl(ladder_file(r3=LONG)))
 
 
 def test_of_many_rows_that_are_too_long_ten_are_shown(strict, ladder_file, tmp_path):
-    with pytest.raises(RefusedError, match=r"data.train: 12 rows cannot be rendered") as caught:
+    with pytest.raises(RefusedError, match=r"data.train: 12 rows are refused") as caught:
         admitted(strict(8), tmp_path, train=Jsonl(ladder_file()))
     assert str(caught.value).count("its prompt has") == 10
 
@@ -128,7 +129,7 @@ def test_a_held_out_level_that_figures_cannot_name_is_refused(renderer, ladder_f
 
 
 def test_rows_that_are_left_out_are_named_and_the_others_numbered_anew(strict, ladder_file, tmp_path):
-    file = ladder_file(r0=LONG, r3=LONG, r8={"answer": "nobody knows"})
+    file = ladder_file(r0=LONG, r3=LONG, r8={"answer": "nobody knows", "kind": "integer"})
     module = admitted(strict(60), tmp_path / "run", train=Jsonl(file, on_bad_row="skip"))
     rows = module.rows["train"]
     kept = [1, 2, 4, 5, 6, 7, 9, 10, 11]
@@ -142,7 +143,7 @@ def test_rows_that_are_left_out_are_named_and_the_others_numbered_anew(strict, l
     reasons = {name: record.pop("reason") for name, record in skipped.items()}
     assert skipped == {f"r{row}": {"split": "train", "file": file, "line": row + 1} for row in (0, 3, 8)}
     assert reasons["r3"].startswith("its prompt has ")
-    assert "no rule can check the answer" in reasons["r8"]
+    assert "is no integer" in reasons["r8"]
 
 
 def test_what_is_left_out_is_listed_once_however_many_stages_and_runs_open_it(strict, ladder_file, tmp_path):
@@ -150,7 +151,7 @@ def test_what_is_left_out_is_listed_once_however_many_stages_and_runs_open_it(st
     val = Jsonl(ladder_file("val.jsonl", r2=LONG, r5=LONG), on_bad_row="skip")
     module = admitted(strict(60), tmp_path, train=train, val=val, test=Tiles(rows=8))
     module.setup("validate")
-    module.admit(strict(60), tmp_path)
+    module.admit(strict(60), Verifier(), tmp_path)
     admitted(strict(60), tmp_path, train=train, val=val, test=Tiles(rows=8))  # resumed
     assert [(r["split"], r["id"]) for r in listed(tmp_path)] == [
         ("train", "r3"),
@@ -174,7 +175,7 @@ def test_one_rank_lists_what_is_left_out(strict, ladder_file, tmp_path):
     module = LadderDataModule(Jsonl(ladder_file(r3=LONG), on_bad_row="skip"), prompts_per_step=PROMPTS)
     module.trainer = SimpleNamespace(global_rank=1, world_size=2)
     module.setup("fit")
-    module.admit(strict(60), tmp_path)
+    module.admit(strict(60), Verifier(), tmp_path)
     assert len(module.rows["train"]) == ROWS - 1
     assert not (tmp_path / "skipped_rows.jsonl").exists()
 
@@ -189,7 +190,7 @@ def test_a_source_of_which_nothing_is_left_is_refused(strict, ladder_file, tmp_p
 def test_rows_that_were_kept_are_checked_again_for_another_renderer(strict, ladder_file, tmp_path):
     file = ladder_file(r3=LONG, r4={"question": "How many tiles are red? " * 3})
     module = admitted(strict(60), tmp_path, train=Jsonl(file, on_bad_row="skip"))
-    module.admit(strict(25), tmp_path)
+    module.admit(strict(25), Verifier(), tmp_path)
     assert [problem.id for problem in module.rows["train"]] == [
         f"r{r}" for r in range(ROWS) if r not in (3, 4)
     ]
@@ -357,7 +358,7 @@ def test_a_later_stage_forgets_no_pass_rates(renderer, tmp_path):
     module = admitted(renderer, tmp_path, train=Tiles(rows=8), val=Tiles(rows=8, split="val"))
     module.finish_step([0, 1, 2, 3], [0.0, 0.25, 0.5, 1.0])
     module.setup("validate")
-    module.admit(renderer, tmp_path)
+    module.admit(renderer, Verifier(), tmp_path)
     assert seen(module) == [[0, 1, 2, 3], [1] * 4, [0.0, 0.25, 0.5, 1.0]]
 
 

@@ -94,7 +94,7 @@ def test_the_gradient_is_that_of_the_formula(tmp_path):
     data = runs.ladder()
     data.setup("fit")
     learner.configure_model()
-    data.admit(learner.renderer, tmp_path)
+    data.admit(learner.renderer, learner.rubric.verifier, tmp_path)
     problems = [data.rows["train"][row] for row in data.draw(0)]
     groups = learner.engine.generate(learner.renderer.render(problems), learner.sampling(4, 0))
     logprobs = learner.policy.logprobs(groups).values_N_T

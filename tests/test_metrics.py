@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from observer.metrics import LEVELS, HeldOutMetrics, rollout_figures
+from observer.rewards.isolation import TIMED_OUT
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
 
 
-def group(*responses, level=1):
+def group(*responses, level=1, reason=""):
     """A group and its scores, of (verdict, formatted, tokens, finish reason)."""
     problem = Problem("a", 0, (Turn("user", "?"),), "7", "integer", level=level)
     completions = [
@@ -13,7 +14,9 @@ def group(*responses, level=1):
         for index, (_, _, tokens, finish) in enumerate(responses)
     ]
     scores = [
-        Score(verdict, "", None, formatted, {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0}, 0.5)
+        Score(
+            verdict, reason, None, formatted, {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0}, 0.5
+        )
         for verdict, formatted, _, _ in responses
     ]
     return Group(Prompt(problem, (1,)), tuple(completions), Sampling()), scores
@@ -39,6 +42,8 @@ def test_held_out_figures_are_means_over_completions_and_by_level():
             "format": 4 / 5,
             "truncated": 1 / 5,
             "length": 100 / 5,
+            "unverifiable": 1 / 5,
+            "timed_out": 0,
             "level_1": 2 / 3,
             f"level_{LEVELS - 1}": 1 / 2,
         }
@@ -46,14 +51,19 @@ def test_held_out_figures_are_means_over_completions_and_by_level():
 
 
 def test_figures_do_not_depend_on_how_groups_come_in_batches_or_on_which_rank_they_are():
-    groups = [group(RIGHT, level=1), group(WRONG, level=2), group(CUT, level=2), group(RIGHT, level=3)]
+    groups = [
+        group(RIGHT, level=1),
+        group(WRONG, level=2),
+        group(CUT, level=2, reason=f"{TIMED_OUT} after 5 s"),
+        group(RIGHT, level=3),
+    ]
     whole, first, second = HeldOutMetrics(), HeldOutMetrics(), HeldOutMetrics()
     for one in groups:
         whole.update([one[0]], [one[1]])
     first.update([one[0] for one in groups[:3]], [one[1] for one in groups[:3]])
     second.update([groups[3][0]], [groups[3][1]])
-    reduce = first._reductions["sums_L_5"]  # what torchmetrics does with the ranks' sums
-    first.sums_L_5 = reduce(torch.stack([first.sums_L_5, second.sums_L_5]))
+    reduce = first._reductions["sums_L_7"]  # what torchmetrics does with the ranks' sums
+    first.sums_L_7 = reduce(torch.stack([first.sums_L_7, second.sums_L_7]))
     assert values(first) == values(whole)
 
 
@@ -63,8 +73,15 @@ def test_reset_forgets_everything():
         metrics.reset()
         metrics.update([one[0]], [one[1]])
     assert values(metrics) == {
-        "problems": 1, "accuracy": 1, "format": 1, "truncated": 0, "length": 10, "level_1": 1
-    }  # fmt: skip
+        "problems": 1,
+        "accuracy": 1,
+        "format": 1,
+        "truncated": 0,
+        "length": 10,
+        "unverifiable": 0,
+        "timed_out": 0,
+        "level_1": 1,
+    }
 
 
 def test_groups_and_scores_must_be_of_the_same_number():
@@ -74,9 +91,8 @@ def test_groups_and_scores_must_be_of_the_same_number():
             HeldOutMetrics().update([one[0]], scores)
 
 
-def test_rollout_figures_are_means_over_completions_or_groups():
-    one, two = group(RIGHT, WRONG), group(CUT, CUT)
-    experience = Experience(
+def experience_of(one, two):
+    return Experience(
         groups=(one[0], two[0]),
         scores=(tuple(one[1]), tuple(two[1])),
         rewards_P_G=torch.full((2, 2), 0.5, dtype=torch.float64),
@@ -84,11 +100,31 @@ def test_rollout_figures_are_means_over_completions_or_groups():
         weights_P=torch.tensor([1.8, 0.0], dtype=torch.float64),
         advantages_P_G=torch.tensor([[1.5, -0.5], [0.0, 0.0]], dtype=torch.float64),
     )
+
+
+def test_answers_that_were_not_checked_in_time_are_counted_apart_from_others_that_cannot_be():
+    in_time = group(CUT, RIGHT, reason="the gold answer 'red' is no number")
+    too_late = group(CUT, WRONG, reason=f"{TIMED_OUT} after 5 s")
+    figures = rollout_figures(experience_of(in_time, too_late))
+    assert (figures["unverifiable"], figures["timed_out"]) == (2 / 4, 1 / 4)
+    metrics = HeldOutMetrics()
+    metrics.update([in_time[0], too_late[0]], [in_time[1], too_late[1]])
+    assert (values(metrics)["unverifiable"], values(metrics)["timed_out"]) == (2 / 4, 1 / 4)
+
+
+def test_a_wrong_answer_is_not_timed_out_whatever_its_reason_says():
+    one = group(WRONG, RIGHT, reason=f"{TIMED_OUT} is what it says")
+    assert rollout_figures(experience_of(one, one))["timed_out"] == 0
+
+
+def test_rollout_figures_are_means_over_completions_or_groups():
+    experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
     assert rollout_figures(experience) == {
         "reward": 0.5,
         "accuracy": 1 / 4,
         "format": 2 / 4,
         "unverifiable": 2 / 4,
+        "timed_out": 0,
         "length": (10 + 20 + 50 + 50) / 4,
         "truncated": 2 / 4,
         "advantage_abs": 2.0 / 4,

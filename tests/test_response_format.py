@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.rewards import Free, Observe, Think
-from observer.rewards.response_format import last_boxed
+from observer.rewards.places import PLACES, find_answer, last_boxed
+from observer.types import RefusedError
 
 GOOD = "<observe>a dial</observe>\n<think>it shows 3</think>\n<answer>3</answer>"
 FORMATS = [Observe(), Think(), Free()]
@@ -111,6 +112,27 @@ def test_a_megabyte_of_tags_is_read_at_once(strategy, unit):  # V10: 8 kB took t
     assert reading.formatted is (isinstance(strategy, Free) and unit != " ")
 
 
+LENIENT = Observe(lenient=tuple(PLACES))
+
+
+def fastest(read, text):
+    """Seconds of the fastest of five readings."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        read(text)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+@pytest.mark.parametrize("read", [Observe().read, Free().read, LENIENT.read])
+@pytest.mark.parametrize("unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"])
+def test_the_time_of_reading_grows_linearly(read, unit):  # V10
+    text = "\\boxed{" + unit * (500_000 // len(unit))  # a box that is never closed is looked for to the end
+    once, twice = fastest(read, text), fastest(read, text + text)
+    assert twice < 3 * once + 0.01  # 4 times for a quadratic scanner, 8 for a cubic one
+
+
 def test_the_first_fault_is_the_one_that_is_named():
     text = "<think>" * 3 + "x" * 10**6
     assert Think().read(text).fault == "expected </think> and found <think>"
@@ -124,12 +146,79 @@ def test_the_first_fault_is_the_one_that_is_named():
     ).map("".join)
 )
 def test_a_format_never_raises_and_names_each_fault(text):
-    for strategy in FORMATS:
+    for strategy in [*FORMATS, LENIENT]:
         reading = strategy.read(text)
-        assert reading.formatted or (reading.answer is None and reading.fault)
+        assert reading.formatted is not bool(reading.fault) or reading.fault == "the box is blank"
+        assert reading.formatted or reading.answer is None or strategy is LENIENT
         assert reading.answer is None or reading.answer == reading.answer.strip() != ""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(["\\", "{", "}", "\\boxed{", "boxed", "\n"]), max_size=12).map("".join))
+def test_the_last_box_is_that_of_a_scanner_from_the_front(text):
+    opened, boxes, position = [], {}, 0
+    while position < len(text):
+        token = text[position]
+        if text.startswith("\\boxed{", position):
+            token = "\\boxed{"
+        elif token == "\\":
+            token = text[position : position + 2]
+        position += len(token)
+        if token == "}" and opened:
+            start, is_box = opened.pop()
+            boxes |= {start: text[start : position - 1]} if is_box else {}
+        elif token in ("{", "\\boxed{"):
+            opened.append((position, token != "{"))
+    assert last_boxed(text) == (boxes[max(boxes)] if boxes else None)
 
 
 def test_the_last_box_is_the_one_that_opens_last():
     assert last_boxed(r"\boxed{a \boxed{b} c}") == "b"
     assert last_boxed("none") is None
+
+
+# Lenient reading
+
+
+@pytest.mark.parametrize(
+    ("places", "text", "answer"),
+    [
+        ((), "<answer>3</answer>", None),
+        (("tag",), "so <answer> 3 </answer>.", "3"),
+        (("tag",), "<answer>3</answer> no, <answer>4</answer>", "4"),
+        (("tag",), "<answer>3</answer> and <answer>4", "3"),
+        (("tag",), "<answer>the <answer>4</answer>", "4"),
+        (("tag",), "<answer> </answer>", None),
+        (("tag",), "3</answer>", None),
+        (("tag",), "\\boxed{3}", None),
+        (("box",), "so \\boxed{ \\frac{1}{4} }", "\\frac{1}{4}"),
+        (("line",), "so\nit is\n 3 \n\n", "3"),
+        (("line",), "3", "3"),
+        (("line",), " \n", None),
+        (("tag", "box", "line"), "<answer>1</answer> \\boxed{2}\n3", "1"),
+        (("box", "tag", "line"), "<answer>1</answer> \\boxed{2}\n3", "2"),
+        (("line", "tag", "box"), "<answer>1</answer> \\boxed{2}\n3", "3"),
+        (("tag", "box", "line"), "<answer></answer> \\boxed{ }\n3", "3"),
+    ],
+)
+def test_a_lenient_format_looks_for_the_answer_elsewhere_in_the_given_order(places, text, answer):
+    assert find_answer(text, places) == answer
+    for strategy in (Observe, Think):
+        reading = strategy(lenient=places).read(text)
+        assert reading.answer == answer
+        assert not reading.formatted
+        assert reading.fault == strategy().read(text).fault != ""
+        assert reading.blocks == {}
+
+
+@pytest.mark.parametrize("text", [GOOD, GOOD.replace(">3<", "> \\boxed{4}\n5 <")])
+def test_leniency_changes_nothing_where_the_format_is_kept(text):
+    assert LENIENT.read(text) == Observe().read(text)
+    assert LENIENT.read(text).formatted
+
+
+@pytest.mark.parametrize("strategy", [Observe, Think])
+def test_formats_are_strict_unless_told_otherwise_and_refuse_places_that_do_not_exist(strategy):
+    assert strategy().lenient == ()
+    with pytest.raises(RefusedError, match="lenient names the place 'end'; give some of tag, box, line"):
+        strategy(lenient=("box", "end"))

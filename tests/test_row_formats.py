@@ -12,6 +12,7 @@ from observer.strategies import members
 from observer.types import RefusedError, Turn
 
 ROW = {"question": "How many?", "answer": "7"}
+ESSAY = "a red bicycle that leans against a wall of bricks, and a cat that sleeps on its saddle"
 
 
 def written(path, *rows):
@@ -144,7 +145,7 @@ def test_rows_beyond_one_batch_keep_their_order(train, monkeypatch):
         ({"answer": True}, "answer is True (bool); write"),
         ({"answer": ["7"]}, "answer is ['7'] (list); write"),
         ({"answer": " "}, "answer is ' ' (str); write a non-empty string"),
-        ({"answer": "a red bicycle"}, "no rule can check the answer 'a red bicycle'"),
+        ({"answer": ESSAY}, "no rule can check the answer 'a red bicycle that"),
         ({"answer": "red", "kind": "integer"}, "'red'"),
         ({"answer": "Z", "options": ["x", "y"]}, "'Z'"),
         ({"kind": "essay"}, "kind is 'essay' (str); write one of "),
@@ -432,7 +433,7 @@ def test_a_message_may_be_a_list_and_hold_earlier_turns(folder, train):
         (chat(("user", [{"type": "image", "image": ""}])), "message[0].content[0] is {'type': 'image'"),
         (chat(("system", "<|im_end|>"), ("user", "?")), "holds '<|im_end|>'"),
         (chat(("user", [IMAGE | {"image": "file:///etc/passwd"}, TEXT])), "out of the data folder"),
-        (chat(("user", [TEXT]), answer="nobody knows"), "no rule can check the answer 'nobody knows'"),
+        (chat(("user", [TEXT]), answer=ESSAY), "no rule can check the answer 'a red bicycle that"),
     ],
 )
 def test_a_bad_message_is_refused(folder, train, row, message):

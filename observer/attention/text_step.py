@@ -1,7 +1,7 @@
 """A token a row through the text layers of a model, and nothing around them. No gradients.
 
-What transformers does around its layers (masks, caches, outputs, two dozen calls a layer) costs a small model as
-much as the layers. Here are the same modules in the same order; a test holds them to what transformers says.
+What transformers does around its layers (masks, caches, outputs, two dozen calls a layer) costs a small model
+as much as they do. Here are the same modules in the same order; a test holds them to the policy.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from observer.callbacks.completions_page import draw_group
 from observer.jsonl_log import JsonlLog
 from observer.module import PolicyModule
-from observer.types import Experience, RefusedError
+from observer.types import Experience, RefusedError, Verdict
 
 FILE = "completions.jsonl"
 DIGITS = 6
@@ -31,6 +31,9 @@ class Completions(lightning.Callback):
     step, rollouts finished before theirs, as the curves of TensorBoard do. A resumed run goes on with the
     file: lines that its checkpoint does not know of are cut. Steps that return no experience (a cold start)
     leave nothing to log. On several processes it shows the groups of the first.
+
+    When lines cannot be written, on a full disk for example, training goes on unchanged; that is told once,
+    and at the end how many lines are lost. A step's lines are written all or none.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Completions(lightning.Callback):
 
         Args:
             groups_per_step: groups of each step that are written as JSON lines, the first ones; null for all.
+                Of the other groups the unverifiable completions are written.
             every_n_steps: pictures are drawn at step 0 and its multiples, if there is a TensorBoard logger.
             pictures_per_step: groups that are drawn then; first those with both right and wrong completions.
             completions_per_picture: of a group that are drawn: the best, the worst, others in between.
@@ -95,8 +99,9 @@ class Completions(lightning.Callback):
             self._draw(boards, experience, step)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Close the log."""
-        self._close()
+        """Close the log after a fit."""
+        if stage == "fit":
+            self._close()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
@@ -135,6 +140,8 @@ class Completions(lightning.Callback):
     def _close(self) -> None:
         if self._log is not None:
             self._log.close()
+        if self.lost:
+            rank_zero_warn(f"{FILE}: {self.lost} lines are lost, because they could not be written")
 
 
 def telling(experience: Experience) -> list[int]:
@@ -149,14 +156,16 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
     Args:
         experience: of a step.
         step: rollouts finished before it.
-        groups: of so many groups, the first ones; None for all.
+        groups: of so many groups, the first ones, and of the others what is unverifiable; None for all.
     """
-    for place, group in enumerate(experience.groups[:groups]):
+    for place, group in enumerate(experience.groups):
         problem = group.problem
         advantages_G = experience.advantages_P_G[place].tolist()
         for completion, score, advantage in zip(
             group.completions, experience.scores[place], advantages_G, strict=True
         ):
+            if groups is not None and place >= groups and score.verdict is not Verdict.UNVERIFIABLE:
+                continue
             yield {
                 "step": step,
                 "id": problem.id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
 from observer.curriculum import LadderIndex, Random, Schedule
+from observer.data.door import Faults, refused_rows
 from observer.data.rows import RowFormat, Rows, Skipped
 from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
+from observer.rewards import Verifier
 from observer.rollout import PromptRenderer
 from observer.strategies import described
 from observer.types import Problem, RefusedError
@@ -99,23 +101,27 @@ class LadderDataModule(lightning.LightningDataModule):
             if row_format is not None and split not in self.rows:
                 self.rows[split] = row_format.read()
 
-    def admit(self, renderer: PromptRenderer, folder: Path) -> None:
-        """Check every opened row's prompt, before any compute, and build the ladder's index.
+    def admit(self, renderer: PromptRenderer, verifier: Verifier, folder: Path) -> None:
+        """Check every opened row, before any compute, and build the ladder's index.
+
+        What it costs: rendering the length of each row's prompt, and a check of each distinct gold answer
+        that is an expression. Other gold answers were checked when the row was read.
 
         Args:
             renderer: the policy's; it knows how long a prompt is.
+            verifier: the rubric's; it checks gold answers of kinds that need a process of their own.
             folder: where ``skipped_rows.jsonl`` goes when rows are left out.
 
         Raises:
-            RefusedError: rows that cannot be rendered and may not be skipped, a level that held-out figures
-                cannot name, or too few rows for a step.
+            RefusedError: rows that cannot be rendered or verified and may not be skipped, a level that
+                held-out figures cannot name, or too few rows for a step.
         """
         for split, rows in self.rows.items():
             row_format = self.formats[split]
-            bad = list(_unrenderable(rows, renderer))
+            bad = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
             if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
                 shown = "\n".join(str(error) for _, error in bad[:SHOWN])
-                raise RefusedError(f"data.{split}: {len(bad)} rows cannot be rendered, the first:\n{shown}")
+                raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
             if bad:
                 self.rows[split] = _Kept(rows, bad)
                 if split == "train":
@@ -210,6 +216,13 @@ class LadderDataModule(lightning.LightningDataModule):
     def _world_size(self) -> int:
         return self.trainer.world_size if self.trainer is not None else 1
 
+    def _joined(self, faults: Faults) -> Faults:
+        """Join what the ranks found."""
+        if self.trainer is None:
+            return faults
+        ranks = [self.trainer.strategy.broadcast(faults, src=rank) for rank in range(self._world_size)]
+        return {gold: fault for found in ranks for gold, fault in found.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is: builtins and tensors only."""
         assert self.ladder is not None
@@ -276,7 +289,7 @@ class _TrainLoader(DataLoader):
 
 
 class _Kept(Rows):
-    """Rows without those that could not be rendered, numbered anew."""
+    """Rows without those that were refused at the door, numbered anew."""
 
     def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
         self._rows = rows
@@ -297,14 +310,6 @@ class _Kept(Rows):
     def checked_rows(self) -> list[int]:
         checked = set(self._rows.checked_rows())
         return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
-
-
-def _unrenderable(rows: Rows, renderer: PromptRenderer) -> Iterator[tuple[int, RefusedError]]:
-    for row in rows.checked_rows():
-        try:
-            renderer.check(rows[row])
-        except RefusedError as error:
-            yield row, error
 
 
 def _left_out(problem: Problem, error: RefusedError) -> Skipped:

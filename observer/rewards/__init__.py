@@ -8,6 +8,7 @@ from observer.rewards.accuracy import Accuracy
 from observer.rewards.base import Reward
 from observer.rewards.bonus import Bonus
 from observer.rewards.format_reward import Format
+from observer.rewards.isolation import Limits, Question, Verifier
 from observer.rewards.response_format import Free, Observe, Reading, ResponseFormat, Think
 from observer.rewards.rubric import Rubric
 from observer.rewards.verifier import KINDS, infer_kind, refuse_unverifiable, verify
@@ -18,12 +19,15 @@ __all__ = [
     "Bonus",
     "Format",
     "Free",
+    "Limits",
     "Observe",
+    "Question",
     "Reading",
     "ResponseFormat",
     "Reward",
     "Rubric",
     "Think",
+    "Verifier",
     "infer_kind",
     "refuse_unverifiable",
     "verify",

@@ -1,25 +1,74 @@
-"""How one answer can be written: blanks, LaTeX wrappers, minus signs. It reads no meaning."""
+"""How one answer can be written: blanks, LaTeX wrappers, minus signs, quotes. It reads no meaning."""
 
 from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import groupby
 
 MAX_WRAPPERS = 8
 """Wrappers taken off at most, so that no nesting costs more than this many passes."""
 
-_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
-_COMMANDS = (r"\boxed{", r"\text{", r"\textbf{", r"\mathrm{", r"\mathbf{")
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_COMMANDS = (
+    r"\boxed{",
+    r"\fbox{",
+    r"\text{",
+    r"\textbf{",
+    r"\textit{",
+    r"\texttt{",
+    r"\textrm{",
+    r"\mbox{",
+    r"\mathrm{",
+    r"\mathbf{",
+    r"\mathit{",
+    r"\operatorname{",
+)
+_QUOTES = ('""', "''", "``", "“”", "‘’", "«»", "„“")
+# Zero-width and bidi marks show nothing, so that nobody can say why two answers that look the same differ.
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_BLANK = re.compile("[\t\n\v\f\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\\,|\{,\}|,\\!)(?=[0-9]{3})")
+_LATEX_BLANK = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad(?![A-Za-z]))")
+
+
+def clean(text: str) -> str:
+    r"""Take off outer blanks, turn every kind of blank into a space and drop marks that show nothing.
+
+    >>> clean("\u2003 7\u00a0cm\u200b\n")
+    '7 cm'
+    """
+    if text.isascii() and text.isprintable():
+        return text.strip(" ")
+    return _BLANK.sub(" ", _INVISIBLE.sub("", text)).strip(" ")
+
+
+def has_control(text: str) -> bool:
+    r"""Say whether a clean text holds null bytes, other control characters or halves of characters.
+
+    >>> has_control("7\0"), has_control("7 é")
+    (True, False)
+    """
+    return _CONTROL.search(text) is not None
 
 
 def bare(text: str) -> str:
-    r"""Take off outer blanks, maths delimiters, ``\boxed{}``, ``\text{}`` and a trailing period.
+    r"""Take off outer blanks, maths delimiters, ``\boxed{}``, ``\text{}``, bold and a trailing period.
 
-    The minus sign U+2212 becomes a hyphen. Nothing inside the text is changed otherwise.
+    The minus sign U+2212 becomes a hyphen, LaTeX spaces become blanks and LaTeX thousands separators commas.
+    Nothing inside the text is changed otherwise.
 
     >>> bare(r" $\boxed{\text{B}.}$. ")
     'B'
     >>> bare("$1$ or $2$")
     '$1$ or $2$'
     """
-    text = text.strip().replace("\u2212", "-")
+    text = text.replace("\u2212", "-").strip()
+    if "\\" in text or "{" in text:
+        text = _LATEX_BLANK.sub(" ", _THOUSANDS.sub(",", text)).strip()
+    if text[:1].isalnum() and text[-1:].isalnum():
+        return text
     for _ in range(MAX_WRAPPERS):
         before = text
         if text.endswith(".") and not text.endswith(".."):
@@ -39,15 +88,62 @@ def fold(text: str) -> str:
     return " ".join(bare(text).split()).casefold()
 
 
+def unquote(text: str) -> str:
+    """Take off one pair of outer quotation marks.
+
+    >>> unquote("“red”"), unquote("'t is")
+    ('red', "'t is")
+    """
+    if len(text) > 2 and text[0] + text[-1] in _QUOTES:
+        return text[1:-1].strip()
+    return text
+
+
+def compatible(text: str) -> str:
+    """Return the text in Unicode's NFKC form, but for digits other than 0 to 9, which stay as they are.
+
+    >>> compatible("ﬁve"), compatible("７") == "７"
+    ('five', True)
+    """
+    if text.isascii():
+        return text
+    return "".join(
+        "".join(run) if keep else unicodedata.normalize("NFKC", "".join(run))
+        for keep, run in groupby(text, key=_hides_a_digit)
+    )
+
+
+def split_top(text: str, separators: str) -> list[str]:
+    r"""Split a text at separators that stand in no brackets; the parts have no outer blanks.
+
+    >>> split_top("(1, 2), {3, 4}, 5", ",")
+    ['(1, 2)', '{3, 4}', '5']
+    """
+    parts, start, depth = [], 0, 0
+    for position, letter in enumerate(text):
+        if letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        elif depth == 0 and letter in separators:
+            parts.append(text[start:position].strip())
+            start = position + 1
+    return [*parts, text[start:].strip()]
+
+
 def quote(text: str) -> str:
     """Return the text as messages show it: escaped, and cut when it is long."""
     return repr(text) if len(text) <= 60 else f"{text[:60]!r} .. ({len(text)} characters)"
 
 
+def _hides_a_digit(letter: str) -> bool:
+    return not letter.isascii() and any("0" <= part <= "9" for part in unicodedata.normalize("NFKC", letter))
+
+
 def _unwrap(text: str) -> str:
     for opening, closing in _DELIMITERS:
         inner = text[len(opening) : len(text) - len(closing)]
-        if text == opening + inner + closing and closing not in inner:
+        if text == opening + inner + closing and closing not in inner.replace(r"\$", ""):
             return inner.strip()
     for command in _COMMANDS:
         if text.startswith(command) and _closes_at_end(text, len(command)):

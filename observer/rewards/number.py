@@ -1,17 +1,20 @@
 r"""Answers that are numbers: how they are read and when two of them are equal.
 
 Read: integers (``-7``, ``1,234``), decimals (``.5``), scientific notation (``1.2e5``, ``1.2 \times 10^{5}``),
-simple fractions (``1/4``, ``\frac{1}{4}``), each with or without a percent sign. Only the digits 0 to 9 are
-digits. Not read: units, words, expressions, tuples, ratios, ranges. Arithmetic is exact throughout.
+simple fractions (``1/4``, ``\frac{1}{4}``), mixed numbers (``2 1/4``), each with or without a percent sign or
+a unit (``7 cm``, ``$5``, ``60^\circ``). Only the digits 0 to 9 are digits. Not read: words, expressions,
+tuples, ratios, ranges. Arithmetic is exact throughout.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from observer.rewards.comparison import checker
 from observer.rewards.notation import bare, quote
+from observer.rewards.units import Unit, read_unit
 from observer.types import Verdict
 
 RELATIVE_TOLERANCE = Fraction(1, 10**6)
@@ -19,8 +22,18 @@ RELATIVE_TOLERANCE = Fraction(1, 10**6)
 MAX_EXPONENT = 400
 """Largest exponent of scientific notation; beyond it a text is no number."""
 
-_FRAC = re.compile(r"([+-]?)\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_TIMES = (r"\times", r"\cdot", "\u00d7")
+_NATURAL = "[0-9][0-9,]*"
+_FRAC = r"\\[dtc]?frac\s*(?:\{([^{}]*)\}|([0-9]))\s*(?:\{([^{}]*)\}|([0-9]))"
+_SLASH = rf"({_NATURAL})\s*/\s*([+-]?{_NATURAL})"
+_POWER = r"10\s*\^\s*(?:\{\s*([+-]?[0-9]+)\s*\}|([+-]?[0-9]+))"
+_TIMES = r"\s*(?:\\times|\\cdot|[×·*x])\s*"
+_MIXED = re.compile(rf"([0-9]+)(?:\s*{_FRAC}|\s+{_SLASH})")
+_FRACTION = re.compile(rf"{_FRAC}|{_SLASH}")
+_SCIENTIFIC = re.compile(rf"({_NATURAL}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]+)|{_TIMES}{_POWER})")
+_POWER_OF_TEN = re.compile(_POWER)
+_DECIMAL = re.compile(rf"{_NATURAL}(?:\.[0-9]*)?|\.[0-9]+")
+_PERCENT = ("%", "\\%", "percent", "pct")
+_MONEY = re.compile(r"([+-]?)\s*(?:US)?(\\?[$€£¥₹])\s*(?=[0-9.])(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,13 +41,15 @@ class Number:
     """A number and how it was written."""
 
     value: Fraction
-    """Its exact value, a percent sign left aside."""
-    unit: Fraction | None = None
+    """Its exact value, a percent sign and a unit left aside."""
+    step: Fraction | None = None
     """What 1 in its last written digit is worth; None when it was written without a decimal point."""
     is_fraction: bool = False
     """Whether it was written as a fraction."""
     percent: bool = False
     """Whether it was written with a percent sign."""
+    unit: Unit | None = None
+    """Its unit; None when it was written without one."""
 
 
 def check_integer(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
@@ -43,22 +58,9 @@ def check_integer(gold: str, prediction: str, options: tuple[str, ...]) -> tuple
     >>> check_integer("7", "7.0", ())[0], check_integer("7", "7 apples", ())[0]
     (<Verdict.CORRECT: 'correct'>, <Verdict.WRONG: 'wrong'>)
     """
-    whole = _whole(bare(gold).replace("{,}", ","))
-    if whole is None:
+    if _whole(bare(gold)) is None:
         return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} is no integer"
-    return _compare(Number(Fraction(whole)), gold, prediction)
-
-
-def check_number(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
-    """Check a number by the rule of ``equal``.
-
-    >>> check_number("3.14", "3.1416", ())[0], check_number("3.14", "3.1", ())[0]
-    (<Verdict.CORRECT: 'correct'>, <Verdict.WRONG: 'wrong'>)
-    """
-    number = read_number(gold)
-    if number is None:
-        return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} is no number"
-    return _compare(number, gold, prediction)
+    return check_number(gold, prediction, options)
 
 
 def equal(gold: Number, prediction: Number) -> bool:
@@ -67,19 +69,29 @@ def equal(gold: Number, prediction: Number) -> bool:
     - A gold with a decimal point is taken as rounded to its last written digit: a prediction is right when it
       rounds to it, that is within half a unit of that digit, both ends included.
     - A gold fraction is exact; a decimal prediction, which may be unable to write it, may be off by
-      ``RELATIVE_TOLERANCE``.
+      ``RELATIVE_TOLERANCE``. The same holds for a decimal prediction in another unit than the gold's.
     - Any other gold is exact.
     - A percent sign stands on both or on neither: 25% is not 25, nor 0.25.
+    - A unit may be missing on one side. Where both have one, the prediction is converted exactly; a unit of
+      another dimension is wrong.
 
     >>> equal(read_number("0.33"), read_number("1/3")), equal(read_number("1/3"), read_number("0.33"))
     (True, False)
+    >>> [equal(read_number("2 m"), read_number(text)) for text in ("200 cm", "2", "2 cm", "2 s")]
+    [True, True, False, False]
     """
     if gold.percent != prediction.percent:
         return False
-    distance = abs(gold.value - prediction.value)
-    if gold.unit is not None:
-        return distance <= gold.unit / 2
-    if gold.is_fraction and prediction.unit is not None:
+    value, converted = prediction.value, False
+    if gold.unit is not None and prediction.unit is not None:
+        if gold.unit.dimension != prediction.unit.dimension:
+            return False
+        converted = gold.unit != prediction.unit
+        value = prediction.unit.convert(value, gold.unit)
+    distance = abs(gold.value - value)
+    if gold.step is not None:
+        return distance <= gold.step / 2
+    if (gold.is_fraction or converted) and prediction.step is not None:
         return distance <= RELATIVE_TOLERANCE * abs(gold.value)
     return distance == 0
 
@@ -90,39 +102,99 @@ def read_number(text: str) -> Number | None:
     Args:
         text: at most a thousand characters or so: the arithmetic is exact.
 
-    >>> read_number(r"$-\frac{1}{4}$").value, read_number("1,234.5").unit, read_number("3:4")
+    >>> read_number(r"$-\frac{1}{4}$").value, read_number("1,234.5").step, read_number("3:4")
     (Fraction(-1, 4), Fraction(1, 10), None)
+    >>> read_number("$5.00").unit == read_number("5 dollars").unit, read_number("2 1/4").value
+    (True, Fraction(9, 4))
     """
-    text = bare(text).replace("{,}", ",")
-    percent = text.endswith("%")
-    if percent:
-        text = bare(text[:-1].removesuffix("\\"))
-    fraction = _fraction(text)
-    if fraction is not None:
-        return Number(fraction, is_fraction=True, percent=percent)
-    mantissa, exponent = _split_exponent(text)
-    decimal = _decimal(mantissa)
-    power = _whole(exponent)
-    if decimal is None or power is None or abs(power) > MAX_EXPONENT:
-        return None
-    value, unit = decimal
-    scale = Fraction(10) ** power
-    return Number(value * scale, None if unit is None else unit * scale, percent=percent)
-
-
-def _compare(gold: Number, written: str, prediction: str) -> tuple[Verdict, str]:
-    number = read_number(prediction)
+    text = bare(text)
+    if _digits(text):
+        return Number(Fraction(int(text)))
+    unit_before = ""
+    if (money := _MONEY.fullmatch(text)) is not None and money[3].count("$") % 2 == 0:
+        unit_before = money[2].removeprefix("\\").replace("$", "dollar")
+        text = money[1] + money[3]
+    elif text.startswith("$") and text.count("$") == 2:
+        text = text.replace("$", " ")  # $5$ cm
+    elif text.startswith("\\(") and text.count("\\(") == 1:
+        text = text[2:].replace("\\)", " ", 1)
+    sign, text = _signed(text)
+    number, rest = _leading(text)
     if number is None:
-        return Verdict.WRONG, f"{quote(prediction)} is no number"
-    if equal(gold, number):
-        return Verdict.CORRECT, f"{quote(prediction)} equals {quote(written)}"
-    return Verdict.WRONG, f"{quote(prediction)} is not {quote(written)}"
+        return None
+    number = replace(number, value=sign * number.value)
+    if rest in _PERCENT and not unit_before:
+        return replace(number, percent=True)
+    if not rest and not unit_before:
+        return number
+    unit = read_unit(f"{unit_before} {rest}".strip())
+    return None if unit is None else replace(number, unit=unit)
+
+
+def _leading(text: str) -> tuple[Number | None, str]:
+    """Read the number without sign that a text begins with, and return what follows it."""
+    for pattern, read in _FORMS:
+        if (match := pattern.match(text)) is not None:
+            return read([group or "" for group in match.groups()] or [match[0]]), text[match.end() :].strip()
+    return None, text
+
+
+def _read_mixed(groups: list[str]) -> Number | None:
+    whole, part = _natural(groups[0]), _read_fraction(groups[1:])
+    if whole is None or part is None or not 0 < part.value < 1:
+        return None
+    return Number(whole + part.value, is_fraction=True)
+
+
+def _read_fraction(groups: list[str]) -> Number | None:
+    above, below = _whole(groups[0] or groups[1] or groups[4]), _whole(groups[2] or groups[3] or groups[5])
+    return None if above is None or not below else Number(Fraction(above, below), is_fraction=True)
+
+
+def _read_scientific(groups: list[str]) -> Number | None:
+    mantissa, *powers = groups
+    number, power = _read_decimal([mantissa]), _exponent("".join(powers))
+    if number is None or power is None:
+        return None
+    return Number(number.value * power, None if number.step is None else number.step * power)
+
+
+def _read_power_of_ten(groups: list[str]) -> Number | None:
+    power = _exponent("".join(groups))
+    return None if power is None else Number(power)
+
+
+def _read_decimal(groups: list[str]) -> Number | None:
+    """Read digits with or without a decimal point."""
+    whole, point, decimals = groups[0].partition(".")
+    natural = 0 if point and not whole else _natural(whole)
+    if natural is None or (point and not _digits(decimals)):
+        return None
+    if not point:
+        return Number(Fraction(natural))
+    step = Fraction(1, 10 ** len(decimals))
+    return Number(natural + int(decimals) * step, step)
+
+
+_FORMS = (
+    (_MIXED, _read_mixed),
+    (_FRACTION, _read_fraction),
+    (_SCIENTIFIC, _read_scientific),
+    (_POWER_OF_TEN, _read_power_of_ten),
+    (_DECIMAL, _read_decimal),
+)
+
+
+def _exponent(text: str) -> Fraction | None:
+    sign, digits = _signed(text)
+    digits = digits.lstrip("0") or "0"
+    return Fraction(10) ** (sign * int(digits)) if len(digits) < 4 and int(digits) <= MAX_EXPONENT else None
 
 
 def _signed(text: str) -> tuple[int, str]:
     """Split a sign off, without outer blanks."""
     text = text.strip()
-    return (-1 if text.startswith("-") else 1), (text[1:] if text.startswith(("+", "-")) else text)
+    return (-1 if text.startswith("-") else 1), (text[1:] if text.startswith(("+", "-")) else text).lstrip()
 
 
 def _digits(text: str) -> bool:
@@ -145,38 +217,5 @@ def _whole(text: str) -> int | None:
     return None if natural is None else sign * natural
 
 
-def _fraction(text: str) -> Fraction | None:
-    sign = 1
-    if (frac := _FRAC.fullmatch(text)) is not None:
-        sign = -1 if frac[1] == "-" else 1
-        above, below = _whole(frac[2]), _whole(frac[3])
-    else:
-        left, slash, right = text.partition("/")
-        above, below = (_whole(left), _whole(right)) if slash else (None, None)
-    return None if above is None or not below else Fraction(sign * above, below)
-
-
-def _split_exponent(text: str) -> tuple[str, str]:
-    """Split scientific notation into mantissa and exponent; the exponent of any other text is 0."""
-    for times in _TIMES:
-        mantissa, found, power = text.partition(times)
-        power = power.strip()
-        if found and power.startswith("10^"):
-            exponent = power[3:]
-            braced = exponent.startswith("{") and exponent.endswith("}")
-            return mantissa, exponent[1:-1] if braced else exponent
-    mantissa, found, exponent = text.replace("E", "e").partition("e")
-    return (mantissa, exponent) if found else (text, "0")
-
-
-def _decimal(text: str) -> tuple[Fraction, Fraction | None] | None:
-    """Read an integer or a decimal: its value and, with a decimal point, the unit of its last digit."""
-    sign, body = _signed(text)
-    whole, point, decimals = body.partition(".")
-    natural = 0 if point and not whole else _natural(whole)
-    if natural is None or (point and not _digits(decimals)):
-        return None
-    if not point:
-        return Fraction(sign * natural), None
-    unit = Fraction(1, 10 ** len(decimals))
-    return sign * (natural + int(decimals) * unit), unit
+check_number = checker("a number", read_number, equal)
+"""Checks a number by the rule of ``equal``."""

@@ -1,6 +1,10 @@
 """Response formats: what the policy is asked to write, and a strict reader of what it wrote.
 
-A reader finds the answer as it stands; it does not say whether the answer is right. All scanning is one pass.
+A reader finds the answer as it stands; it does not say whether the answer is right. No other place looks for
+answers: training, held-out evaluation and scoring share this one. Every scan is one pass.
+
+By default an answer counts only where the format is kept. The formats with blocks can be told to look for it
+elsewhere too (``lenient``); that changes nothing of who keeps the format.
 """
 
 from __future__ import annotations
@@ -8,8 +12,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+
+from observer.rewards.places import Place, check_places, find_answer, last_boxed
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Reading:
     formatted: bool
     """Whether the response keeps the format."""
     answer: str | None
-    """The answer without outer blanks; None when the format is not kept or the answer is blank."""
+    """The answer without outer blanks; None when there is none, or none where it may stand."""
     blocks: Mapping[str, str] = field(default_factory=dict)
     """The text of each block by tag name, without outer blanks; empty when the format is not kept."""
     fault: str = ""
@@ -55,7 +61,7 @@ class ResponseFormat(ABC):
 
 @dataclass(frozen=True)
 class Observe(ResponseFormat):
-    """Three blocks in order: observe, think, answer.
+    r"""Three blocks in order: observe, think, answer.
 
     Each block once, none blank, nothing but blanks around them, none of these tags inside them.
 
@@ -63,14 +69,25 @@ class Observe(ResponseFormat):
 
     Args:
         system_prompt: your own system prompt; null for the format's default, an empty string for none.
+        lenient: where else the answer is looked for when the format is not kept, in this order: ``tag`` (the
+            last closed ``<answer>`` block), ``box`` (the last closed ``\boxed{}``), ``line`` (the last
+            line); empty for nowhere, so that a response that breaks the format has no answer.
 
     >>> Observe().read("<observe>a dial</observe> <think>it shows 3</think> <answer> 3 </answer>").answer
     '3'
     >>> Observe().read("<think>it shows 3</think><answer>3</answer>").fault
     'expected <observe> and found <think>'
+    >>> reading = Observe(lenient=("tag", "line")).read("The dial shows <answer>3</answer>.")
+    >>> reading.answer, reading.formatted
+    ('3', False)
     """
 
     system_prompt: str | None = None
+    lenient: tuple[Place, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a place that does not exist."""
+        check_places(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -86,12 +103,12 @@ class Observe(ResponseFormat):
 
     def read(self, text: str) -> Reading:
         """Read a response of the three blocks."""
-        return read_blocks(text, ("observe", "think", "answer"))
+        return _lenient(read_blocks(text, ("observe", "think", "answer")), text, self.lenient)
 
 
 @dataclass(frozen=True)
 class Think(ResponseFormat):
-    """Two blocks in order: think, answer.
+    r"""Two blocks in order: think, answer.
 
     Each block once, none blank, nothing but blanks around them, neither of these tags inside them.
 
@@ -99,6 +116,9 @@ class Think(ResponseFormat):
 
     Args:
         system_prompt: your own system prompt; null for the format's default, an empty string for none.
+        lenient: where else the answer is looked for when the format is not kept, in this order: ``tag`` (the
+            last closed ``<answer>`` block), ``box`` (the last closed ``\boxed{}``), ``line`` (the last
+            line); empty for nowhere, so that a response that breaks the format has no answer.
 
     >>> Think().read("<think>3 and 4</think><answer>7</answer>").answer
     '7'
@@ -107,6 +127,11 @@ class Think(ResponseFormat):
     """
 
     system_prompt: str | None = None
+    lenient: tuple[Place, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a place that does not exist."""
+        check_places(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -120,7 +145,7 @@ class Think(ResponseFormat):
 
     def read(self, text: str) -> Reading:
         """Read a response of the two blocks."""
-        return read_blocks(text, ("think", "answer"))
+        return _lenient(read_blocks(text, ("think", "answer")), text, self.lenient)
 
 
 @dataclass(frozen=True)
@@ -191,26 +216,8 @@ def read_blocks(text: str, names: Sequence[str]) -> Reading:
     return Reading(True, blocks[names[-1]], blocks)
 
 
-def last_boxed(text: str) -> str | None:
-    r"""Return what stands in the last ``\boxed{..}`` whose brace is closed; None when there is none.
-
-    >>> last_boxed(r"\boxed{x_{1}} then \boxed{cut of")
-    'x_{1}'
-    """
-    opened: list[tuple[int, bool]] = []  # where each open brace's content starts, and whether it is a box
-    last = None
-    for mark in _BRACES.finditer(text):
-        if mark[0] == "}":
-            if opened:
-                start, box = opened.pop()
-                if box and (last is None or start > last.start):
-                    last = slice(start, mark.start())
-        elif mark[0].endswith("{") and mark[0] != r"\{":
-            opened.append((mark.end(), mark[0] != "{"))
-    return None if last is None else text[last]
-
-
-_BRACES = re.compile(r"\\boxed\{|\\.|[{}]", re.DOTALL)  # the middle one skips escaped braces
+def _lenient(reading: Reading, text: str, places: Sequence[Place]) -> Reading:
+    return reading if reading.formatted else replace(reading, answer=find_answer(text, places))
 
 
 @cache

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 
 from observer.rewards.base import Reward
-from observer.rewards.response_format import ResponseFormat
-from observer.rewards.verifier import verify
-from observer.types import Completion, Group, Problem, RefusedError, Score, Verdict
+from observer.rewards.isolation import Question, Verifier
+from observer.rewards.response_format import Reading, ResponseFormat
+from observer.types import Group, RefusedError, Score, Verdict
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Rubric:
 
     Args:
         rewards: name -> reward; the names are those of the parts in logs.
-        response_format: finds the answer in a response.
+        response_format: finds the answer in a response. Of a completion it sees the text and nothing else.
+        verifier: says which answers are right. Whoever made it closes it.
     """
 
     rewards: Mapping[str, Reward]
     response_format: ResponseFormat
+    verifier: Verifier = field(default_factory=Verifier, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a rubric without rewards, and values that are none."""
@@ -48,7 +50,40 @@ class Rubric:
         Raises:
             RuntimeError: a reward raised, or did not return one finite number a completion.
         """
-        read = tuple(self._read(group.problem, completion) for completion in group.completions)
+        return self.score_all([group], step)[0]
+
+    def score_all(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
+        """Score each completion of several groups; all their answers are verified in one batch.
+
+        Args:
+            groups: prompts with their completions.
+            step: rollouts finished before this one.
+
+        Returns:
+            The scores of each group, in order.
+
+        Raises:
+            RuntimeError: a reward raised, or did not return one finite number a completion.
+        """
+        return [
+            self._rewarded(group, read, step) for group, read in zip(groups, self._read(groups), strict=True)
+        ]
+
+    def _read(self, groups: Sequence[Group]) -> list[tuple[Score, ...]]:
+        """Find and verify the answers; what they are worth is not filled in yet."""
+        readings = [[self.response_format.read(c.text) for c in group.completions] for group in groups]
+        verdicts = iter(
+            self.verifier.verify_all(
+                [
+                    Question(group.problem.kind, group.problem.answer, reading.answer, group.problem.options)
+                    for group, row in zip(groups, readings, strict=True)
+                    for reading in row
+                ]
+            )
+        )
+        return [tuple(_score(reading, *next(verdicts)) for reading in row) for row in readings]
+
+    def _rewarded(self, group: Group, read: tuple[Score, ...], step: int) -> tuple[Score, ...]:
         columns = {}
         for name, reward in self.rewards.items():
             try:
@@ -65,13 +100,6 @@ class Rubric:
             scores.append(replace(score, parts=parts, reward=total, bonus=bonus))
         return tuple(scores)
 
-    def _read(self, problem: Problem, completion: Completion) -> Score:
-        reading = self.response_format.read(completion.text)
-        verdict, reason = verify(problem.answer, reading.answer, problem.kind, problem.options)
-        if reading.answer is None and verdict is Verdict.WRONG:
-            reason = reading.fault  # it says why there is no answer
-        return Score(verdict, reason, reading.answer, reading.formatted)
-
     def _total(self, parts: Mapping[str, float], after: bool) -> float:
         # fsum rounds once, so that the total does not depend on the order in which the rewards are named
         return math.fsum(
@@ -79,6 +107,12 @@ class Rubric:
             for name, reward in self.rewards.items()
             if reward.after_normalisation is after
         )
+
+
+def _score(reading: Reading, verdict: Verdict, reason: str) -> Score:
+    if reading.answer is None and verdict is Verdict.WRONG:
+        reason = reading.fault  # it says why there is no answer
+    return Score(verdict, reason, reading.answer, reading.formatted)
 
 
 def _checked(name: str, values: Sequence[float], group: Group) -> list[float]:

@@ -7,25 +7,49 @@ an exception, in time linear in its length; nothing longer than ``MAX_LENGTH`` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 
 from observer.rewards.choice import check_choice, looks_like_choice
-from observer.rewards.notation import quote
+from observer.rewards.clock import check_time
+from observer.rewards.comparison import Checker
+from observer.rewards.expression import check_expression, expression_fault, looks_like_expression
+from observer.rewards.multi_select import check_multi_select, looks_like_choices
+from observer.rewards.notation import clean, has_control, quote
 from observer.rewards.number import check_integer, check_number
+from observer.rewards.ratio import check_ratio, looks_like_ratio
+from observer.rewards.sequences import (
+    check_interval,
+    check_list,
+    check_set,
+    check_tuple,
+    infer_sequence,
+    looks_like_list,
+)
+from observer.rewards.words import MAX_TEXT, check_text, check_yes_no, looks_like_text
 from observer.types import RefusedError, Verdict
 
 MAX_LENGTH = 1000
 """Longest answer that is looked at, in characters without outer blanks."""
 
-Checker = Callable[[str, str, tuple[str, ...]], tuple[Verdict, str]]
-"""(gold, prediction, options) -> (verdict, reason): unverifiable when it cannot read the gold answer."""
-
 KINDS: dict[str, Checker] = {
     "integer": check_integer,
     "number": check_number,
     "choice": check_choice,
+    "multi_select": check_multi_select,
+    "yes_no": check_yes_no,
+    "time": check_time,
+    "ratio": check_ratio,
+    "tuple": check_tuple,
+    "interval": check_interval,
+    "set": check_set,
+    "list": check_list,
+    "expression": check_expression,
+    "text": check_text,
 }
 """Kind of answer -> its checker."""
+
+ISOLATED: frozenset[str] = frozenset({"expression"})
+"""Kinds whose checkers may need any time or memory: they run in processes that can be killed."""
 
 
 def verify(
@@ -53,14 +77,14 @@ def verify(
     """
     if kind not in KINDS:
         raise RefusedError(f"kind of answer {kind!r} does not exist; use one of {', '.join(KINDS)}")
-    gold = gold.strip()
-    prediction = (prediction or "").strip()
-    if len(gold) > MAX_LENGTH:
-        return Verdict.UNVERIFIABLE, f"the gold answer is over {MAX_LENGTH} characters long: {quote(gold)}"
-    fault = "" if prediction else "there is no answer"
-    if len(prediction) > MAX_LENGTH:
-        fault = f"the answer is over {MAX_LENGTH} characters long: {quote(prediction)}"
-    verdict, reason = KINDS[kind](gold, "" if fault else prediction, options)
+    fault = _fault(gold, "gold answer")
+    if fault:
+        return Verdict.UNVERIFIABLE, fault
+    fault = _fault(prediction or "", "answer")
+    prediction = "" if fault else clean(prediction or "")
+    if not fault and not prediction:
+        fault = "there is no answer"
+    verdict, reason = KINDS[kind](clean(gold), prediction, options)
     return (Verdict.WRONG, fault) if fault and verdict is not Verdict.UNVERIFIABLE else (verdict, reason)
 
 
@@ -75,13 +99,29 @@ def refuse_unverifiable(gold: str, kind: str, options: tuple[str, ...] = ()) -> 
     Raises:
         RefusedError: the kind does not exist or cannot read the answer. The caller adds file and row.
     """
-    verdict, reason = verify(gold, None, kind, options)
-    if verdict is Verdict.UNVERIFIABLE:
+    reason = ""
+    if kind not in ISOLATED:
+        verdict, why = verify(gold, None, kind, options)
+        reason = why if verdict is Verdict.UNVERIFIABLE else ""
+    elif fault := expression_fault(clean(gold)):
+        reason = f"the gold answer {quote(gold)} {fault}"
+    reason = _fault(gold, "gold answer") or reason
+    if reason:
         raise RefusedError(f"{reason} (kind {kind}); correct the answer or its kind, or drop the row")
 
 
 def infer_kind(gold: str, options: tuple[str, ...] = ()) -> str:
-    """Return the kind that a gold answer is surely of. With options it is a choice or nothing.
+    """Return the kind that a gold answer is surely of: the first of these that it fits.
+
+    1. With options: ``choice`` of one of them, else ``multi_select`` of several, else refused.
+    2. ``integer``; ``number``: a decimal, fraction or percentage, or any number with a unit.
+    3. ``yes_no``; ``time``; ``ratio``.
+    4. ``interval``, ``tuple`` or ``set`` in its brackets, of numbers or words; ``list`` of numbers.
+    5. ``choice``: one letter A to J, capital or in parentheses; ``multi_select``: several of them, set apart.
+    6. ``expression``: a LaTeX command, a power, a product or terms with an operator, and no words.
+    7. ``text``: at most 64 characters without LaTeX.
+
+    What fits two of them goes by the order: ``10:15`` is a time, so name the kind of a ratio that may be one.
 
     Args:
         gold: the right answer, as its source writes it.
@@ -90,18 +130,59 @@ def infer_kind(gold: str, options: tuple[str, ...] = ()) -> str:
     Raises:
         RefusedError: no rule can check the answer. The caller adds file and row.
 
-    >>> infer_kind("1,234"), infer_kind("7.0"), infer_kind("B"), infer_kind("dot", ("dot", "square"))
-    ('integer', 'number', 'choice', 'choice')
+    >>> [infer_kind(gold) for gold in ("1,234", "7.0 cm", "Yes", "14:35", "3:4", "(3,4)", "1228 142.67")]
+    ['integer', 'number', 'yes_no', 'time', 'ratio', 'tuple', 'list']
+    >>> [infer_kind(gold) for gold in ("B", "A, C", "x^2", "red")], infer_kind("dot", ("dot", "square"))
+    (['choice', 'multi_select', 'expression', 'text'], 'choice')
     """
     if options:
+        if _readable(gold, "multi_select", options) and not _readable(gold, "choice", options):
+            return "multi_select"
         refuse_unverifiable(gold, "choice", options)
         return "choice"
-    for kind in ("integer", "number"):
-        if verify(gold, None, kind)[0] is not Verdict.UNVERIFIABLE:
-            return kind
-    if len(gold.strip()) <= MAX_LENGTH and looks_like_choice(gold):
-        return "choice"
+    kind = None if _fault(gold, "gold answer") else _infer(clean(gold))
+    if kind is not None:
+        return kind
     raise RefusedError(
-        f"no rule can check the answer {quote(gold)}; give an integer, a number, or a letter A to J, "
-        "name its kind and options, or drop the row"
+        f"no rule can check the answer {quote(gold)}; give a number, a letter, a formula or a text of "
+        f"at most {MAX_TEXT} characters, name its kind ({', '.join(KINDS)}), or drop the row"
     )
+
+
+def _infer(gold: str) -> str | None:
+    for kind in ("integer", "number", "yes_no", "time"):
+        if _readable(gold, kind):
+            # 3m is three metres or three times m; an expression tells 3 from both.
+            return "expression" if kind == "number" and _GLUED.fullmatch(gold) else kind
+    if looks_like_ratio(gold):
+        return "ratio"
+    sequence = infer_sequence(gold)
+    if sequence is not None:
+        return sequence
+    for kind, fits in _SHAPES.items():
+        if fits(gold):
+            return kind
+    return None
+
+
+def _readable(gold: str, kind: str, options: tuple[str, ...] = ()) -> bool:
+    return verify(gold, None, kind, options)[0] is not Verdict.UNVERIFIABLE
+
+
+def _fault(text: str, what: str) -> str:
+    """Say why a text is not looked at; nothing when it is."""
+    if len(text.strip()) > MAX_LENGTH:
+        return f"the {what} is over {MAX_LENGTH} characters long: {quote(text.strip())}"
+    if has_control(clean(text)):
+        return f"the {what} {quote(text)} holds control characters"
+    return ""
+
+
+_GLUED = re.compile(r"\$?[0-9.,]+[A-Za-z]\$?")
+_SHAPES = {
+    "list": looks_like_list,
+    "choice": looks_like_choice,
+    "multi_select": looks_like_choices,
+    "expression": looks_like_expression,
+    "text": looks_like_text,
+}

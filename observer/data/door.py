@@ -1,0 +1,94 @@
+"""The last check of opened rows before any compute: that prompts can be rendered and gold answers verified.
+
+What a row alone can show its format has checked. Here is what needs the policy's processor, and what may take
+any time: gold answers of kinds that are only checked in processes of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from observer.data.rows import Rows
+from observer.rewards.isolation import Question, Verifier
+from observer.rewards.notation import quote
+from observer.rewards.verifier import ISOLATED
+from observer.rollout import PromptRenderer
+from observer.types import Problem, RefusedError, Verdict
+
+Faults = dict[Question, str]
+"""Gold answer -> why no rule can check it."""
+
+
+def refused_rows(
+    rows: Rows,
+    renderer: PromptRenderer,
+    verifier: Verifier,
+    rank: int = 0,
+    world_size: int = 1,
+    exchange: Callable[[Faults], Faults] = dict,
+) -> list[tuple[int, RefusedError]]:
+    """Return the rows that cannot be trained on or measured with, in order, and why.
+
+    Gold answers of most kinds cost nothing here: their format has checked them when it read the row. One of
+    an isolated kind is verified against itself, each distinct one once, and each by one of the ranks. That
+    takes some 10 ms of a core, or the time limit when it is never done: 65,000 distinct expressions are
+    five minutes on two cores.
+
+    Args:
+        rows: an opened source. Only its ``checked_rows`` are looked at.
+        renderer: the policy's; it knows how long a prompt is.
+        verifier: checks gold answers.
+        rank: of this process.
+        world_size: processes that check the same rows.
+        exchange: joins what the ranks found: they must agree, even on what was too slow on only one of them.
+    """
+    bad: dict[int, RefusedError] = {}
+    rows_by_gold: dict[Question, list[int]] = {}
+    for row in rows.checked_rows():
+        problem = rows[row]
+        try:
+            renderer.check(problem)
+        except RefusedError as error:
+            bad[row] = error
+            continue
+        if problem.kind in ISOLATED:
+            rows_by_gold.setdefault(_against_itself(problem), []).append(row)
+    if rows_by_gold:
+        rank_zero_info(f"verifying {len(rows_by_gold):,} gold answers in processes of their own")
+        faults = exchange(faults_of_golds(list(rows_by_gold)[rank::world_size], verifier))
+        for gold, fault in faults.items():
+            for row in rows_by_gold[gold]:
+                bad[row] = _unverifiable(rows[row], fault)
+    return sorted(bad.items())
+
+
+def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
+    """Verify gold answers against themselves; return those that are not found right, and why.
+
+    They come in batches that end before the verifier's deadline even when each of them takes as long as it
+    may: a slow one must not get the others refused.
+    """
+    limits = verifier.limits
+    size = max(1, int(limits.workers * limits.batch_seconds / (2 * limits.seconds)))
+    faults = {}
+    for first in range(0, len(golds), size):
+        batch = golds[first : first + size]
+        for gold, (verdict, reason) in zip(batch, verifier.verify_all(batch), strict=True):
+            if verdict is Verdict.UNVERIFIABLE:
+                faults[gold] = reason
+            elif verdict is Verdict.WRONG:
+                faults[gold] = f"is not found equal to itself: {reason}"
+    return faults
+
+
+def _against_itself(problem: Problem) -> Question:
+    return Question(problem.kind, problem.answer, problem.answer, problem.options)
+
+
+def _unverifiable(problem: Problem, fault: str) -> RefusedError:
+    return RefusedError(
+        f"{problem.source}: row {problem.id!r}: no rule can check the answer {quote(problem.answer)} "
+        f"(kind {problem.kind}): {fault}; correct the answer or its kind, or drop the row"
+    )

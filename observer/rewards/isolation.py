@@ -1,0 +1,226 @@
+"""Checks batches of answers, dangerous ones in processes that can be killed. A verdict never hangs a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from weakref import WeakSet, finalize
+
+import observer
+from observer.rewards.verifier import ISOLATED, MAX_LENGTH, verify
+from observer.types import RefusedError, Verdict
+
+TIMED_OUT = "timed out"
+"""What the reason of an answer begins with that was not checked in time."""
+REMEMBERED = 100_000
+"""Results of isolated checks that are kept at most."""
+GRACE_SECONDS = 60.0
+"""How much longer than its limits the process may take to start or to answer before it is killed."""
+PROGRAM = (
+    # Where this package lies may also hold files that are named like modules of the standard library.
+    "import sys; sys.path.insert(0, sys.argv[1]); import observer; del sys.path[0]; "
+    "from observer.rewards.worker import main; main()"
+)
+"""What the process runs."""
+
+Result = tuple[Verdict, str]
+"""A verdict and its reason."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Is the prediction the gold answer?"""
+
+    kind: str
+    """How they are compared, a key of ``observer.rewards.verifier.KINDS``."""
+    gold: str
+    """The right answer, as its source writes it."""
+    prediction: str | None
+    """The answer found in the response; None when there was none."""
+    options: tuple[str, ...] = ()
+    """The texts of a choice's options, A first; empty where they are unknown."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What checking may take.
+
+    Args:
+        workers: processes that check at the same time.
+        seconds: that one answer may take before its process is killed.
+        batch_seconds: that a batch may take; what is not checked by then is unverifiable.
+        memory_mb: address space of a process.
+    """
+
+    workers: int = 4
+    seconds: float = 5.0
+    batch_seconds: float = 120.0
+    memory_mb: int = 2048
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can keep."""
+        for name, value, least in (
+            ("workers", self.workers, 1),
+            ("seconds", self.seconds, 0.1),
+            ("batch_seconds", self.batch_seconds, 0.1),
+            ("memory_mb", self.memory_mb, 512),
+        ):
+            if not value >= least:
+                raise RefusedError(f"verifier.{name} is {value}; it must be >= {least}")
+
+
+class Verifier:
+    """Checks batches of answers.
+
+    Kinds whose checkers are linear in their input are checked here and now. The others go to a process of its
+    own (``observer.rewards.worker``), which is started when first needed and ends with this one, however that
+    ends. It never imports the program's main module. Threads may share a verifier; a forked process starts
+    its own process.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        """Set the limits; nothing is started."""
+        self.limits = limits
+        self._known: dict[Question, Result] = {}
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        _LIVING.add(self)
+
+    def verify_all(self, questions: Sequence[Question]) -> list[Result]:
+        """Return a verdict and its reason for each question, in order.
+
+        A check that takes too long, needs too much memory or dies is unverifiable, with the reason.
+
+        Raises:
+            RefusedError: a kind does not exist.
+            RuntimeError: the process for isolated checks cannot be started.
+        """
+        results: dict[Question, Result] = {}
+        isolated = {}
+        for question in dict.fromkeys(questions):
+            if question.kind in ISOLATED:
+                prediction = None if question.prediction is None else _cut(question.prediction)
+                isolated[question] = replace(question, gold=_cut(question.gold), prediction=prediction)
+            else:
+                results[question] = verify(
+                    question.gold, question.prediction, question.kind, question.options
+                )
+        if isolated:
+            with self._lock:
+                answers = self._isolated(isolated.values())
+            results |= {question: answers[cut] for question, cut in isolated.items()}
+        return [results[question] for question in questions]
+
+    def close(self) -> None:
+        """End the process, if there is one. The next isolated check starts another."""
+        with self._lock:
+            self._stop()
+
+    def _isolated(self, questions: Iterable[Question]) -> dict[Question, Result]:
+        results = {question: self._known[question] for question in questions if question in self._known}
+        asked = [question for question in dict.fromkeys(questions) if question not in results]
+        if not asked:
+            return results
+        answers = self._ask(asked) or self._ask(asked)  # once more, should somebody have killed the process
+        if answers is None:
+            answers = [(Verdict.UNVERIFIABLE, "the process that checks answers died twice")] * len(asked)
+        for question, (verdict, reason) in zip(asked, answers, strict=True):
+            results[question] = verdict, reason
+            if verdict is not Verdict.UNVERIFIABLE:  # what was too slow now may not be so another time
+                self._known[question] = verdict, reason
+        while len(self._known) > REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        return results
+
+    def _ask(self, questions: Sequence[Question]) -> list[Result] | None:
+        """Send a batch to the process; None when it died, or had to be killed because it did not answer."""
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        batch = [[q.gold, q.prediction, q.kind, q.options] for q in questions]
+        answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
+        if answer is None:
+            return None
+        return [(Verdict(verdict), reason) for verdict, reason in json.loads(answer)]
+
+    def _start(self) -> None:
+        self._stop()
+        channel, theirs = socket.socketpair()
+        with theirs:
+            options = asdict(self.limits) | {"parent": os.getpid(), "channel": theirs.fileno()}
+            root = str(Path(observer.__file__).parents[1])
+            process = subprocess.Popen(
+                # -P: a file of the user's folder must not pass for a module of a library.
+                [sys.executable, "-P", "-c", PROGRAM, root, json.dumps(options)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # libraries print there
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the run, which ends the process in its own time
+            )
+        self._process, self._channel = process, channel
+        self._end_process = finalize(self, _end, process, channel, os.getpid())
+        if self._exchange("", GRACE_SECONDS) is None:
+            raise RuntimeError(
+                "the process that checks answers did not start; what it wrote to standard error says why"
+            )
+
+    def _exchange(self, line: str, seconds: float) -> bytes | None:
+        """Send a line and return the one that comes back; None when the process is gone or too slow."""
+        answer = b""
+        self._channel.settimeout(seconds)
+        try:
+            with suppress(ConnectionError, TimeoutError):
+                self._channel.sendall(line.encode())
+                with self._channel.makefile("rb") as lines:
+                    answer = lines.readline()
+        finally:
+            if not answer.endswith(b"\n"):  # an interrupted batch must not be the answer to the next one
+                self._stop()
+        return answer if answer.endswith(b"\n") else None
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._end_process()
+        self._process = None
+
+    def _forget_process(self) -> None:
+        self._lock = threading.Lock()  # a thread that is not in this process may hold the old one
+        if self._process is not None:
+            self._channel.close()
+            self._process.returncode = 0  # it is no child of this process, which is not to wait for it
+        self._process = None
+
+
+_LIVING: WeakSet[Verifier] = WeakSet()
+
+
+def _forget_processes() -> None:
+    for verifier in _LIVING:
+        verifier._forget_process()
+
+
+os.register_at_fork(after_in_child=_forget_processes)
+
+
+def _cut(text: str) -> str:
+    """Return no more of a text than shows that it is too long to be looked at."""
+    text = text.strip()
+    return text if len(text) <= MAX_LENGTH else text[:MAX_LENGTH] + text[-1]  # which is no blank
+
+
+def _end(process: subprocess.Popen[bytes], channel: socket.socket, owner: int) -> None:
+    """End the process and all below it, unless it belongs to the process that this one was forked from."""
+    if os.getpid() != owner:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    channel.close()
