@@ -1,4 +1,4 @@
-"""The command line: ``observer fit | validate | test`` on LightningCLI, and ``observer list | export``.
+"""The command line: ``observer fit | validate | test`` on LightningCLI, and ``score | list | export``.
 
 The signature of a class is its schema: options live beside the class that uses them, and this file adds only
 what belongs to a run as a whole (its directory, its seed, its plugins, which learner).
@@ -27,6 +27,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   fit        train a policy; --help prints every option
   validate   measure a policy on data.val
   test       measure a policy on data.test
+  score      say what completions that you already have are worth
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             list_command(words[1:])
         elif words[0] == "export":
             export_command(words[1:])
+        elif words[0] == "score":
+            score_command(words[1:])
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -73,7 +76,23 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def run_command(words: list[str]) -> None:
-    """Run ``fit``, ``validate`` or ``test``.
+    """Run ``fit``, ``validate`` or ``test``."""
+    learner = _learner(words)
+    from observer.run_cli import RunCLI
+
+    RunCLI.run(learner, words)
+
+
+def score_command(words: list[str]) -> None:
+    """Score completions of a file as a configuration would; needs no GPU and no model weights."""
+    learner = _learner(words)
+    from observer.score import score_file
+
+    score_file(learner, words)
+
+
+def _learner(words: list[str]) -> type:
+    """Return the class that ``model`` configures, after everything that has a name has been imported.
 
     Plugins and the learner decide which options exist, so they are looked up before the parser is built.
     """
@@ -83,9 +102,7 @@ def run_command(words: list[str]) -> None:
         strategies.load_plugin(plugin)
     for family in strategies.FAMILIES:
         strategies.base_class(family)
-    from observer.run_cli import RunCLI
-
-    RunCLI.run(_import(early["learner"]), words)
+    return _import(early["learner"])
 
 
 def _early_settings(words: list[str]) -> dict[str, Any]:

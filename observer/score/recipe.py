@@ -1,0 +1,171 @@
+"""What scoring takes from a configuration: a few options of its ``model`` section, and nothing else of it.
+
+Types, defaults and names are those of the learner's own signature.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observer.learner import ObserveLearner
+from observer.module import DEFAULT_REWARDS
+from observer.objective import Advantage, Weighting
+from observer.rewards import Rubric, Verifier
+from observer.run_cli import Parser
+from observer.types import RefusedError
+
+OPTIONS = frozenset({"rewards", "response_format", "advantage", "weighting", "advantage_clip", "verifier"})
+"""Options of the learner that scoring reads."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What completions are worth."""
+
+    rubric: Rubric
+    advantage: Advantage
+    weighting: Weighting
+    advantage_clip: float
+    """Advantages are cut to plus or minus this."""
+    policy: str | None
+    """The model whose tokenizer counts tokens; None when the configuration names none."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command line, read."""
+
+    recipe: Recipe
+    input: Path
+    output: Path
+    audit: bool
+
+
+def read_job(learner: type, words: list[str]) -> Job:
+    """Read a command line and the configurations that it names.
+
+    Args:
+        learner: the class that ``model`` configures; ``ObserveLearner`` stands in for one that is none.
+        words: the command line, without the command.
+
+    Raises:
+        RefusedError: an option does not exist or has a wrong value.
+    """
+    learner = learner if issubclass(learner, ObserveLearner) else ObserveLearner
+    parser = _parser(learner)
+    given = parser.instantiate(parser.parse_args(_reduced(words, _names(learner) - OPTIONS)))
+    model = given.model
+    if model.advantage_clip is not None and not model.advantage_clip > 0:
+        raise RefusedError(f"model.advantage_clip is {model.advantage_clip}; it must be > 0, or null")
+    recipe = Recipe(
+        rubric=Rubric(model.rewards, model.response_format, Verifier(model.verifier)),
+        advantage=model.advantage,
+        weighting=model.weighting,
+        advantage_clip=model.advantage_clip or float("inf"),
+        policy=model.policy.path,
+    )
+    return Job(recipe, Path(given.input), Path(given.output), given.audit)
+
+
+def _names(learner: type) -> set[str]:
+    """Return the names of all options of a learner, those of its bases too."""
+    return {
+        name
+        for base in learner.__mro__
+        for name, parameter in inspect.signature(base.__init__).parameters.items()  # type: ignore[misc]
+        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+
+def _parser(learner: type) -> Parser:
+    parser = Parser(
+        prog="observer score",
+        description="Score completions that you already have. Needs no GPU and no model weights.",
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="config",
+        help="The configuration of a run; only what scoring needs is read: rewards, response_format, "
+        "advantage, weighting, advantage_clip and verifier of its model section.",
+    )
+    parser.add_argument("--input", type=str, required=True, help="JSONL rows with completions.")
+    parser.add_argument(
+        "--output",
+        type=str,
+        required=True,
+        help="The JSONL file to write, a line a completion; must not exist.",
+    )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="Compare verdicts with those of a second checker; differences go to a file beside the output.",
+    )
+    parser.add_argument(
+        "--plugins", type=list[str], default=[], help="Python files with strategies of your own."
+    )
+    parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
+    parser.add_class_arguments(
+        learner,
+        "model",
+        skip=_names(learner) - OPTIONS,
+        fail_untyped=False,
+        instantiate=False,
+        sub_configs=True,
+    )
+    parser.add_argument(
+        "--model.policy.path",
+        type=str | None,
+        default=None,
+        help="The model whose tokenizer counts the tokens of completions without lengths.",
+    )
+    rewards = {
+        name: {
+            "class_path": f"{type(reward).__module__}.{type(reward).__qualname__}",
+            "init_args": asdict(reward),  # type: ignore[call-overload]
+        }
+        for name, reward in DEFAULT_REWARDS.items()
+    }
+    parser.set_defaults({"model.rewards": rewards})  # by class path, so that one can be changed by key
+    return parser
+
+
+def _reduced(words: list[str], left_out: set[str]) -> list[str]:
+    """Put in the place of each configuration file what scoring needs of it."""
+    words, reduced = list(words), []
+    while words:
+        word, *words = words
+        if word in ("-c", "--config") and words:
+            reduced += [word, _scoring_part(words.pop(0), left_out)]
+        elif word.startswith("--config="):
+            reduced += ["--config", _scoring_part(word.removeprefix("--config="), left_out)]
+        else:
+            reduced.append(word)
+    return reduced
+
+
+def _scoring_part(file: str, left_out: set[str]) -> str:
+    """Return what scoring needs of a configuration; names that no learner has are kept, to be refused."""
+    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    model = content.get("model") or {}
+    if not isinstance(model, Mapping):
+        raise RefusedError(f"--config {file}: model is {model!r}; write its options in place, as a mapping")
+    model = dict(model) | {
+        key.removeprefix("model."): value for key, value in content.items() if key.startswith("model.")
+    }
+    kept: dict[str, Any] = {
+        name: value
+        for name, value in model.items()
+        if name == "policy.path" or name.partition(".")[0] not in left_out
+    }
+    policy = model.get("policy")
+    if isinstance(policy, Mapping) and "path" in policy:
+        kept["policy"] = {"path": policy["path"]}
+    return json.dumps({"model": kept})

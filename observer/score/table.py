@@ -1,0 +1,131 @@
+"""What a terminal shows of scored completions: means, shares, and how the parts of the reward go together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from observer.rewards import Reward
+from observer.rewards.isolation import TIMED_OUT
+from observer.types import Experience, Verdict
+
+
+class Tally:
+    """Adds up experiences, in memory that does not grow with them."""
+
+    def __init__(self, rewards: Mapping[str, Reward]) -> None:
+        """Start with nothing.
+
+        Args:
+            rewards: those of the rubric, by name.
+        """
+        self.rewards = rewards
+        self.rows = self.compared = self.zero_signal = self.formatted = self.tokens = self.timed_out = 0
+        self.pass_rates = 0.0
+        self.verdicts: Counter[Verdict] = Counter()
+        size = len(rewards) + 1  # the last one is the reward
+        self.mean = np.zeros(size)
+        self._moments = np.zeros((size, size))
+        self._least, self._most = np.full(size, np.inf), np.full(size, -np.inf)
+
+    @property
+    def completions(self) -> int:
+        """Completions so far."""
+        return self.verdicts.total()
+
+    def add(self, experience: Experience) -> None:
+        """Add the completions of an experience."""
+        scores = [score for row in experience.scores for score in row]
+        self._add_values(np.array([[*score.parts.values(), score.reward] for score in scores]))
+        self.rows += len(experience.groups)
+        self.pass_rates += float(experience.pass_rates_P.sum())
+        if len(experience.scores[0]) > 1:
+            self.compared += len(experience.groups)
+            self.zero_signal += int(experience.advantages_P_G.eq(0).all(-1).sum())
+        self.verdicts.update(score.verdict for score in scores)
+        self.timed_out += sum(
+            score.verdict is Verdict.UNVERIFIABLE and score.reason.startswith(TIMED_OUT) for score in scores
+        )
+        self.formatted += sum(score.formatted for score in scores)
+        self.tokens += sum(group.tokens for group in experience.groups)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each part and of the reward, with n - 1."""
+        return np.sqrt(self._moments.diagonal() / max(self.completions - 1, 1))
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Pearson correlation of parts and reward; not a number where a value never changes."""
+        spread = np.where(self._least < self._most, np.sqrt(self._moments.diagonal()), np.nan)
+        return self._moments / np.outer(spread, spread)
+
+    def _add_values(self, values_N_K: np.ndarray) -> None:
+        """Merge means and moments (Chan, Golub and LeVeque), which loses no digits to large means."""
+        before, count = self.completions, len(values_N_K)
+        mean = values_N_K.mean(0)
+        centred = values_N_K - mean
+        step = mean - self.mean
+        self._moments += centred.T @ centred + np.outer(step, step) * (before * count / (before + count))
+        self.mean += step * (count / (before + count))
+        self._least = np.minimum(self._least, values_N_K.min(0))
+        self._most = np.maximum(self._most, values_N_K.max(0))
+
+
+def draw(tally: Tally) -> list[Table]:
+    """Draw what was scored, the parts of the reward, and how they go together where there are several."""
+    tables = [_figures(tally), _parts(tally)]
+    return [*tables, _correlation(tally)] if len(tally.rewards) > 1 else tables
+
+
+def _figures(tally: Tally) -> Table:
+    table = _table("what was scored", "mean", "count")
+    count, verdicts = tally.completions, tally.verdicts
+    table.add_row("rows", "", f"{tally.rows:,}")
+    table.add_row("completions", "", f"{count:,}")
+    table.add_row("tokens a completion", f"{tally.tokens / count:.1f}", f"{tally.tokens:,}", end_section=True)
+    for name, value in (
+        ("correct", verdicts[Verdict.CORRECT]),
+        ("wrong", verdicts[Verdict.WRONG]),
+        ("unverifiable", verdicts[Verdict.UNVERIFIABLE]),
+        ("  timed out", tally.timed_out),
+    ):
+        table.add_row(name, f"{value / count:.3f}", f"{value:,}")
+    table.add_row("formatted", f"{tally.formatted / count:.3f}", f"{tally.formatted:,}", end_section=True)
+    table.add_row("pass rate of a row", f"{tally.pass_rates / tally.rows:.3f}", "")
+    share = f"{tally.zero_signal / tally.compared:.3f}" if tally.compared else "-"
+    table.add_row("zero-signal rows", share, f"{tally.zero_signal:,}")
+    return table
+
+
+def _parts(tally: Tally) -> Table:
+    table = _table("parts of the reward", "weight", "mean", "spread", "added to")
+    figures = [(f"{m:.3f}", f"{s:.3f}") for m, s in zip(tally.mean, tally.spread, strict=True)]
+    for (name, reward), figure in zip(tally.rewards.items(), figures, strict=False):
+        target = "advantage" if reward.after_normalisation else "reward"
+        table.add_row(Text(name), f"{reward.weight:g}", *figure, target)
+    table.add_section()
+    table.add_row("reward", "", *figures[-1], "")
+    return table
+
+
+def _correlation(tally: Tally) -> Table:
+    names = [*(f"{place} {name}" for place, name in enumerate(tally.rewards, start=1)), "reward"]
+    table = _table("correlation", *map(str, range(1, len(names))))
+    for place, row in enumerate(tally.correlation):
+        cells = ["-" if np.isnan(value) else f"{value:+.2f}" for value in row[: min(place + 1, len(row) - 1)]]
+        table.add_row(Text(names[place]), *cells, end_section=place == len(names) - 2)
+    if np.isnan(tally.correlation).any():
+        table.caption = "-: one of the two never changes"
+    return table
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table("", title=title)
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table

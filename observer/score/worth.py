@@ -1,0 +1,98 @@
+"""From rows to what each completion is worth, with the code of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from observer.objective import GroupMean, weigh
+from observer.pretrained import PolicySpec, load_processor
+from observer.score.recipe import Recipe
+from observer.score.rows import Row
+from observer.types import Completion, Experience, Group, Prompt, RefusedError, Sampling
+
+
+class Counter:
+    """Makes groups of rows; counts tokens where a row does not say how many there are."""
+
+    def __init__(self, policy: str | None, uncounted: str | None) -> None:
+        """Load the tokenizer if it is needed.
+
+        Args:
+            policy: the model that it belongs to.
+            uncounted: a row that needs it; None when none does.
+
+        Raises:
+            RefusedError: it is needed and cannot be loaded.
+        """
+        self._tokenizer: Any = None
+        if uncounted is None:
+            return
+        need = f"{uncounted} has no lengths, so its tokens have to be counted"
+        mend = "give `lengths` in every row, or the model's directory with --model.policy.path"
+        if policy is None:
+            raise RefusedError(f"{need}, and no model.policy.path names a tokenizer; {mend}")
+        try:
+            self._tokenizer = load_processor(PolicySpec(policy)).tokenizer
+        except RefusedError as error:
+            raise RefusedError(f"{need}: {error}; {mend}") from error
+
+    def groups(self, rows: Sequence[Row]) -> list[Group]:
+        """Return a group a row; every completion is taken to have ended by itself, its end token counted."""
+        texts = [text for row in rows if row.lengths is None for text in row.completions]
+        counted = iter(self._tokenizer(texts, add_special_tokens=False).input_ids if texts else ())
+        return [self._group(row, counted) for row in rows]
+
+    def _group(self, row: Row, counted: Iterator[list[int]]) -> Group:
+        completions = []
+        for index, text in enumerate(row.completions):
+            if row.lengths is None:
+                ids = (*next(counted), self._tokenizer.eos_token_id)
+            else:
+                ids = (0,) * row.lengths[index]  # there is no telling which they were
+            completions.append(Completion(ids, (0.0,) * len(ids), text, "stop", index))
+        return Group(Prompt(row.problem, ()), tuple(completions), Sampling(group_size=len(completions)))
+
+
+def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]:
+    """Score and weigh groups, in order: an experience for each run of groups of equal size."""
+    scores = recipe.rubric.score_all(groups, step=0)
+    places = range(len(groups))
+    for size, run in groupby(places, key=lambda place: len(groups[place].completions)):
+        taken = list(run)
+        # One completion has nothing to be compared with: estimators divide by G - 1.
+        advantage = recipe.advantage if size > 1 else GroupMean()
+        yield weigh(
+            [groups[place] for place in taken],
+            [scores[place] for place in taken],
+            advantage,
+            recipe.weighting,
+        )
+
+
+def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str, Any]]:
+    """Yield what is written of each completion, in order.
+
+    Args:
+        experience: scored groups.
+        advantage_clip: advantages are cut to plus or minus this. That of a group of one is null.
+    """
+    clipped_P_G = experience.advantages_P_G.clamp(-advantage_clip, advantage_clip).tolist()
+    weights_P, pass_rates_P = experience.weights_P.tolist(), experience.pass_rates_P.tolist()
+    for place, (group, scores) in enumerate(zip(experience.groups, experience.scores, strict=True)):
+        for completion, score in zip(group.completions, scores, strict=True):
+            yield {
+                "id": group.problem.id,
+                "index": completion.index,
+                "verdict": str(score.verdict),
+                "reason": score.reason,
+                "extracted": score.extracted,
+                "formatted": score.formatted,
+                "length": len(completion.ids),
+                "parts": dict(score.parts),
+                "reward": score.reward,
+                "pass_rate": pass_rates_P[place],
+                "weight": weights_P[place],
+                "advantage": clipped_P_G[place][completion.index] if len(scores) > 1 else None,
+            }
