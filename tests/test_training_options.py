@@ -259,9 +259,7 @@ def test_targets_that_match_nothing_or_are_no_expression_are_refused(fresh_polic
 
 
 def test_adapters_in_a_tower_that_is_to_stay_as_it_is_are_refused(fresh_policy):
-    with pytest.raises(
-        RefusedError, match=r"adapts the vision tower, which freeze_vision keeps"
-    ):
+    with pytest.raises(RefusedError, match=r"adapts the vision tower, which freeze_vision keeps"):
         fresh_policy(freeze_vision=True, lora=Lora(targets=r".*visual.*qkv"))
 
 
