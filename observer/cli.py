@@ -163,6 +163,7 @@ def list_command(words: list[str]) -> None:
     )
     parser.add_argument("family", nargs="?", help=f"one of: {', '.join(strategies.FAMILIES)}")
     parser.add_argument("--plugins", nargs="*", default=[], help="Python files with strategies of your own")
+    parser.add_argument("--markdown", action="store_true", help="print a page for a browser")
     given = parser.parse_args(words)
     if given.family is not None and given.family not in strategies.FAMILIES:
         raise RefusedError(
@@ -171,13 +172,17 @@ def list_command(words: list[str]) -> None:
     strategies.load_entry_points()
     for plugin in given.plugins:
         strategies.load_plugin(plugin)
+    families = [given.family] if given.family else list(strategies.FAMILIES)
+    if given.markdown:
+        print(strategies.page(families), end="")
+        return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, title_justify="left", show_edge=False)
     for heading, style in (("family", "dim"), ("name", "bold"), ("parameters", ""), ("what it is", "")):
         table.add_column(heading, style=style, overflow="fold")
-    for family in [given.family] if given.family else strategies.FAMILIES:
+    for family in families:
         for place, (name, strategy) in enumerate(strategies.members(family).items()):
             parameters = "\n".join(
                 f"{key}: {value}" for key, value in strategies.parameters(strategy).items()

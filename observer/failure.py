@@ -32,7 +32,7 @@ def save_failure(run_dir: str | Path, step: int, experience: Experience, policy:
             "logprobs": [[list(c.logprobs) for c in group.completions] for group in groups],
             "texts": [[c.text for c in group.completions] for group in groups],
             "rewards_P_G": experience.rewards_P_G,
-            "weights_P": experience.weights_P,
+            "weights_P_G": experience.weights_P_G,
             "advantages_P_G": experience.advantages_P_G,
             "gradients_not_finite": [
                 name

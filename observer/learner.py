@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, get_args
 
 import torch
 
 from observer.failure import save_failure
-from observer.metrics import rollout_figures
+from observer.metrics import part_means, rollout_figures
 from observer.module import PolicyModule
-from observer.objective import KL, Advantage, GroupMeanStd, Loss, PPOClip, Quadratic, Weighting, weigh
-from observer.objective.kl.base import reward_to_go
+from observer.objective import (
+    KL,
+    Advantage,
+    Chunk,
+    Combine,
+    Correction,
+    Denominator,
+    Entered,
+    Entrance,
+    GroupMeanStd,
+    Loss,
+    Objective,
+    PPOClip,
+    Quadratic,
+    Ranks,
+    Terms,
+    Tokens,
+    Truncated,
+    Weighting,
+    ZeroSignal,
+    reduced,
+    weigh,
+)
 from observer.policy import Reference
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError, Score
 
-UPDATE_FIGURES = ("tokens", "loss", "entropy", "clip_share", "kl", "sampler_gap")
-"""Sums over the completion tokens that entered an update, the first their number; means are logged."""
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
 """What a progress bar shows of a step."""
-
-
-@dataclass(eq=False)
-class Chunk:
-    """What one forward and backward pass sees."""
-
-    groups: list[Group]
-    advantages_N: torch.Tensor
-    """One a completion, float32, on the device of the policy."""
-    old_N_T: torch.Tensor | None = None
-    """Log-probs of the policy that drew the rollout; None while that is the policy itself."""
-
-    @property
-    def tokens(self) -> int:
-        """Completion tokens."""
-        return sum(group.tokens for group in self.groups)
-
-    @property
-    def drawn(self) -> torch.Tensor:
-        """The log-probs that the tokens were drawn with, (N, T), float32, 0 where there is none."""
-        rows = [torch.tensor(c.logprobs) for group in self.groups for c in group.completions]
-        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 class ObserveLearner(PolicyModule):
@@ -53,13 +49,17 @@ class ObserveLearner(PolicyModule):
         self,
         group_size: int = 8,
         advantage: Advantage = GroupMeanStd(),
+        combine: Combine = "sum_then_normalise",
         weighting: Weighting = Quadratic(),
         loss: Loss = PPOClip(),
+        correction: Correction | None = None,
         kl: KL | None = None,
+        entropy_bonus: float = 0.0,
         advantage_clip: float | None = None,
         updates_per_rollout: int = 1,
-        zero_signal: Literal["drop", "keep"] = "drop",
-        denominator: Literal["tokens", "micro_batch"] = "tokens",
+        zero_signal: ZeroSignal = "drop",
+        truncated: Truncated = "keep",
+        denominator: Denominator = "tokens",
         **options: Any,
     ) -> None:
         """Keep the options; see ``PolicyModule`` for the others.
@@ -67,18 +67,26 @@ class ObserveLearner(PolicyModule):
         Args:
             group_size: G, completions a prompt.
             advantage: how much better a completion is than its group.
+            combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
             weighting: how much a group weighs, by how hard it was.
             loss: the policy loss by token.
+            correction: importance weights for a sampler whose log-probs differ from the trainer's; null for
+                none.
             kl: the term that holds the policy near the reference; null for none, and no reference is loaded.
+            entropy_bonus: this times the entropy of each token is taken from its loss, >= 0. Above 0 it takes
+                memory for one more copy of the logits of a chunk.
             advantage_clip: advantages are cut to plus or minus this; null for no limit.
             updates_per_rollout: U, optimizer steps a rollout: its groups are cut into U equal parts, one step
                 each.
             zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their
-                tokens count in the denominator. With a KL term they are always kept.
-            denominator: what the summed loss of an update is divided by. ``tokens``: the completion tokens
-                that enter it, over all ranks. ``micro_batch``: each micro-batch by its own tokens, then the
-                mean over micro-batches, so that a token's weight depends on its neighbours (as in the
-                Observe-R1 release).
+                tokens count in the denominator. With a KL term or an entropy bonus they are always kept.
+            truncated: completions that were cut at the limit are kept in the update, or masked: then they
+                leave it and its denominator, while their rewards stay in the statistics of their group.
+            denominator: what the summed loss of an update is divided by, over all ranks. ``tokens``: the
+                completion tokens that enter it. ``sequences``: each completion by its own tokens, then by the
+                number of those that enter. ``constant``: the completions that enter times max_tokens (Dr.
+                GRPO). ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches,
+                so that a token's weight depends on its neighbours (as in the Observe-R1 release).
             options: those of ``PolicyModule``.
 
         Raises:
@@ -94,15 +102,26 @@ class ObserveLearner(PolicyModule):
             )
         if advantage_clip is not None and not advantage_clip > 0:
             raise RefusedError(f"model.advantage_clip is {advantage_clip}; it must be > 0, or null")
+        if not 0 <= entropy_bonus < float("inf"):
+            raise RefusedError(f"model.entropy_bonus is {entropy_bonus}; it must be >= 0 and finite")
+        _check_choices(
+            combine=(combine, Combine),
+            zero_signal=(zero_signal, ZeroSignal),
+            truncated=(truncated, Truncated),
+            denominator=(denominator, Denominator),
+        )
         self.group_size = group_size
         self.advantage = advantage
+        self.combine: Combine = combine
         self.weighting = weighting
-        self.loss = loss
-        self.kl = kl
-        self.advantage_clip = advantage_clip or float("inf")
+        self.objective = Objective(loss, kl, correction, entropy_bonus)
+        self.entrance = Entrance(
+            advantage_clip or float("inf"),
+            zero_signal if self.objective.silent_without_advantages else "keep",
+            truncated,
+        )
         self.updates_per_rollout = updates_per_rollout
-        self.zero_signal = zero_signal
-        self.denominator = denominator
+        self.denominator: Denominator = denominator
         self._reference: Reference | None = None
 
     # Set-up
@@ -124,7 +143,7 @@ class ObserveLearner(PolicyModule):
     def configure_model(self) -> None:
         """Load the weights and, when a KL term needs it, keep what they are now as the reference."""
         super().configure_model()
-        if self.kl is not None and self._reference is None:
+        if self.objective.kl is not None and self._reference is None:
             self._reference = Reference(self.policy)
 
     def recipe(self) -> dict[str, Any]:
@@ -133,11 +152,15 @@ class ObserveLearner(PolicyModule):
             "group_size": self.group_size,
             "updates_per_rollout": self.updates_per_rollout,
             "advantage": described(self.advantage),
+            "combine": self.combine,
             "weighting": described(self.weighting),
-            "loss": described(self.loss),
-            "kl": described(self.kl),
-            "advantage_clip": self.advantage_clip,
-            "zero_signal": self.zero_signal,
+            "loss": described(self.objective.loss),
+            "correction": described(self.objective.correction),
+            "kl": described(self.objective.kl),
+            "entropy_bonus": self.objective.entropy_bonus,
+            "advantage_clip": self.entrance.advantage_clip,
+            "zero_signal": self.entrance.zero_signal,
+            "truncated": self.entrance.truncated,
             "denominator": self.denominator,
             # Only here do micro-batches change the loss.
             "micro_batches": (self.micro_batch, self.micro_batch_tokens)
@@ -166,7 +189,8 @@ class ObserveLearner(PolicyModule):
         with self.stage("score"):
             scores = self.score(groups, step)
         with self.stage("weigh"):
-            experience = weigh(groups, scores, self.advantage, self.weighting)
+            terms, ranks = Terms(self.rubric.weights, self.rubric.accuracy), self.ranks
+            experience = weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, ranks)
         with self.stage("update"):
             figures = self.update(experience, step)
         self.finish(experience, figures)
@@ -180,6 +204,11 @@ class ObserveLearner(PolicyModule):
         several cores each slow each other down many times.
         """
         return self.device.type != "cpu"
+
+    @property
+    def ranks(self) -> Ranks:
+        """This rank and the way to the others, for statistics of the whole batch."""
+        return Ranks(self.global_rank, self.over_ranks)
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Return what the rewards say of each completion, P x G."""
@@ -201,7 +230,8 @@ class ObserveLearner(PolicyModule):
             for chunk in (chunk for chunks in updates for chunk in chunks):
                 with torch.no_grad():
                     chunk.old_N_T = self.policy.logprobs(chunk.groups, with_entropy=False).values_N_T
-        totals = torch.zeros(len(UPDATE_FIGURES), dtype=torch.float64, device=self.device)
+        names = self.objective.figures
+        totals = torch.zeros(len(names), dtype=torch.float64, device=self.device)
         norms = []
         try:
             for chunks in updates:
@@ -212,7 +242,7 @@ class ObserveLearner(PolicyModule):
             raise FloatingPointError(
                 f"step {step}: {error}; the batch and the weights are in {where}"
             ) from error
-        sums = self.over_ranks_reduced(dict(zip(UPDATE_FIGURES, totals.tolist(), strict=True)), "sum")
+        sums = self.over_ranks_reduced(dict(zip(names, totals.tolist(), strict=True)), "sum")
         tokens = sums.pop("tokens")
         means = {name: value / tokens for name, value in sums.items()} if tokens else {}
         return means | {"gradient_norm": sum(norms) / len(norms)}
@@ -238,18 +268,15 @@ class ObserveLearner(PolicyModule):
             experience: the rollout.
             part: places of the groups of this update.
         """
-        advantages_P_G = experience.advantages_P_G.clamp(-self.advantage_clip, self.advantage_clip)
-        keep_all = self.zero_signal == "keep" or self.kl is not None
-        kept = [place for place in part if keep_all or bool(advantages_P_G[place].any())]
-        groups = [experience.groups[place] for place in kept]
+        admitted = self.entrance.admit(experience, part)
         return [
             Chunk(
-                groups=[groups[place].take(piece) for place, piece in pieces],
-                advantages_N=torch.cat([advantages_P_G[kept[place], piece] for place, piece in pieces])
+                groups=[admitted[place][0].take(piece) for place, piece in pieces],
+                advantages_N=torch.cat([admitted[place][1][piece] for place, piece in pieces])
                 .float()
                 .to(self.device),
             )
-            for pieces in self.micro_batches(groups)
+            for pieces in self.micro_batches([group for group, _ in admitted])
         ]
 
     def accumulate(self, chunks: list[Chunk], idle: Group) -> torch.Tensor:
@@ -260,46 +287,49 @@ class ObserveLearner(PolicyModule):
             idle: what to pass through the model, with weight 0, when only other ranks have micro-batches.
 
         Returns:
-            ``UPDATE_FIGURES`` of this rank, (6,), float64.
+            The sums of ``Objective.figures`` on this rank, float64.
         """
-        totals = torch.zeros(len(UPDATE_FIGURES), dtype=torch.float64, device=self.device)
-        tokens = self.global_sum(sum(chunk.tokens for chunk in chunks))
-        count = self.global_sum(len(chunks))
-        if not count:  # on no rank: no gradient, and the optimizer steps over parameters without one
+        totals = torch.zeros(len(self.objective.figures), dtype=torch.float64, device=self.device)
+        counts: dict[str, float] = {
+            "tokens": sum(chunk.tokens for chunk in chunks),
+            "sequences": sum(len(chunk.advantages_N) for chunk in chunks),
+            "micro_batches": len(chunks),
+        }
+        entered = Entered(**self.over_ranks_reduced(counts, "sum"))
+        if not entered.micro_batches:  # on no rank: no gradient; the optimizer steps over parameters without
             return totals
         for chunk in chunks:
-            denominator = tokens if self.denominator == "tokens" else chunk.tokens * count
             with self.gradient_sync(last=chunk is chunks[-1]):
-                loss, figures = self.chunk_loss(chunk)
+                loss, figures = self.chunk_loss(chunk, entered)
                 # Gradients are averaged over ranks, and the denominator is of all of them.
-                self.manual_backward(loss * self.trainer.world_size / denominator)
+                self.manual_backward(loss * self.trainer.world_size)
             totals += figures
         if not chunks:  # another rank has some, and waits for this one's gradients
             self.manual_backward(self.policy.logprobs([idle], with_entropy=False).values_N_T.sum() * 0.0)
         return totals
 
-    def chunk_loss(self, chunk: Chunk) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of a micro-batch, summed over its tokens, and its ``UPDATE_FIGURES``."""
-        logprobs = self.policy.logprobs(chunk.groups)
-        old_N_T = logprobs.values_N_T.detach() if chunk.old_N_T is None else chunk.old_N_T
-        advantages_N_T = chunk.advantages_N[:, None].expand_as(old_N_T)
-        kl_N_T = torch.zeros_like(old_N_T)
-        if self.kl is not None and self._reference is not None:
-            reference_N_T = self._reference.logprobs(chunk.groups).values_N_T
-            if self.kl.apply_to == "reward":
-                kl_N_T = self.kl(old_N_T, reference_N_T)
-                advantages_N_T = advantages_N_T + reward_to_go(-self.kl.coefficient * kl_N_T)
-            else:
-                kl_N_T = self.kl(logprobs.values_N_T, reference_N_T)
-        loss_N_T, clipped_N_T = self.loss(logprobs.values_N_T, old_N_T, advantages_N_T)
-        if self.kl is not None and self.kl.apply_to == "loss":
-            loss_N_T = loss_N_T + self.kl.coefficient * kl_N_T
-        mask_N_T, entropy_N_T = logprobs.mask_N_T, logprobs.entropy_N_T
-        assert entropy_N_T is not None
-        gap_N_T = (chunk.drawn.to(old_N_T.device) - old_N_T).abs()
-        watched = (mask_N_T.float(), loss_N_T, entropy_N_T, clipped_N_T, kl_N_T, gap_N_T)
-        figures = torch.stack([(values_N_T.detach() * mask_N_T).sum() for values_N_T in watched])
-        return (loss_N_T * mask_N_T).sum(), figures
+    def chunk_loss(self, chunk: Chunk, entered: Entered) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the share of a micro-batch in the loss of its update, and its sums of figures.
+
+        Args:
+            chunk: the micro-batch.
+            entered: what enters the update, over all ranks.
+        """
+        seen = self.policy.logprobs(chunk.groups, entropy_gradients=self.objective.entropy_bonus > 0)
+        assert seen.entropy_N_T is not None
+        reference = None if self._reference is None else self._reference.logprobs(chunk.groups).values_N_T
+        tokens = Tokens(
+            mask_N_T=seen.mask_N_T,
+            logprobs_N_T=seen.values_N_T,
+            old_N_T=seen.values_N_T.detach() if chunk.old_N_T is None else chunk.old_N_T,
+            drawn_N_T=chunk.drawn.to(seen.values_N_T.device),
+            advantages_N_T=chunk.advantages_N[:, None],
+            entropy_N_T=seen.entropy_N_T,
+            reference_N_T=reference,
+        )
+        loss_N_T, figures = self.objective(tokens)
+        limit = int(self._sampling["max_tokens"])
+        return reduced(loss_N_T, seen.mask_N_T, self.denominator, entered, limit), figures
 
     def finish(self, experience: Experience, figures: dict[str, float]) -> None:
         """Count the rollout as finished, tell the ladder what it showed, and log."""
@@ -312,9 +342,8 @@ class ObserveLearner(PolicyModule):
         seconds = self.stage.lap()
         own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
-        figures = {
-            f"train/{name}": value for name, value in figures.items() if self.kl is not None or name != "kl"
-        }
+        parts = part_means(experience, self.over_ranks)
+        figures = {f"train/{name}": value for name, value in (figures | parts).items()}
         figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():
@@ -322,3 +351,10 @@ class ObserveLearner(PolicyModule):
         watched = {name: figures.pop(name) for name in WATCHED}
         self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))
+
+
+def _check_choices(**given: tuple[str, Any]) -> None:
+    """Refuse a value that is none of its literals."""
+    for name, (value, choice) in given.items():
+        if value not in get_args(choice):
+            raise RefusedError(f"model.{name} is {value!r}; it must be one of {', '.join(get_args(choice))}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torchmetrics import Metric
@@ -12,7 +13,7 @@ from observer.types import Experience, Group, Score, Verdict
 
 
 def rollout_figures(experience: Experience) -> dict[str, float]:
-    """Return the means of a rollout: reward and its parts, accuracy, format rate, lengths, weights.
+    """Return the means of a rollout: reward, accuracy, format rate, lengths, weights.
 
     ``zero_signal`` is the share of groups whose advantages are all 0: they teach nothing. ``unverifiable`` is
     the share of answers that no rule could check, ``timed_out`` of those that were not checked in time.
@@ -33,9 +34,27 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "length": mean([len(completion.ids) for completion in completions]),
         "truncated": mean([not completion.finished for completion in completions]),
         "advantage_abs": float(experience.advantages_P_G.abs().mean()),
-        "weight": float(experience.weights_P.mean()),
+        "weight": float(experience.weights_P_G.mean()),
         "zero_signal": 1 - float(signal_P.double().mean()),
-    } | {f"part_{name}": mean([score.parts[name] for score in scores]) for name in scores[0].parts}
+    }
+
+
+def part_means(
+    experience: Experience, over_ranks: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, float]:
+    """Return ``part_<name>``: the mean of each reward over the completions of all ranks that it applies to.
+
+    One that applies to none has no mean and is left out.
+
+    Args:
+        experience: of this rank.
+        over_ranks: joins equally large tensors of all ranks on the first dimension.
+    """
+    scores = [score for row in experience.scores for score in row]
+    parts = [[math.nan if part is None else part for part in score.parts.values()] for score in scores]
+    means = over_ranks(torch.tensor(parts, dtype=torch.float64)).nanmean(0).tolist()
+    named = zip(scores[0].parts, means, strict=True)
+    return {f"part_{name}": value for name, value in named if not math.isnan(value)}
 
 
 def _unverifiable(score: Score) -> bool:

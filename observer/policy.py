@@ -6,9 +6,10 @@ No sampling (that is an engine's), no loss, no trainer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class LogProbs:
     values_N_T: torch.Tensor
     """Float32, 0 where there is no token."""
     entropy_N_T: torch.Tensor | None
-    """Entropy of the distribution each token was drawn from, in nats, float32, without gradients; None where
-    it was not asked for."""
+    """Entropy of the distribution each token was drawn from, in nats, float32; gradients only where these are
+    asked for. None where it is not."""
     mask_N_T: torch.Tensor
     """Bool, where there is a token."""
 
@@ -90,7 +91,9 @@ class Policy(nn.Module):
         )
         return f"policy: {trained:,} of {total:,} parameters train; log-probs: {shared}{frozen}{again}"
 
-    def logprobs(self, groups: Sequence[Group], with_entropy: bool = True) -> LogProbs:
+    def logprobs(
+        self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
+    ) -> LogProbs:
         """Return the log-probs of all completion tokens of some groups, with gradients if enabled.
 
         This is the one door to the model. Tokens have the log-probs of the distribution they were drawn from
@@ -101,10 +104,13 @@ class Policy(nn.Module):
             groups: any groups; unequal lengths, picture sizes and numbers of pictures are fine, text only
                 too.
             with_entropy: whether to measure the entropy too, which takes a few more looks at all logits.
+            entropy_gradients: whether it is to have gradients, which takes one more copy of the logits.
         """
-        return self(groups, with_entropy)
+        return self(groups, with_entropy, entropy_gradients)
 
-    def forward(self, groups: Sequence[Group], with_entropy: bool = True) -> LogProbs:
+    def forward(
+        self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
+    ) -> LogProbs:
         """See ``logprobs``. It is the forward of the module so that wrappers that hook forwards see it."""
         sampling = groups[0].sampling
         if any(group.sampling != sampling for group in groups):
@@ -118,7 +124,8 @@ class Policy(nn.Module):
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
         early_K = step < sampling.min_tokens
-        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, with_entropy)
+        entropy = partial(_entropy, gradients=entropy_gradients) if with_entropy else None
+        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, entropy)
         empty_N_T = torch.zeros(mask_N_T.shape, device=mask_N_T.device)
         values_N_T, *entropy_N_T = (empty_N_T.index_put((row, step), values_K) for values_K in read_K)
         return LogProbs(values_N_T, entropy_N_T[0] if with_entropy else None, mask_N_T)
@@ -129,7 +136,7 @@ class Policy(nn.Module):
         tokens_K: torch.Tensor,
         early_K: torch.Tensor,
         sampling: Sampling,
-        with_entropy: bool,
+        entropy: Callable[[torch.Tensor], torch.Tensor] | None,
     ) -> list[torch.Tensor]:
         """Return log-probs of tokens, (K,), and entropies if asked for, with few logits at a time in memory.
 
@@ -141,7 +148,7 @@ class Policy(nn.Module):
             tokens_K: the tokens.
             early_K: bool, where a completion is still shorter than its minimum.
             sampling: how they were drawn.
-            with_entropy: whether to return entropies.
+            entropy: computes the entropies of distributions; None for none.
         """
 
         def read(hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -152,10 +159,8 @@ class Policy(nn.Module):
                 self.banned_ids,
                 self.end_ids,
             )
-            with torch.no_grad():
-                finite = logprobs.clamp_min(torch.finfo(torch.float32).min)  # 0 times -inf is no number
-                entropy = -logprobs.exp().mul_(finite).sum(-1)  # no dot product: autocast would round it
-            return logprobs.gather(-1, tokens[:, None])[:, 0], entropy
+            chosen = logprobs.gather(-1, tokens[:, None])[:, 0]
+            return (chosen,) if entropy is None else (chosen, entropy(logprobs))
 
         rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
         chunks = list(zip(hidden_K_D.split(rows), tokens_K.split(rows), early_K.split(rows), strict=True))
@@ -239,6 +244,18 @@ class Reference:
             return self._copy.logprobs(groups, with_entropy=False)
         with self._policy.without_adapters():
             return self._policy.logprobs(groups, with_entropy=False)
+
+
+def _entropy(logprobs_K_V: torch.Tensor, gradients: bool) -> torch.Tensor:
+    """Return the entropy of each distribution, in nats, (K,)."""
+    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
+        # 0 times -inf is no number. A probability is 0 in float32 long before the bound, which is near enough
+        # for its product with the gradient to be one too.
+        finite_K_V = logprobs_K_V.clamp_min(-1e4)
+        # No dot product: autocast would round it.
+        if torch.is_grad_enabled():
+            return -(logprobs_K_V.exp() * finite_K_V).sum(-1)
+        return -logprobs_K_V.exp().mul_(finite_K_V).sum(-1)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

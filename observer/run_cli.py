@@ -24,6 +24,7 @@ from observer import strategies
 from observer.callbacks import (
     AtomicCheckpointIO,
     Completions,
+    Components,
     GracefulStop,
     RunProgress,
     RunReport,
@@ -40,6 +41,7 @@ from observer.types import RefusedError
 FORCED = {
     "curriculum": CurriculumCallback,
     "completions": Completions,
+    "components": Components,
     "report": RunReport,
 }
 """Callbacks that every run has and that have options."""

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 import typing
+from collections.abc import Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -98,6 +99,24 @@ def described(strategy: Any) -> str:
 def summary(strategy: type) -> str:
     """Return the first line of a strategy's docstring."""
     return (inspect.getdoc(strategy) or "").partition("\n")[0]
+
+
+def page(families: Sequence[str]) -> str:
+    """Return some families as a page of Markdown: a table each, of names, what they are and parameters."""
+    lines = ["# Strategies", "", "What `observer list --markdown` prints.", ""]
+    for family in families:
+        base = base_class(family)
+        lines += [f"## {family}", "", summary(base), ""]
+        lines += ["| name | what it is | parameters |", "|---|---|---|"]
+        for name, strategy in members(family).items():
+            options = "<br>".join(f"`{key}: {value}`" for key, value in parameters(strategy).items())
+            lines.append(f"| `{name}` | {_cell(summary(strategy))} | {_cell(options)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 @cache

@@ -201,12 +201,17 @@ class Score:
     """The answer that was found in it; None when there was none."""
     formatted: bool
     """Whether it keeps the response format."""
-    parts: Mapping[str, float] = field(default_factory=dict)
-    """Each named reward, before its weight."""
+    parts: Mapping[str, float | None] = field(default_factory=dict)
+    """Each named reward, before its weight; None where it does not apply."""
+    terms: Mapping[str, float] = field(default_factory=dict)
+    """The parts that enter before the group's normalisation; where one does not apply, the group's mean of it
+    stands in, so that it neither helps nor hurts."""
     reward: float = 0.0
-    """Weighted sum of the parts that enter before the group's normalisation."""
+    """Weighted sum of the terms."""
     bonus: float = 0.0
     """Weighted sum of the parts that are added after the group's normalisation."""
+    share: float = 0.0
+    """Share of the format's blocks that stand as they should, in [0, 1]."""
 
     @property
     def correct(self) -> bool:
@@ -215,8 +220,8 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Experience:
-    """Scored groups with what each completion is worth to the update."""
+class Estimated:
+    """Scored groups with how much better each completion is than its group: what a weighting sees."""
 
     groups: tuple[Group, ...]
     """P groups of G completions."""
@@ -226,7 +231,15 @@ class Experience:
     """Rewards before normalisation, float64."""
     pass_rates_P: torch.Tensor
     """Share of correct completions, float64."""
-    weights_P: torch.Tensor
-    """Weight of each group, never negative, float64."""
+    estimates_P_G: torch.Tensor
+    """Normalised; no bonus, no weight yet. float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Experience(Estimated):
+    """Scored groups with what each completion is worth to the update."""
+
+    weights_P_G: torch.Tensor
+    """Weight of each completion, never negative, float64; of most weightings the same over a group."""
     advantages_P_G: torch.Tensor
     """Normalised, bonus added, weighted, float64."""

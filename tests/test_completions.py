@@ -18,7 +18,7 @@ from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
 from observer.jsonl_log import JsonlLog
 from observer.learner import ObserveLearner
-from observer.objective import GroupMean, Quadratic, weigh
+from observer.objective import GroupMean, Quadratic, Terms, weigh
 from observer.pretrained import PolicySpec
 from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
 from observer.rollout import ScriptedEngine
@@ -96,13 +96,14 @@ def make_group(*texts, row=0, problem=None, finish_reason="stop", step=7):
 
 def weighed(*groups):
     rubric = Rubric({"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}, Observe())
-    return weigh(groups, [rubric.score(group, 0) for group in groups], GroupMean(), Quadratic())
+    terms = Terms(rubric.weights, rubric.accuracy)
+    return weigh(groups, [rubric.score(group, 0) for group in groups], terms, GroupMean(), Quadratic())
 
 
 def draw(group, most=4):
     experience = weighed(group)
     advantages_G = experience.advantages_P_G[0].tolist()
-    return draw_group(group, experience.scores[0], advantages_G, float(experience.weights_P[0]), most)
+    return draw_group(group, experience.scores[0], advantages_G, experience.weights_P_G[0].tolist(), most)
 
 
 def has(page, colour):
@@ -156,9 +157,32 @@ def test_numbers_of_a_line_are_those_that_enter_the_update_to_six_digits():
     advantages = [record["advantage"] for record in records(experience, 0)]
     assert advantages == [round(value, 6) for value in experience.advantages_P_G.flatten().tolist()]
     assert {record["weight"] for record in records(experience, 0)} == {
-        round(value, 6) for value in experience.weights_P.tolist()
+        round(value, 6) for value in experience.weights_P_G.flatten().tolist()
     }
     assert advantages[0] > 0 > advantages[2]
+
+
+def test_a_part_that_does_not_apply_is_null_in_a_line_and_a_dash_on_a_page():
+    experience = weighed(make_group(RIGHT, WRONG))
+    right, wrong = experience.scores[0]
+    absent = replace(right, parts={**right.parts, "format": None})
+    lines = records(replace(experience, scores=((absent, wrong),)), 0)
+    assert [line["parts"]["format"] for line in lines] == [None, 1.0]
+    pages = [
+        draw_group(experience.groups[0], [score, wrong], [1.0, -1.0], [1.0, 1.0]) for score in (absent, right)
+    ]
+    assert pages[0].size == pages[1].size
+    assert not np.array_equal(*map(np.asarray, pages))
+
+
+def test_weights_that_differ_within_a_group_are_written_by_completion_and_shown_from_least_to_most():
+    experience = weighed(make_group(RIGHT, WRONG))
+    weights = torch.tensor([[0.5, 1.5]], dtype=torch.float64)
+    lines = records(replace(experience, weights_P_G=weights), 0)
+    assert [line["weight"] for line in lines] == [0.5, 1.5]
+    group, scores = experience.groups[0], experience.scores[0]
+    wide, equal = (draw_group(group, scores, [1.0, -1.0], own) for own in ([0.5, 1.5], [0.5, 0.5]))
+    assert not np.array_equal(np.asarray(wide), np.asarray(equal))
 
 
 def test_all_groups_are_written_when_no_number_is_given():
@@ -242,7 +266,7 @@ def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path,
 
     well, failing = Keeping(), Keeping()
     fit(tiny, tmp_path / "well", well, steps=3)
-    monkeypatch.setattr("observer.callbacks.completions.JsonlLog", FullForAStep)
+    monkeypatch.setattr("observer.callbacks.step_log.JsonlLog", FullForAStep)
     with pytest.warns(UserWarning, match="completions") as warned:
         fit(tiny, tmp_path / "failing", failing, steps=3)
     assert same_worth(well, failing)
@@ -319,8 +343,8 @@ def test_a_logged_picture_is_the_page_of_its_group(tiny, tmp_path):
     callback = Keeping(pictures_per_step=1, completions_per_picture=2)
     fit(tiny, tmp_path, callback, steps=1, logger=TensorBoardLogger(tmp_path, name="", version="board"))
     (seen,) = callback.seen
-    advantages_G, weight = seen.advantages_P_G[0].tolist(), float(seen.weights_P[0])
-    page = draw_group(seen.groups[0], seen.scores[0], advantages_G, weight, most=2)
+    advantages_G, weights_G = seen.advantages_P_G[0].tolist(), seen.weights_P_G[0].tolist()
+    page = draw_group(seen.groups[0], seen.scores[0], advantages_G, weights_G, most=2)
     logged = images(tmp_path / "board")["completions/0"][0]
     assert logged.size == page.size
     assert np.array_equal(np.asarray(logged), np.asarray(page))
@@ -372,7 +396,7 @@ def test_verdicts_have_their_colours():
     assert has(wrong, VERDICT_COLOURS[Verdict.WRONG])
     assert not has(wrong, VERDICT_COLOURS[Verdict.CORRECT])
     group = make_group("<answer> ? </answer>")
-    grey = draw_group(group, [Score(Verdict.UNVERIFIABLE, "it is no number", "?", True)], [0.0], 1.0)
+    grey = draw_group(group, [Score(Verdict.UNVERIFIABLE, "it is no number", "?", True)], [0.0], [1.0])
     assert has(grey, VERDICT_COLOURS[Verdict.UNVERIFIABLE])
 
 
@@ -451,7 +475,7 @@ def test_a_page_stays_within_bounds_whatever_was_written():
 def test_a_page_is_drawn_in_less_than_60_ms():
     group = make_group(*[RIGHT + "the radius of the circle is two " * 60] * 8)
     experience = weighed(group)
-    arguments = (group, experience.scores[0], experience.advantages_P_G[0].tolist(), 1.0)
+    arguments = (group, experience.scores[0], experience.advantages_P_G[0].tolist(), [1.0] * 8)
     draw_group(*arguments)  # loads the fonts
     seconds = []
     for _ in range(5):

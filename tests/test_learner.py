@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +11,20 @@ import torch
 import runs
 from observer.data import Tiles
 from observer.module import PolicyModule
-from observer.objective import K1, K3, GroupMean, PPOClip, Uniform
+from observer.objective import (
+    CISPO,
+    K1,
+    K2,
+    K3,
+    SAPO,
+    Correction,
+    GroupMean,
+    PPOClip,
+    Uniform,
+)
 from observer.policy import Policy
 from observer.rewards import Accuracy, Observe
-from observer.rollout import ScriptedEngine, TransformersEngine
+from observer.rollout import Engine, ScriptedEngine, TransformersEngine
 from observer.types import RefusedError
 from runs import MIXED, RIGHT, WRONG
 
@@ -34,7 +45,60 @@ class Gradients(torch.optim.SGD):
         type(self).seen.append(torch.cat(tensors) if tensors else torch.zeros(0))
 
 
-def gradients(tmp_path, texts=MIXED, steps=1, **options):
+PLAIN = {"weighting": Uniform(), "advantage": GroupMean(), "rewards": {"accuracy": Accuracy()}}
+
+
+class Drawn(Engine):
+    """Says the script of ``MIXED`` as if drawn by a policy whose log-probs are a little off."""
+
+    weights = "shared"
+
+    def __init__(self):
+        self.script = ScriptedEngine(MIXED)
+
+    def start(self, policy):
+        self.policy = policy
+        self.script.start(policy)
+
+    def sync(self, named_tensors, version):
+        self.version = version
+
+    def generate(self, prompts, sampling):
+        groups = self.script.generate(prompts, sampling)
+        with torch.no_grad():
+            own_N_T = self.policy.logprobs(groups, with_entropy=False).values_N_T
+        noise = 0.4 * torch.randn(own_N_T.shape, generator=torch.Generator().manual_seed(0))
+        rows = iter((own_N_T + noise).tolist())
+        return [
+            replace(
+                group,
+                completions=tuple(
+                    replace(c, logprobs=tuple(next(rows)[: len(c.ids)])) for c in group.completions
+                ),
+            )
+            for group in groups
+        ]
+
+
+def first_rollout(tmp_path, engine=None, **options):
+    """The policy of a fresh run and the groups of its first rollout."""
+    learner = runs.learner(engine=engine or ScriptedEngine(MIXED), **options)
+    data = runs.ladder()
+    data.setup("fit")
+    learner.configure_model()
+    data.admit(learner.renderer, learner.rubric.verifier, tmp_path)
+    problems = [data.rows["train"][row] for row in data.draw(0)]
+    groups = learner.engine.generate(learner.renderer.render(problems), learner.sampling(4, 0))
+    return learner.policy, groups
+
+
+def gradient_of(policy, loss):
+    policy.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
+
+
+def gradients(tmp_path, texts=MIXED, steps=1, data=None, **options):
     """The gradients that a run's optimizer steps were given, same completions whatever the options."""
     Gradients.seen = []
     learner = runs.learner(
@@ -46,15 +110,34 @@ def gradients(tmp_path, texts=MIXED, steps=1, **options):
         }
     )
     trainer = runs.trainer(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", steps)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None, **(data or {})))
     return Gradients.seen, trainer.callback_metrics
 
 
-def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path):
-    (whole,), _ = gradients(tmp_path, micro_batch=16)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"denominator": "sequences", "loss": PPOClip(level="sequence"), "correction": Correction("sequence")},
+        {"denominator": "constant", "loss": SAPO(), "kl": K2(0.5), "entropy_bonus": 0.1},
+        {"loss": CISPO(), "kl": K1(0.5), "truncated": "mask", "max_tokens": 16},
+    ],
+    ids=["default", "sequences", "constant", "masked"],
+)
+def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, options):  # S13
+    (whole,), _ = gradients(tmp_path, micro_batch=16, engine=Drawn(), **options)
     for size in (1, 3, 4):
-        (cut,), _ = gradients(tmp_path, micro_batch=size)
+        (cut,), _ = gradients(tmp_path, micro_batch=size, engine=Drawn(), **options)
         torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
+    assert whole.norm() > 0.003
+
+
+def test_rewards_stay_with_their_completions_where_micro_batches_do_not_divide_them(tmp_path):  # S17
+    """9 completions of 3 groups in micro-batches of 4: the release paired rewards with other sequences."""
+    options = {"group_size": 3, "data": {"prompts_per_step": 3}}
+    (whole,), _ = gradients(tmp_path, micro_batch=9, **options)
+    (cut,), _ = gradients(tmp_path, micro_batch=4, **options)
+    torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-6)
     assert whole.norm() > 0.01
 
 
@@ -85,27 +168,92 @@ def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
     assert not torch.allclose(several[0], all_tokens[0], rtol=1e-2)
 
 
-def test_the_gradient_is_that_of_the_formula(tmp_path):
-    """Written out: sum over tokens of -A log p, over the tokens of groups that have a signal."""
-    (found,), _ = gradients(
-        tmp_path, weighting=Uniform(), advantage=GroupMean(), rewards={"accuracy": Accuracy()}
-    )
-    learner = runs.learner(engine=ScriptedEngine(MIXED), group_size=4)
-    data = runs.ladder()
-    data.setup("fit")
-    learner.configure_model()
-    data.admit(learner.renderer, learner.rubric.verifier, tmp_path)
-    problems = [data.rows["train"][row] for row in data.draw(0)]
-    groups = learner.engine.generate(learner.renderer.render(problems), learner.sampling(4, 0))
-    logprobs = learner.policy.logprobs(groups).values_N_T
+@pytest.mark.parametrize("loss", [PPOClip(), PPOClip(level="sequence", dual=3.0), CISPO(), SAPO()], ids=str)
+@pytest.mark.parametrize("denominator", ["tokens", "sequences", "constant"])
+def test_the_gradient_is_that_of_the_formula(tmp_path, loss, denominator):
+    """Written out: sums over tokens of -A log p, over what the denominator says."""
+    (found,), _ = gradients(tmp_path, loss=loss, denominator=denominator, **PLAIN)
+    policy, groups = first_rollout(tmp_path)
     advantages = torch.tensor([0.5, -0.5, 0.5, -0.5] * 4)
-    loss = -(advantages[:, None] * logprobs).sum() / sum(group.tokens for group in groups)
-    loss.backward()
-    expected = torch.cat([p.grad.flatten() for p in learner.policy.parameters() if p.grad is not None])
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    rows = -(advantages[:, None] * policy.logprobs(groups).values_N_T).sum(-1)
+    lengths = torch.tensor([len(c.ids) for group in groups for c in group.completions])
+    assert len(set(lengths.tolist())) > 2
+    expected = {
+        "tokens": rows.sum() / lengths.sum(),
+        "sequences": (rows / lengths).mean(),
+        "constant": rows.sum() / (16 * 48),
+    }[denominator]
+    torch.testing.assert_close(found, gradient_of(policy, expected), rtol=1e-4, atol=1e-6)
 
 
-def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
+def test_cut_completions_leave_the_update_and_stay_in_the_statistics_of_their_group(tmp_path):  # S14
+    cut_at = {"max_tokens": 16}
+    (found,), metrics = gradients(tmp_path, truncated="mask", **cut_at, **PLAIN)
+    (kept,), _ = gradients(tmp_path, **cut_at, **PLAIN)
+    policy, groups = first_rollout(tmp_path, **cut_at)
+    finished = torch.tensor([c.finished for group in groups for c in group.completions])
+    assert finished.tolist() == [True, True, False, True] * 4
+    assert metrics["train/truncated"] == 0.25
+    # The third is right, unless more than its end token is cut off.
+    whole = [float(group.completions[2].text.endswith("</answer>")) for group in groups]
+    assert 1.0 in whole
+    rewards = torch.tensor([[1.0, 0.0, third, 0.0] for third in whole])
+    advantages = (rewards - rewards.mean(-1, keepdim=True)).flatten()
+    rows = -(advantages[:, None] * policy.logprobs(groups).values_N_T).sum(-1)
+    lengths = torch.tensor([len(c.ids) for group in groups for c in group.completions])
+    masked = rows[finished].sum() / lengths[finished].sum()
+    torch.testing.assert_close(found, gradient_of(policy, masked), rtol=1e-4, atol=1e-6)
+    rows = -(advantages[:, None] * policy.logprobs(groups).values_N_T).sum(-1)
+    torch.testing.assert_close(kept, gradient_of(policy, rows.sum() / lengths.sum()), rtol=1e-4, atol=1e-6)
+
+
+def test_a_rollout_of_cut_completions_only_is_masked_whole(tmp_path):  # S14
+    seen, metrics = gradients(tmp_path, truncated="mask", max_tokens=3, kl=K3(), steps=2)
+    assert [len(gradient) for gradient in seen] == [0, 0]
+    assert metrics["train/truncated"] == 1
+
+
+@pytest.mark.parametrize(
+    "correction", [Correction(cap=1.5), Correction("sequence", "mask", cap=4.0, floor=0.5)], ids=str
+)
+def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, correction):  # S15
+    (found,), metrics = gradients(tmp_path, engine=Drawn(), correction=correction, **PLAIN)
+    policy, groups = first_rollout(tmp_path, Drawn())
+    values = policy.logprobs(groups)
+    drawn = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(c.logprobs) for group in groups for c in group.completions], batch_first=True
+    )
+    gap = values.values_N_T.detach() - drawn
+    weights = gap.exp() if correction.level == "token" else gap.sum(-1, keepdim=True).exp().expand_as(gap)
+    cut = (weights > correction.cap) | (weights < correction.floor)
+    weights = weights.masked_fill(cut, 0.0) if correction.mode == "mask" else weights.clamp(max=1.5)
+    assert 0 < int(cut[values.mask_N_T].sum()) < int(values.mask_N_T.sum())
+    advantages = torch.tensor([0.5, -0.5, 0.5, -0.5] * 4)
+    loss = -(weights * advantages[:, None] * values.values_N_T).sum() / values.mask_N_T.sum()
+    torch.testing.assert_close(found, gradient_of(policy, loss), rtol=1e-4, atol=1e-6)
+    for name, expected in (("weight", weights), ("cut", cut)):
+        figure = float(metrics[f"train/correction_{name}"])
+        assert figure == pytest.approx(float(expected[values.mask_N_T].double().mean()), rel=1e-5)
+    assert float(metrics["train/sampler_gap"]) == pytest.approx(
+        float(gap[values.mask_N_T].abs().mean()), rel=1e-4
+    )
+
+
+def test_the_entropy_bonus_takes_the_entropy_from_the_loss(tmp_path):
+    (without,), metrics = gradients(tmp_path, **PLAIN)
+    (found,), _ = gradients(tmp_path, entropy_bonus=0.3, **PLAIN)
+    policy, groups = first_rollout(tmp_path)
+    seen = policy.logprobs(groups, entropy_gradients=True)
+    entropy = seen.entropy_N_T.sum() / seen.mask_N_T.sum()
+    assert float(metrics["train/entropy"]) == pytest.approx(float(entropy.detach()), rel=1e-5)
+    bonus = gradient_of(policy, -0.3 * entropy)
+    torch.testing.assert_close(found - without, bonus, rtol=1e-3, atol=1e-5)
+    assert bonus.norm() > 0.01
+    (alone,), _ = gradients(tmp_path, texts=[RIGHT], entropy_bonus=0.3, **PLAIN)
+    assert alone.norm() > 0.001  # a group whose advantages are 0 still has an entropy
+
+
+def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):  # S8
     """All right and all alike: no gradient, and the optimizer is still stepped once a rollout."""
     seen, metrics = gradients(
         tmp_path, texts=[RIGHT], steps=2, weighting=Uniform(), rewards={"accuracy": Accuracy()}
@@ -113,6 +261,10 @@ def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
     assert [len(gradient) for gradient in seen] == [0, 0]
     assert metrics["train/zero_signal"] == 1
     assert "train/entropy" not in metrics
+    for options in ({"kl": K3()}, {"kl": K1()}, {"entropy_bonus": 0.1}):
+        seen, metrics = gradients(tmp_path, texts=[RIGHT], **PLAIN, **options)
+        assert len(seen[0]) > 0  # a term of the loss is left
+        assert "train/entropy" in metrics
 
 
 class HalfRight(ScriptedEngine):
@@ -159,8 +311,12 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
     assert trainer.callback_metrics["train/clip_share"] > 0
 
 
-@pytest.mark.parametrize("kl", [K3(0.5), K1(0.5)], ids=["k3 in the loss", "k1 in the reward"])
-def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
+@pytest.mark.parametrize(
+    "kl",
+    [K3(0.5), K2(0.5), K1(0.5)],
+    ids=["k3 in the loss", "k2 in the loss", "k1 in the reward"],
+)
+def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):  # S12
     def drift(folder, kl):
         learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
         before = {name: value.clone() for name, value in learner_weights(learner).items()}
@@ -193,8 +349,8 @@ def test_no_reference_is_loaded_without_a_kl_term_and_none_is_saved_with_one(tmp
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_look_into_it(poison, tmp_path):
     class Broken(PPOClip):
-        def __call__(self, logprobs_N_T, old_N_T, advantages_N_T):
-            loss_N_T, clipped_N_T = super().__call__(logprobs_N_T, old_N_T, advantages_N_T)
+        def __call__(self, *tokens):
+            loss_N_T, clipped_N_T = super().__call__(*tokens)
             return loss_N_T * poison, clipped_N_T
 
     learner = runs.learner(engine=ScriptedEngine(MIXED), loss=Broken())
@@ -221,6 +377,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_lo
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"gradient_clip": -1.0}, "gradient_clip is -1.0"),
         ({"advantage_clip": 0.0}, "advantage_clip is 0.0"),
+        ({"entropy_bonus": -0.1}, "entropy_bonus is -0.1; it must be >= 0 and finite"),
+        ({"entropy_bonus": math.nan}, "entropy_bonus is nan"),
+        ({"combine": "sum"}, "combine is 'sum'; it must be one of sum_then_normalise, normalise_then_sum"),
+        ({"zero_signal": "mask"}, "zero_signal is 'mask'; it must be one of drop, keep"),
+        ({"truncated": "drop"}, "truncated is 'drop'; it must be one of keep, mask"),
+        ({"denominator": "token"}, "denominator is 'token'; it must be one of tokens, micro_batch, seq"),
         ({"rewards": {}}, "mapping is empty"),
     ],
 )
@@ -252,7 +414,7 @@ def test_half_precision_with_loss_scaling_is_refused():
         PolicyModule.setup(learner, "fit")
 
 
-def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
+def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):  # S15
     """The engine holds the version of each rollout; log-probs drawn with are those trained with."""
     versions = []
 

@@ -1,7 +1,10 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
-from observer.metrics import LEVELS, HeldOutMetrics, rollout_figures
+from observer.metrics import LEVELS, HeldOutMetrics, part_means, rollout_figures
 from observer.rewards.isolation import TIMED_OUT
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
 
@@ -15,7 +18,12 @@ def group(*responses, level=1, reason=""):
     ]
     scores = [
         Score(
-            verdict, reason, None, formatted, {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0}, 0.5
+            verdict,
+            reason,
+            None,
+            formatted,
+            {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0},
+            reward=0.5,
         )
         for verdict, formatted, _, _ in responses
     ]
@@ -97,7 +105,8 @@ def experience_of(one, two):
         scores=(tuple(one[1]), tuple(two[1])),
         rewards_P_G=torch.full((2, 2), 0.5, dtype=torch.float64),
         pass_rates_P=torch.tensor([0.5, 0.0], dtype=torch.float64),
-        weights_P=torch.tensor([1.8, 0.0], dtype=torch.float64),
+        estimates_P_G=torch.tensor([[1.0, -1.0], [0.0, 0.0]], dtype=torch.float64),
+        weights_P_G=torch.tensor([[1.8, 1.8], [0.0, 0.0]], dtype=torch.float64),
         advantages_P_G=torch.tensor([[1.5, -0.5], [0.0, 0.0]], dtype=torch.float64),
     )
 
@@ -130,6 +139,18 @@ def test_rollout_figures_are_means_over_completions_or_groups():
         "advantage_abs": 2.0 / 4,
         "weight": 0.9,
         "zero_signal": 1 / 2,
-        "part_accuracy": 1 / 4,
-        "part_odd": 2.0,
     }
+
+
+def test_a_part_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
+    experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
+    assert part_means(experience, lambda own: own) == {"part_accuracy": 1 / 4, "part_odd": 2.0}
+    values = iter([0.0, None, 3.0, None])
+    scores = tuple(
+        tuple(replace(score, parts={"odd": next(values), "never": None}) for score in row)
+        for row in experience.scores
+    )
+    here = replace(experience, scores=scores)
+    assert part_means(here, lambda own: own) == {"part_odd": 1.5}
+    elsewhere = torch.tensor([[6.0, math.nan]] * 4, dtype=torch.float64)
+    assert part_means(here, lambda own: torch.cat([own, elsewhere])) == {"part_odd": 27 / 6}

@@ -9,22 +9,22 @@ from hypothesis.extra import numpy as npst
 
 from observer.module import DEFAULT_REWARDS
 from observer.objective import (
-    K1,
-    K3,
     Constant,
     Cosine,
     GroupMean,
     GroupMeanStd,
     Linear,
-    PPOClip,
     Quadratic,
+    Terms,
     Uniform,
     Weighting,
     weigh,
 )
-from observer.objective.kl.base import reward_to_go
 from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
 from observer.types import Completion, Group, Problem, Prompt, RefusedError, Sampling, Turn
+from scored import RIGHT as CORRECT
+from scored import WRONG as INCORRECT
+from scored import estimated, score
 
 FEW = settings(max_examples=60, deadline=None)
 RIGHT, WRONG = (f"<observe>o</observe><think>t</think><answer>{n}</answer>" for n in (7, 8))
@@ -46,7 +46,8 @@ def weighed(groups, bonus=None, advantage=None, weighting=None, rewards=None):
     rewards = rewards or {"accuracy": Accuracy(), "format": Format(), "bonus": bonus or Bonus()}
     rubric = Rubric(rewards, Observe())
     scores = [rubric.score(group, step=0) for group in groups]
-    return weigh(groups, scores, advantage or GroupMeanStd(), weighting or Uniform())
+    terms = Terms(rubric.weights, rubric.accuracy)
+    return weigh(groups, scores, terms, advantage or GroupMeanStd(), weighting or Uniform())
 
 
 def by_hand(rewards_P_G, scale):
@@ -110,12 +111,12 @@ def test_a_group_is_normalised_by_itself():
 @FEW
 @given(right=st.lists(st.integers(0, 8), min_size=1, max_size=9), sigma=st.floats(0.01, 10))
 def test_weights_follow_their_formula_and_are_never_negative(right, sigma):
-    pass_rates_P = np.array(right) / 8
-    weights_P = Quadratic(sigma=sigma)(torch.from_numpy(pass_rates_P), []).numpy()
+    batch = estimated([[score(CORRECT)] * k + [score(INCORRECT)] * (8 - k) for k in right])
+    weights_P = Quadratic(sigma=sigma)(batch).numpy()
     np.testing.assert_allclose(weights_P, [4 * sigma * k / 8 * (8 - k) / 8 for k in right], rtol=1e-12)
     assert (weights_P >= 0).all()
     assert weights_P.max(initial=0) <= sigma * (1 + 1e-12)
-    assert Uniform()(torch.from_numpy(pass_rates_P), []).tolist() == [1.0] * len(right)
+    assert Uniform()(batch).tolist() == [1.0] * len(right)
 
 
 @pytest.mark.parametrize("after", [True, False])
@@ -125,7 +126,7 @@ def test_the_pass_rate_is_counted_in_verdicts_whatever_the_bonus_adds_to_rewards
     bonus = Bonus(weight=weight, min_tokens=100, after_normalisation=after)
     experience = weighed(groups, bonus, weighting=Quadratic())
     assert experience.pass_rates_P.tolist() == [k / 8 for k in range(9)]
-    assert experience.weights_P.min() == 0
+    assert experience.weights_P_G.min() == 0
     if not after:
         assert experience.rewards_P_G[8].max() == 1.5 + weight  # it did join the reward
 
@@ -133,15 +134,27 @@ def test_the_pass_rate_is_counted_in_verdicts_whatever_the_bonus_adds_to_rewards
 class Sloping(Weighting):
     """1.2 - 2 p: negative for easy groups."""
 
-    def __call__(self, pass_rates_P, groups):
-        return 1.2 - 2 * pass_rates_P
+    def __call__(self, batch):
+        return 1.2 - 2 * batch.pass_rates_P
 
 
 class Dividing(Weighting):
     """1 / p: infinite for a group that is all wrong."""
 
-    def __call__(self, pass_rates_P, groups):
-        return 1 / pass_rates_P
+    def __call__(self, batch):
+        return 1 / batch.pass_rates_P
+
+
+class Lengths(Weighting):
+    """Tokens of each group, or completion."""
+
+    def __init__(self, by_completion=False):
+        self.by_completion = by_completion
+
+    def __call__(self, batch):
+        rows = [[len(completion.ids) for completion in group.completions] for group in batch.groups]
+        lengths_P_G = torch.tensor(rows, dtype=torch.float64)
+        return lengths_P_G if self.by_completion else lengths_P_G.sum(-1)
 
 
 @pytest.mark.parametrize(("weighting", "right"), [(Sloping(), 8), (Dividing(), 0)])
@@ -153,15 +166,27 @@ def test_a_negative_or_infinite_weight_is_refused_by_the_name_of_its_weighting(w
         weighed(groups, weighting=weighting)
 
 
-def test_a_weighting_sees_the_groups():
-    class ByLength(Weighting):
-        """Tokens of the group."""
-
-        def __call__(self, pass_rates_P, groups):
-            return torch.tensor([float(group.tokens) for group in groups], dtype=torch.float64)
-
+def test_a_weighting_sees_the_groups_and_weighs_them_or_their_completions():
     groups = [group((RIGHT, 3), (WRONG, 4)), group((RIGHT, 5), (WRONG, 1))]
-    assert weighed(groups, weighting=ByLength()).weights_P.tolist() == [7.0, 6.0]
+    assert weighed(groups, weighting=Lengths()).weights_P_G.tolist() == [[7.0, 7.0], [6.0, 6.0]]
+    each = weighed(groups, weighting=Lengths(by_completion=True))
+    assert each.weights_P_G.tolist() == [[3.0, 4.0], [5.0, 1.0]]
+    bonus_P_G = torch.tensor([[0.2, 0.0]] * 2, dtype=torch.float64)
+    torch.testing.assert_close(each.advantages_P_G, each.weights_P_G * (each.estimates_P_G + bonus_P_G))
+
+
+def test_weights_that_are_not_one_a_group_or_completion_are_refused():
+    class Scalar(Weighting):
+        """One for all."""
+
+        def __call__(self, batch):
+            return torch.ones(1, dtype=torch.float64)
+
+    groups = [group((RIGHT, 3), (WRONG, 4), (WRONG, 4))] * 2
+    with pytest.raises(
+        ValueError, match=r"Scalar gave weights of shape \(1,\) for 2 groups of 3 completions"
+    ):
+        weighed(groups, weighting=Scalar())
 
 
 # From scores to what a completion is worth
@@ -243,74 +268,6 @@ def test_the_default_bonus_stays_small_in_a_group_that_is_all_right():  # S6
     assert float(released.advantages_P_G[0, 0]) == pytest.approx(2.475, abs=1e-3)  # what it guards against
 
 
-# Loss
-
-numbers = npst.arrays(np.float64, (3, 4), elements=st.floats(-2, 2))
-
-
-@FEW
-@given(log_ratio=numbers, drawn=numbers, low=st.floats(0.01, 1), high=st.floats(0.01, 3))
-def test_the_clipped_loss_has_no_gradient_exactly_where_it_says_so(log_ratio, drawn, low, high):
-    advantages = np.where(np.abs(drawn) < 1e-3, 0.0, drawn)
-    ratio = np.exp(log_ratio)
-    assume(np.abs(ratio - (1 - low)).min() > 1e-9)
-    assume(np.abs(ratio - (1 + high)).min() > 1e-9)
-    old = torch.full((3, 4), -1.5, dtype=torch.float64)
-    logprobs = (old + torch.from_numpy(log_ratio)).requires_grad_()
-    loss, clipped = PPOClip(low, high)(logprobs, old, torch.from_numpy(advantages))
-    loss.sum().backward()
-    gone = ((advantages > 0) & (ratio > 1 + high)) | ((advantages < 0) & (ratio < 1 - low))
-    assert (clipped.numpy() == gone).all()
-    surrogate = np.minimum(ratio * advantages, np.clip(ratio, 1 - low, 1 + high) * advantages)
-    np.testing.assert_allclose(loss.detach().numpy(), -surrogate, atol=1e-12)
-    np.testing.assert_allclose(logprobs.grad.numpy(), np.where(gone, 0.0, -ratio * advantages), atol=1e-12)
-    assert (logprobs.grad.numpy()[advantages != 0] == 0).tolist() == gone[advantages != 0].tolist()
-
-
-def test_the_first_update_on_a_rollout_is_the_plain_policy_gradient():
-    logprobs = torch.tensor([[-1.0, -2.0]], requires_grad=True)
-    loss, clipped = PPOClip()(logprobs, logprobs.detach(), torch.tensor([[3.0]]).expand(1, 2))
-    loss.sum().backward()
-    assert loss.tolist() == [[-3.0, -3.0]]
-    assert logprobs.grad.tolist() == [[-3.0, -3.0]]
-    assert not clipped.any()
-
-
-# KL
-
-
-@FEW
-@given(log_ratio=numbers | npst.arrays(np.float64, (2, 2), elements=st.floats(-1e-7, 1e-7)))
-def test_kl_estimates_follow_their_formulas_and_k3_is_never_negative(log_ratio):
-    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
-        logprobs = torch.full(log_ratio.shape, -2.0, dtype=dtype, requires_grad=True)
-        reference = logprobs.detach() + torch.from_numpy(log_ratio).to(dtype)
-        difference = (reference - logprobs.detach()).double().numpy()
-        np.testing.assert_allclose(K1()(logprobs, reference).detach(), -difference, atol=tolerance)
-        k3 = K3()(logprobs, reference)
-        np.testing.assert_allclose(k3.detach(), np.exp(difference) - 1 - difference, atol=10 * tolerance)
-        assert (k3 >= 0).all()
-        k3.sum().backward()
-        np.testing.assert_allclose(logprobs.grad, 1 - np.exp(difference), atol=10 * tolerance)
-
-
-def test_both_estimates_average_to_the_kl_of_the_distributions():
-    policy = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64)
-    reference = torch.tensor([[0.2, 0.2, 0.6]], dtype=torch.float64)
-    kl = 0.5 * math.log(2.5) + 0.3 * math.log(1.5) - 0.2 * math.log(3)
-    for estimate in (K1(), K3()):
-        assert float((policy * estimate(policy.log(), reference.log())).sum()) == pytest.approx(kl)
-        assert not estimate(policy.log(), policy.log()).any()
-
-
-@FEW
-@given(rewards_N_T=matrices(-3, 3))
-def test_a_token_is_worth_the_rewards_of_itself_and_of_all_later_ones(rewards_N_T):
-    expected = [[math.fsum(row[t:]) for t in range(len(row))] for row in rewards_N_T.tolist()]
-    found = reward_to_go(torch.from_numpy(rewards_N_T)).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
 # Learning rates
 
 
@@ -344,12 +301,6 @@ def test_no_step_of_a_learning_rate_is_0_before_the_end_or_above_1(kind):
         (lambda: GroupMeanStd(eps=math.nan), "GroupMeanStd.eps is nan; it must be > 0"),
         (lambda: Quadratic(sigma=-1.8), "Quadratic.sigma is -1.8; it must be > 0 and finite"),
         (lambda: Quadratic(sigma=math.inf), "Quadratic.sigma is inf; it must be > 0 and finite"),
-        (lambda: PPOClip(clip_low=0.0), "PPOClip.clip_low is 0.0; it must be in (0, 1]"),
-        (lambda: PPOClip(clip_low=1.1), "PPOClip.clip_low is 1.1; it must be in (0, 1]"),
-        (lambda: PPOClip(clip_high=-0.2), "PPOClip.clip_high is -0.2; it must be > 0"),
-        (lambda: K1(coefficient=0.0), "K1.coefficient is 0.0; it must be > 0 and finite (kl: null switches"),
-        (lambda: K3(coefficient=math.inf), "K3.coefficient is inf; it must be > 0 and finite"),
-        (lambda: K3(apply_to="rewards"), "K3.apply_to is 'rewards'; it must be one of loss, reward"),
         (lambda: Constant(warmup_steps=-1), "Constant.warmup_steps is -1; it must be >= 0"),
         (lambda: Cosine(warmup_steps=-1), "Cosine.warmup_steps is -1; it must be >= 0"),
         (lambda: Linear(final_ratio=1.5), "Linear.final_ratio is 1.5; it must be in [0, 1]"),

@@ -1,5 +1,6 @@
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,37 @@ def test_the_entropy_is_that_of_the_distribution_and_has_no_gradient(policy, gro
     expected = -(logprobs_V.exp() * logprobs_V).sum()
     torch.testing.assert_close(logprobs_V.exp().sum(), torch.tensor(1.0))
     torch.testing.assert_close(result.entropy_N_T[row, 0], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [None, 3], ids=["at once", "in chunks"])
+def test_the_entropy_has_the_gradients_of_a_plain_computation_where_they_are_asked_for(
+    fresh_policy, groups_of, rows, monkeypatch
+):
+    policy = fresh_policy()
+    groups = groups_of(CASES["one picture"])
+    group, completion = groups[0], replace(groups[0].completions[0], ids=groups[0].completions[0].ids[:1])
+    first = replace(group, completions=(completion,))
+    candidates = tuple(i for i in range(329) if i not in BANNED)
+    every_token = replace(
+        group, completions=tuple(Completion((i,), (0.0,), "", "length", 0) for i in candidates)
+    )
+
+    def gradients(value):
+        policy.zero_grad()
+        value.backward()
+        return torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
+
+    logprobs_V = policy.logprobs([every_token], with_entropy=False).values_N_T[:, 0]
+    expected = gradients(-(logprobs_V.exp() * logprobs_V).sum())
+    if rows:
+        monkeypatch.setattr("observer.policy.HEAD_BYTES", 4 * 329 * rows)
+    found = policy.logprobs([first], entropy_gradients=True)
+    assert torch.equal(found.entropy_N_T, policy.logprobs([first]).entropy_N_T)
+    torch.testing.assert_close(gradients(found.entropy_N_T.sum()), expected, atol=1e-5, rtol=1e-4)
+    assert expected.norm() > 0.1
+    whole = gradients(policy.logprobs(groups, entropy_gradients=True).entropy_N_T.sum())
+    assert whole.isfinite().all()
+    assert policy.logprobs(groups, with_entropy=False).entropy_N_T is None
 
 
 def test_a_bfloat16_model_gives_float32_logprobs_near_the_float32_ones(fresh_policy, policy, groups_of):
@@ -320,18 +352,20 @@ def test_models_of_another_kind_are_refused_by_name(tmp_path, processor):
 
 
 @PASSES
+@pytest.mark.parametrize("entropy_gradients", [False, True])
 def test_reading_the_head_in_chunks_changes_neither_values_nor_gradients(
-    fresh_policy, groups_of, logprob_pass, monkeypatch
+    fresh_policy, groups_of, logprob_pass, entropy_gradients, monkeypatch
 ):
     policy = fresh_policy(logprob_pass=logprob_pass)
     groups = groups_of(CASES["mixed"])
 
     def result():
         policy.zero_grad()
-        logprobs = policy.logprobs(groups)
-        logprobs.values_N_T.square().sum().backward()
+        logprobs = policy.logprobs(groups, entropy_gradients=entropy_gradients)
+        assert logprobs.entropy_N_T.requires_grad == entropy_gradients
+        (logprobs.values_N_T.square() + logprobs.entropy_N_T).sum().backward()
         gradients = torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None])
-        return logprobs.values_N_T.detach(), logprobs.entropy_N_T, gradients
+        return logprobs.values_N_T.detach(), logprobs.entropy_N_T.detach(), gradients
 
     whole = result()
     monkeypatch.setattr("observer.policy.HEAD_BYTES", 4 * 329 * 3)  # three tokens

@@ -79,21 +79,36 @@ def assert_known_options(words, capsys):
         main([words[0], "--help"])
     text = capsys.readouterr().out
     for word in words:
-        if word.startswith("--") and "rewards.brief" not in word:
+        if word.startswith("--") and ".rewards." not in word:
             assert word in text
 
 
 def test_the_strategies_of_ones_own_are_found_and_train(tmp_path):
     (plugin,) = [block for block in blocks("python") if block.startswith("# mine.py")]
+    assert len(plugin.splitlines()) <= 40
     (tmp_path / "mine.py").write_text(plugin, encoding="utf-8")
     (words,) = [words for words in commands() if "--plugins" in words]
     words = [word.replace("mine.py", str(tmp_path / "mine.py")) for word in words]
     words[words.index("--run_dir") + 1] = str(tmp_path / "run")
     assert main([*words, *SMALL]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "completions.jsonl").read_text().splitlines()]
+    group = [line for line in lines if line["id"] == lines[0]["id"]]
+    assert all(line["parts"]["brief"] == float(line["tokens"] <= 20) for line in group)
+    assert all(line["weight"] == pytest.approx(1 - line["pass_rate"]) for line in group)
+    median = sorted(line["reward"] for line in group)[(len(group) - 1) // 2]
+    for line in group:
+        expected = line["weight"] * (line["reward"] - median + line["bonus"])
+        assert line["advantage"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_schedule_of_ones_own_draws_in_order(tmp_path):
+    (plugin,) = [block for block in blocks("python") if block.startswith("# order.py")]
+    (tmp_path / "order.py").write_text(plugin, encoding="utf-8")
+    words = ["fit", "--config", "configs/quickstart.yaml", "--plugins", f"[{tmp_path / 'order.py'}]"]
+    words += ["--run_dir", str(tmp_path / "run"), "--curriculum.schedule", "InOrder", *SMALL]
+    assert main(words) == 0
     line = json.loads((tmp_path / "run" / "completions.jsonl").read_text().splitlines()[0])
     assert line["id"] == "tiles-train-0"
-    assert "brief" in line["parts"]
-    assert line["weight"] == pytest.approx(1 - line["pass_rate"])
 
 
 def test_continuous_integration_runs_the_test_line_of_the_readme():

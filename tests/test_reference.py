@@ -8,7 +8,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from observer.learner import ObserveLearner
-from observer.objective import weigh
+from observer.objective import Terms, weigh
 from observer.rewards import Rubric
 from observer.types import Completion, Group, Problem, Prompt, Sampling, Turn
 
@@ -45,7 +45,8 @@ def weighed(model, *groups):
     """What the recipe makes of groups."""
     rubric = Rubric(model.rewards, model.response_format)
     scores = [rubric.score(group, step=0) for group in groups]
-    return weigh(groups, scores, model.advantage, model.weighting)
+    terms = Terms(rubric.weights, rubric.accuracy)
+    return weigh(groups, scores, terms, model.advantage, model.weighting, model.combine)
 
 
 def test_half_of_a_group_right_and_the_shortest_of_150_tokens(model):
@@ -68,7 +69,7 @@ def test_half_of_a_group_right_and_the_shortest_of_at_most_100_tokens(model, sho
 def test_weights_for_0_to_8_of_8_right(model):
     experience = weighed(model, *[group(*[(7, 50)] * k, *[(8, 50)] * (8 - k)) for k in range(9)])
     expected = [0, 0.7875, 1.35, 1.6875, 1.8, 1.6875, 1.35, 0.7875, 0]
-    assert experience.weights_P.tolist() == pytest.approx(expected, abs=1e-12)
+    assert experience.weights_P_G[:, 0].tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_rewards_are_accuracy_and_half_of_format(model):
@@ -100,10 +101,12 @@ def test_the_learning_rate_warms_up_75_steps_and_falls_to_a_tenth(model, config)
 
 def test_the_kl_penalty_the_loss_and_their_limits_are_those_of_the_release(model):
     assert repr(model.kl) == "K1(coefficient=0.01, apply_to='reward')"
-    assert repr(model.loss) == "PPOClip(clip_low=0.2, clip_high=0.2)"
+    assert repr(model.loss) == "PPOClip(clip_low=0.2, clip_high=0.2, level='token', dual=None)"
     assert repr(model.advantage) == "GroupMeanStd(eps=1e-09)"
     assert model.advantage_clip == 10.0
     assert (model.zero_signal, model.denominator) == ("keep", "micro_batch")
+    assert (model.combine, model.truncated) == ("sum_then_normalise", "keep")
+    assert (model.correction, model.entropy_bonus) == (None, 0.0)
 
 
 def test_sizes_of_prompts_responses_and_pictures_are_those_of_the_release(model):

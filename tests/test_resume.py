@@ -9,7 +9,7 @@ import torch
 import runs
 from observer.callbacks import checkpoint_callbacks, newest_checkpoint
 from observer.curriculum import Sorted, Stage, Stages
-from observer.objective import K3, Linear
+from observer.objective import K3, Correction, Linear, PPOClip
 from observer.rewards import Accuracy, Reward
 from observer.types import RefusedError
 
@@ -152,6 +152,12 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
         ({"group_size": 2}, "group_size 4, this run has 2"),
         ({"optimizer": runs.sgd}, "optimizer AdamW"),
         ({"kl": K3()}, "kl None"),
+        ({"combine": "normalise_then_sum"}, "combine sum_then_normalise, this run has normalise_then_sum"),
+        ({"correction": Correction(cap=3.0)}, r"correction None, this run has Correction\(.*cap=3.0"),
+        ({"truncated": "mask"}, "truncated keep, this run has mask"),
+        ({"entropy_bonus": 0.01}, "entropy_bonus 0.0, this run has 0.01"),
+        ({"denominator": "constant"}, "denominator tokens, this run has constant"),
+        ({"loss": PPOClip(level="sequence")}, "loss PPOClip"),
     ],
 )
 def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, changed, name):

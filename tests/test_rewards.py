@@ -172,7 +172,6 @@ def test_a_reward_sees_the_group_the_verdicts_and_the_step():
         ([1.0, math.nan], "value 1 is nan"),
         ([math.inf, 1.0], "value 0 is inf"),
         ([1.0, "1"], "value 1 is '1'"),
-        ([1.0, None], "value 1 is None"),
     ],
 )
 def test_a_broken_reward_stops_the_run_and_is_named(values, message):

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -17,7 +18,7 @@ import runs
 from observer.cli import main
 from observer.learner import ObserveLearner
 from observer.module import PolicyModule
-from observer.objective import GroupMean, Uniform, weigh
+from observer.objective import GroupMean, Terms, Uniform, weigh
 from observer.rewards import Accuracy, Format
 from observer.rollout import ScriptedEngine
 from observer.score import command, worth
@@ -248,6 +249,7 @@ def test_the_defaults_are_those_of_the_learner(tmp_path):
     assert recipe.rubric.response_format == defaults["response_format"]
     assert recipe.rubric.verifier.limits == defaults["verifier"]
     assert recipe.advantage == defaults["advantage"]
+    assert recipe.combine == defaults["combine"]
     assert recipe.weighting == defaults["weighting"]
     assert (defaults["advantage_clip"], recipe.advantage_clip) == (None, float("inf"))
     assert (recipe.policy, job.audit) == (None, False)
@@ -451,7 +453,7 @@ def experience(*rows):
         completions = (Completion((0,), (0.0,), "", "stop", 0),)
         groups.append(Group(Prompt(problem, ()), completions, Sampling(group_size=1)))
         scores.append((Score(verdict, "timed out after 5 s", extracted, True, {"a": float(place)}),))
-    return weigh(groups, scores, GroupMean(), Uniform())
+    return weigh(groups, scores, Terms({}, ()), GroupMean(), Uniform())
 
 
 def test_the_audit_lists_correct_answers_that_differ_and_wrong_ones_that_are_the_same():
@@ -563,11 +565,18 @@ def parts_of(values_N_K, names):
     problem = Problem("p", 0, (Turn("user", "What?"),), "7", "number")
     completions = tuple(Completion((0,), (0.0,), "", "stop", i) for i in range(len(values_N_K)))
     scores = [
-        Score(Verdict.WRONG, "", None, True, dict(zip(names, values, strict=True)), reward=sum(values))
+        Score(
+            Verdict.WRONG,
+            "",
+            None,
+            True,
+            dict(zip(names, values, strict=True)),
+            reward=sum(value or 0.0 for value in values),
+        )
         for values in values_N_K.tolist()
     ]
     group = Group(Prompt(problem, ()), completions, Sampling(group_size=len(scores)))
-    return weigh([group], [scores], GroupMean(), Uniform())
+    return weigh([group], [scores], Terms({}, ()), GroupMean(), Uniform())
 
 
 def test_means_spreads_and_correlations_are_those_of_all_completions():
@@ -590,6 +599,73 @@ def test_what_never_changes_correlates_with_nothing():
         tally.add(parts_of(values, "ab"))
     assert np.isnan(tally.correlation[0]).all()
     assert tally.correlation[1, 1] == pytest.approx(1)
+
+
+def test_parts_that_do_not_apply_are_left_out_of_means_spreads_and_correlations():
+    generator = np.random.default_rng(0)
+    values_N_K = generator.normal(size=(90, 3)) @ generator.normal(size=(3, 3)) + [0, 1e6, -3]
+    there = generator.random((90, 3)) < 0.7
+    there[:9, 0] = False  # a whole batch
+    there[:, 2] &= ~there[:, 0]  # never both
+    names = ["a", "b", "c", "never"]
+    tally = Tally(dict.fromkeys(names, Accuracy()))
+    rows = np.where(there, values_N_K, None)
+    rows = np.column_stack([rows, np.full(90, None)])
+    for first, last in ((0, 9), (9, 60), (60, 90)):
+        tally.add(parts_of(rows[first:last], names))
+    for place in range(3):
+        own = values_N_K[there[:, place], place]
+        assert tally.mean[place] == pytest.approx(own.mean(), rel=1e-12)
+        assert tally.spread[place] == pytest.approx(own.std(ddof=1), rel=1e-6)
+    both = there[:, 0] & there[:, 1]
+    expected = np.corrcoef(values_N_K[both, 0], values_N_K[both, 1])[0, 1]
+    assert tally.correlation[0, 1] == tally.correlation[1, 0] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan([tally.mean[3], tally.spread[3], tally.correlation[0, 2], *tally.correlation[3]]).all()
+    draw(tally)
+
+
+def test_a_part_that_does_not_apply_is_null_in_the_file_and_a_dash_in_the_table(tmp_path, capsys):
+    plugin = tmp_path / "rewards_that_apply_to_some.py"
+    plugin.write_text(
+        "from dataclasses import dataclass\n"
+        "from observer.rewards import Reward\n"
+        "@dataclass(frozen=True)\n"
+        "class Some(Reward):\n"
+        "    weight: float = 2.0\n"
+        "    first: float | None = None\n"
+        "    def __call__(self, group, scores, step):\n"
+        "        return [self.first, *[None] * (len(scores) - 1)]\n"
+    )
+    some = "{class_path: Some, init_args: {first: 1.0}}"
+    config = f"plugins: ['{plugin}']\nmodel: {{rewards: {{accuracy: Accuracy, some: {some}, none: Some}}}}"
+    (tmp_path / "mine.yaml").write_text(config)
+    file = write(tmp_path / "rows.jsonl", row(7, 8, 8))
+    words = ["--config", str(tmp_path / "mine.yaml"), "--input", str(file)]
+    assert main(["score", *words, "--output", str(tmp_path / "scored.jsonl")]) == 0
+    lines = read(tmp_path / "scored.jsonl")
+    assert [line["parts"] for line in lines] == [
+        {"accuracy": accuracy, "some": some, "none": None}
+        for accuracy, some in ((1.0, 1.0), (0.0, None), (0.0, None))
+    ]
+    assert [line["reward"] for line in lines] == [3.0, 2.0, 2.0]  # the mean of the others stands in
+    text = capsys.readouterr().out
+    assert cells(text, "some") == ["2", "1.000", "0.000", "reward"]
+    assert cells(text, "none") == ["2", "-", "-", "reward"]
+
+
+def test_rewards_are_combined_as_the_configuration_says(scored):
+    words = [*QUICK, "--model.weighting", "Uniform", "--model.rewards.bonus.weight", "0"]
+    rows = row(7, 8, completions=[response(7), response(8), "It is 7."], lengths=[5, 5, 5])
+    summed, apart = (
+        [line["advantage"] for line in scored(rows, words=[*words, "--model.combine", combine])]
+        for combine in ("sum_then_normalise", "normalise_then_sum")
+    )
+    assert summed == pytest.approx(
+        [value / math.sqrt(7 / 12) for value in (1.5 - 2 / 3, 0.5 - 2 / 3, -2 / 3)]
+    )
+    third = 1 / math.sqrt(3)  # spread of both rewards
+    sums = [(2 / 3 + 0.5 / 3) / third, (-1 / 3 + 0.5 / 3) / third, (-1 / 3 - 0.5 * 2 / 3) / third]
+    assert apart == pytest.approx([value / np.std(sums, ddof=1) for value in sums])
 
 
 def test_tables_of_seven_parts_fit_80_columns(capsys):

@@ -100,10 +100,11 @@ def test_every_strategy_has_a_summary_and_every_parameter_a_type():
 
 def test_parameters_are_printed_as_type_and_default():
     members = shipped("reward") | shipped("kl") | shipped("weighting")
-    assert strategies.parameters(members["Quadratic"]) == {"sigma": "float = 1.8"}
+    shared = {"normalise": "bool = False", "apply_to": "Literal['all', 'accuracy'] = 'all'"}
+    assert strategies.parameters(members["Quadratic"]) == {"sigma": "float = 1.8"} | shared
     assert strategies.parameters(members["Bonus"])["max_tokens"] == "int | None = None"
     assert strategies.parameters(members["K1"])["apply_to"] == "Literal['loss', 'reward'] = 'reward'"
-    assert strategies.parameters(members["Uniform"]) == {}
+    assert strategies.parameters(members["Uniform"]) == shared
     assert strategies.parameters(ScriptedEngine) == {"texts": "list[str]"}
 
 
@@ -131,9 +132,21 @@ def test_parameters_that_are_inherited_or_without_type_or_default_are_printed_to
 @pytest.mark.parametrize(
     ("hint", "names"),
     [
-        (Weighting, {"Quadratic", "Uniform"}),
-        (KL | None, {"K1", "K3"}),
-        (dict[str, Reward], {"Accuracy", "Bonus", "Format"}),
+        (
+            Weighting,
+            {
+                "AnswerDiversity",
+                "AnswerEntropy",
+                "Disco",
+                "Logistic",
+                "Quadratic",
+                "RewardRange",
+                "Stage",
+                "Uniform",
+            },
+        ),
+        (KL | None, {"K1", "K2", "K3"}),
+        (dict[str, Reward], set(shipped("reward"))),
         (int | None, set()),
         (None, set()),
     ],

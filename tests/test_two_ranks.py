@@ -30,12 +30,12 @@ def rows(tmp_path):
     return tmp_path / "rows.jsonl"
 
 
-def run(rows, ranks):
+def run(rows, ranks, recipe):
     output = rows.parent / f"ranks-{ranks}" / "out.pt"
     output.parent.mkdir()
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(rows), str(output), str(ranks)],
+        [sys.executable, str(SCRIPT), str(rows), str(output), str(ranks), recipe],
         capture_output=True,
         text=True,
         env=environment,
@@ -46,8 +46,9 @@ def run(rows, ranks):
 
 
 @pytest.mark.slow
-def test_two_ranks_take_the_steps_of_one(rows):
-    one, two = run(rows, 1), run(rows, 2)
+@pytest.mark.parametrize("recipe", ["tokens", "sequences", "constant"])
+def test_two_ranks_take_the_steps_of_one(rows, recipe):
+    one, two = run(rows, 1, recipe), run(rows, 2, recipe)
     for name, value in one["weights"].items():
         torch.testing.assert_close(two["weights"][name], value, rtol=1e-4, atol=1e-6, msg=name)
     assert two["figures"] == pytest.approx(one["figures"], rel=1e-4, abs=1e-5)

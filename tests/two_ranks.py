@@ -1,6 +1,6 @@
-"""A script: one step on one or two ranks over given rows; saves the weights after it and what rank 0 logged.
+"""A script: two steps on one or two ranks over given rows; saves the weights then and what rank 0 logged.
 
-Usage: two_ranks.py ROWS OUTPUT RANKS
+Usage: two_ranks.py ROWS OUTPUT RANKS RECIPE
 """
 
 import sys
@@ -15,21 +15,38 @@ warnings.simplefilter("ignore")
 import runs
 from observer.curriculum import CurriculumCallback, Sorted
 from observer.data import Jsonl
-from observer.objective import Uniform
+from observer.objective import SAPO, BatchMeanStd, Correction, PPOClip, Quadratic, Uniform
 from observer.rollout import ScriptedEngine
 
 TEXTS = [
     "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>",
-    "<observe> 1 2 3 </observe><think> 1 </think><answer> 99 </answer>",
+    "<observe> 1 2 3 </observe><think> 1 </think><answer> 1 </answer>",
     "no answer",
 ]
+RECIPES = {
+    "tokens": {"weighting": Uniform()},
+    "sequences": {
+        "weighting": Quadratic(normalise=True),
+        "combine": "normalise_then_sum",
+        "denominator": "sequences",
+        "loss": PPOClip(level="sequence"),
+        "correction": Correction(),
+        "entropy_bonus": 0.01,
+    },
+    "constant": {
+        "weighting": Quadratic(apply_to="accuracy", normalise=True),
+        "advantage": BatchMeanStd(),
+        "denominator": "constant",
+        "loss": SAPO(),
+        "truncated": "mask",
+        "max_tokens": 14,
+    },
+}
 
 
-def main(rows, output, ranks):
+def main(rows, output, ranks, recipe):
     torch.set_num_threads(1)
-    learner = runs.learner(
-        engine=ScriptedEngine(TEXTS), group_size=3, weighting=Uniform(), optimizer=runs.sgd
-    )
+    learner = runs.learner(engine=ScriptedEngine(TEXTS), group_size=3, optimizer=runs.sgd, **RECIPES[recipe])
     data = runs.ladder(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
     trainer = runs.lightning.Trainer(
         max_steps=2,
@@ -54,4 +71,4 @@ def main(rows, output, ranks):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

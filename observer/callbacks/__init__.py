@@ -10,6 +10,7 @@ from observer.callbacks.checkpoints import (
     newest_checkpoint,
 )
 from observer.callbacks.completions import Completions
+from observer.callbacks.components import Components
 from observer.callbacks.interrupt import GracefulStop
 from observer.callbacks.progress import RunProgress
 from observer.callbacks.report import RunReport
@@ -17,6 +18,7 @@ from observer.callbacks.report import RunReport
 __all__ = [
     "AtomicCheckpointIO",
     "Completions",
+    "Components",
     "GracefulStop",
     "RunProgress",
     "RunReport",

@@ -13,10 +13,9 @@ from typing import Any
 import lightning
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_warn
 
 from observer.callbacks.completions_page import draw_group
-from observer.jsonl_log import JsonlLog
+from observer.callbacks.step_log import StepLog
 from observer.module import PolicyModule
 from observer.types import Experience, RefusedError, Verdict
 
@@ -68,23 +67,17 @@ class Completions(lightning.Callback):
         self.every_n_steps = every_n_steps
         self.pictures_per_step = pictures_per_step
         self.completions_per_picture = completions_per_picture
-        self.lost = 0
+        self._log = StepLog(FILE)
+
+    @property
+    def lost(self) -> int:
         """Lines that could not be written."""
-        self._log: JsonlLog | None = None
-        self._warned = False
+        return self._log.lost
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Open the log and cut what the run has not done yet: all of it for a fresh run."""
-        if not trainer.is_global_zero:
-            return
-        self._log = None
-        log = JsonlLog(Path(trainer.default_root_dir) / FILE)
-        try:
-            log.truncate_from(pl_module.ladder.step)
-        except OSError as error:
-            self._warn(error)  # and write nothing: a step would stand there twice
-        else:
-            self._log = log
+        if trainer.is_global_zero:
+            self._log.open(Path(trainer.default_root_dir), pl_module.ladder.step)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -93,7 +86,7 @@ class Completions(lightning.Callback):
         if not trainer.is_global_zero or not outputs or "experience" not in outputs:
             return
         experience, step = outputs["experience"], pl_module.ladder.step - 1
-        self._write(list(records(experience, step, self.groups_per_step)))
+        self._log.write(list(records(experience, step, self.groups_per_step)))
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if boards and step % self.every_n_steps == 0:
             self._draw(boards, experience, step)
@@ -101,22 +94,13 @@ class Completions(lightning.Callback):
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the log after a fit."""
         if stage == "fit":
-            self._close()
+            self._log.close()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
     ) -> None:
         """Close the log."""
-        self._close()
-
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        try:
-            if self._log is not None:
-                self._log.append(lines)
-                return
-        except OSError as error:
-            self._warn(error)
-        self.lost += len(lines)
+        self._log.close()
 
     def _draw(self, boards: list[TensorBoardLogger], experience: Experience, step: int) -> None:
         for number, place in enumerate(telling(experience)[: self.pictures_per_step]):
@@ -124,24 +108,11 @@ class Completions(lightning.Callback):
                 experience.groups[place],
                 experience.scores[place],
                 experience.advantages_P_G[place].tolist(),
-                float(experience.weights_P[place]),
+                experience.weights_P_G[place].tolist(),
                 self.completions_per_picture,
             )
             for board in boards:
                 board.experiment.add_image(f"completions/{number}", np.asarray(page), step, dataformats="HWC")
-
-    def _warn(self, error: OSError) -> None:
-        if not self._warned:
-            rank_zero_warn(
-                f"{FILE} cannot be written: {error}. Training goes on without the lines that are lost"
-            )
-        self._warned = True
-
-    def _close(self) -> None:
-        if self._log is not None:
-            self._log.close()
-        if self.lost:
-            rank_zero_warn(f"{FILE}: {self.lost} lines are lost, because they could not be written")
 
 
 def telling(experience: Experience) -> list[int]:
@@ -160,9 +131,12 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
     """
     for place, group in enumerate(experience.groups):
         problem = group.problem
-        advantages_G = experience.advantages_P_G[place].tolist()
-        for completion, score, advantage in zip(
-            group.completions, experience.scores[place], advantages_G, strict=True
+        advantages_G, weights_G = (
+            experience.advantages_P_G[place].tolist(),
+            experience.weights_P_G[place].tolist(),
+        )
+        for completion, score, advantage, weight in zip(
+            group.completions, experience.scores[place], advantages_G, weights_G, strict=True
         ):
             if groups is not None and place >= groups and score.verdict is not Verdict.UNVERIFIABLE:
                 continue
@@ -183,11 +157,11 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
                 "parts": _rounded(score.parts),
                 "reward": round(score.reward, DIGITS),
                 "bonus": round(score.bonus, DIGITS),
-                "weight": round(float(experience.weights_P[place]), DIGITS),
+                "weight": round(weight, DIGITS),
                 "pass_rate": round(float(experience.pass_rates_P[place]), DIGITS),
                 "advantage": round(advantage, DIGITS),
             }
 
 
-def _rounded(parts: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, DIGITS) for name, value in parts.items()}
+def _rounded(parts: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, DIGITS) for name, value in parts.items()}

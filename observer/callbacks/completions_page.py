@@ -39,7 +39,11 @@ SANS, BOLD, MONO = "DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono"
 
 
 def draw_group(
-    group: Group, scores: Sequence[Score], advantages_G: Sequence[float], weight: float, most: int = 4
+    group: Group,
+    scores: Sequence[Score],
+    advantages_G: Sequence[float],
+    weights_G: Sequence[float],
+    most: int = 4,
 ) -> Image.Image:
     """Draw a group and what it was given.
 
@@ -47,7 +51,7 @@ def draw_group(
         group: the problem, and G completions.
         scores: G of them.
         advantages_G: as they enter the update.
-        weight: of the group.
+        weights_G: of the completions; the least and the most are shown where they differ.
         most: completions that are shown: the best, the worst, and others in between by advantage.
 
     Returns:
@@ -55,7 +59,7 @@ def draw_group(
     """
     left, right = _Column(LEFT), _Column(RIGHT)
     pass_rate = sum(score.correct for score in scores) / len(scores)
-    _problem(left, group, pass_rate, weight)
+    _problem(left, group, pass_rate, weights_G)
     shown = spread(advantages_G, most)
     number = f"{len(shown)} of {len(scores)}" if len(shown) < len(scores) else f"{len(scores)}"
     right.flow([[(f"{number} completions, best advantage first", SANS, FAINT)]])
@@ -85,7 +89,7 @@ def spread(advantages_G: Sequence[float], most: int) -> list[int]:
     return [order[round(step * (len(order) - 1) / gaps)] for step in range(most)]
 
 
-def _problem(column: _Column, group: Group, pass_rate: float, weight: float) -> None:
+def _problem(column: _Column, group: Group, pass_rate: float, weights_G: Sequence[float]) -> None:
     problem = group.problem
     pictures = problem.pictures[:MOST_PICTURES]
     side = LEFT if len(pictures) == 1 else (LEFT - PAD) // 2
@@ -100,11 +104,12 @@ def _problem(column: _Column, group: Group, pass_rate: float, weight: float) -> 
     column.heading("row")
     column.text(shorten(problem.id, NOTE_BUDGET))
     column.gap(8)
+    ends = dict.fromkeys(f"{end(weights_G):.3g}" for end in (min, max))
     facts = {
         "step": f"{group.sampling.step}",
         "level": f"{problem.level}",
         "pass rate": f"{pass_rate:.3g}",
-        "weight": f"{weight:.3g}",
+        "weight": " to ".join(ends),
     }
     column.flow([_named(name, value) for name, value in facts.items()])
 
@@ -128,7 +133,10 @@ def _completion(column: _Column, completion: Completion, score: Score, advantage
         indent=PAD,
         label=VERDICT_COLOURS[score.verdict],
     )
-    parts = [_named(name, f"{value:.4g}") for name, value in score.parts.items()]
+    parts = [
+        _named(name, "\N{EN DASH}" if value is None else f"{value:.4g}")
+        for name, value in score.parts.items()
+    ]
     column.flow([[("parts:", SANS, FAINT)], *parts], indent=PAD)
     found = (
         "no answer found"

@@ -5,33 +5,75 @@ strategy is a frozen dataclass in a file of its own.
 """
 
 from observer.objective.advantages.base import Advantage
+from observer.objective.advantages.batch_mean_std import BatchMeanStd
 from observer.objective.advantages.group_mean import GroupMean
+from observer.objective.advantages.group_mean_batch_std import GroupMeanBatchStd
+from observer.objective.advantages.group_mean_mad import GroupMeanMad
 from observer.objective.advantages.group_mean_std import GroupMeanStd
+from observer.objective.correction import Correction
+from observer.objective.denominators import Denominator, Entered, reduced
+from observer.objective.entering import Chunk, Entrance, Truncated, ZeroSignal
 from observer.objective.kl.base import KL
 from observer.objective.kl.k1 import K1
+from observer.objective.kl.k2 import K2
 from observer.objective.kl.k3 import K3
 from observer.objective.learning_rates import Constant, Cosine, LearningRate, Linear
-from observer.objective.loss import Loss, PPOClip
-from observer.objective.weighing import weigh
+from observer.objective.losses.base import Loss
+from observer.objective.losses.cispo import CISPO
+from observer.objective.losses.ppo_clip import PPOClip
+from observer.objective.losses.sapo import SAPO
+from observer.objective.objective import Objective, Tokens
+from observer.objective.weighing import Combine, Ranks, Terms, weigh
+from observer.objective.weightings.answer_diversity import AnswerDiversity
+from observer.objective.weightings.answer_entropy import AnswerEntropy
 from observer.objective.weightings.base import Weighting
+from observer.objective.weightings.disco import Disco
+from observer.objective.weightings.logistic import Logistic
 from observer.objective.weightings.quadratic import Quadratic
+from observer.objective.weightings.reward_range import RewardRange
+from observer.objective.weightings.stage import Stage
 from observer.objective.weightings.uniform import Uniform
 
 __all__ = [
+    "CISPO",
     "K1",
+    "K2",
     "K3",
     "KL",
+    "SAPO",
     "Advantage",
+    "AnswerDiversity",
+    "AnswerEntropy",
+    "BatchMeanStd",
+    "Chunk",
+    "Combine",
     "Constant",
+    "Correction",
     "Cosine",
+    "Denominator",
+    "Disco",
+    "Entered",
+    "Entrance",
     "GroupMean",
+    "GroupMeanBatchStd",
+    "GroupMeanMad",
     "GroupMeanStd",
     "LearningRate",
     "Linear",
+    "Logistic",
     "Loss",
+    "Objective",
     "PPOClip",
     "Quadratic",
+    "Ranks",
+    "RewardRange",
+    "Stage",
+    "Terms",
+    "Tokens",
+    "Truncated",
     "Uniform",
     "Weighting",
+    "ZeroSignal",
+    "reduced",
     "weigh",
 ]

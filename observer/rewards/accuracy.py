@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from observer.rewards.base import Reward
 from observer.types import Group, Score
@@ -25,6 +26,7 @@ class Accuracy(Reward):
     """
 
     weight: float = 1.0
+    of_accuracy: ClassVar[bool] = True
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
         """Return 1 for each correct completion, else 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from observer.types import Group, RefusedError, Score
 
@@ -20,6 +21,8 @@ class Reward(ABC):
     """What its values are multiplied by; negative makes it a penalty, 0 keeps it in the logs only."""
     after_normalisation: bool = False
     """Whether it is added to the advantage after the group's normalisation, so outside mean and std."""
+    of_accuracy: ClassVar[bool] = False
+    """Whether it rewards right answers as such: a weighting may weigh these rewards alone."""
 
     def __post_init__(self) -> None:
         """Refuse a weight that is no finite number."""
@@ -27,7 +30,7 @@ class Reward(ABC):
             raise RefusedError(f"{type(self).__name__}: weight is {self.weight}; give a finite number")
 
     @abstractmethod
-    def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
+    def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
         """Return one value a completion, before the weight, in the order of the group.
 
         Args:
@@ -36,5 +39,26 @@ class Reward(ABC):
             step: rollouts finished before this one.
 
         Returns:
-            G finite numbers.
+            G finite numbers, or None for completions that it does not apply to.
         """
+
+    def of_all(
+        self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], step: int
+    ) -> list[Sequence[float | None]]:
+        """Return the values of several groups. For rewards that gain from seeing all of them at once.
+
+        Args:
+            groups: all groups of this rank.
+            scores: their scores; see ``__call__``.
+            step: rollouts finished before this one.
+
+        Raises:
+            RuntimeError: what ``__call__`` raised, and of which row.
+        """
+        values = []
+        for group, row in zip(groups, scores, strict=True):
+            try:
+                values.append(self(group, row, step))
+            except Exception as error:
+                raise RuntimeError(f"row {group.problem.id}, step {step}: {error!r}") from error
+        return values

@@ -10,6 +10,7 @@ from observer.rewards.base import Reward
 from observer.types import Group, RefusedError, Score
 
 Constraint = Literal["eligible", "shortest"]
+Ties = Literal["share", "all", "first"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,11 @@ class Bonus(Reward):
 
     A candidate is correct, finished and formatted. Of length l in completion tokens, end token counted, it
     keeps the constraint when ``min_tokens < l <= max_tokens``. Responses that tie for the shortest share
-    the 1 equally. A group without a winner gets 0 throughout.
+    the 1 equally unless ``ties`` says otherwise. A group without a winner gets 0 throughout.
 
     Reference: Observe-R1, arXiv 2505.12432. The release is weight 0.2, ``min_tokens`` 100, ``constraint``
-    shortest, ``after_normalisation`` false; it also lets unformatted and cut responses win, which no
-    setting here does, and gives a tie to the first of them.
+    shortest, ``ties`` first, ``after_normalisation`` false; it also lets unformatted and cut responses win,
+    which no setting here does.
 
     Assumes that a shorter right answer is the better one; the floor keeps reasoning from being rewarded away.
 
@@ -33,11 +34,14 @@ class Bonus(Reward):
         constraint: ``eligible`` takes the shortest of the candidates that keep the constraint;
             ``shortest`` takes the shortest candidate, and nobody wins when that one does not keep it, as in
             the release.
+        ties: responses that tie ``share`` the 1, or ``all`` get 1, or only the ``first`` of the group does.
         after_normalisation: whether the bonus is added after the group's mean and std were taken.
 
     >>> lengths, candidates = [90, 150, 120, 120], [True, True, True, True]
     >>> Bonus(min_tokens=100).shares(lengths, candidates)
     [0.0, 0.0, 0.5, 0.5]
+    >>> [Bonus(min_tokens=100, ties=ties).shares(lengths, candidates) for ties in ("all", "first")]
+    [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Bonus(min_tokens=100, constraint="shortest").shares(lengths, candidates)
     [0.0, 0.0, 0.0, 0.0]
     """
@@ -46,10 +50,11 @@ class Bonus(Reward):
     min_tokens: int = 0
     max_tokens: int | None = None
     constraint: Constraint = "eligible"
+    ties: Ties = "share"
     after_normalisation: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a length constraint that no response can keep."""
+        """Refuse a length constraint that no response can keep, and names that mean nothing."""
         super().__post_init__()
         if self.min_tokens < 0:
             raise RefusedError(f"Bonus: min_tokens is {self.min_tokens}; give 0 or more")
@@ -62,6 +67,8 @@ class Bonus(Reward):
             raise RefusedError(
                 f"Bonus: constraint is {self.constraint!r}; give one of {', '.join(get_args(Constraint))}"
             )
+        if self.ties not in get_args(Ties):
+            raise RefusedError(f"Bonus: ties is {self.ties!r}; give one of {', '.join(get_args(Ties))}")
 
     def shares(self, lengths: Sequence[int], candidates: Sequence[bool]) -> list[float]:
         """Return each response's share of the bonus.
@@ -75,11 +82,14 @@ class Bonus(Reward):
         best = min(contenders, default=None)
         if best is None or not self._keeps(best):
             return [0.0] * len(lengths)
-        share = 1.0 / contenders.count(best)
-        return [
-            share if candidate and length == best else 0.0
-            for length, candidate in zip(lengths, candidates, strict=True)
+        tied = [
+            place
+            for place, (length, candidate) in enumerate(zip(lengths, candidates, strict=True))
+            if candidate and length == best
         ]
+        winners = tied[:1] if self.ties == "first" else tied
+        share = 1.0 / len(winners) if self.ties == "share" else 1.0
+        return [share if place in winners else 0.0 for place in range(len(lengths))]
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
         """Return each completion's share of the bonus."""

@@ -11,21 +11,30 @@ from observer.types import Group, Score
 
 @dataclass(frozen=True)
 class Format(Reward):
-    """1 for a response that keeps the response format, else 0.
+    """1 for a response that keeps the response format, else 0 or, graded, the share of its blocks that stand.
 
-    Reference: Observe-R1, arXiv 2505.12432 (weight 0.5).
+    A required block stands when it is there exactly once, not blank, in order behind the others that stand.
+    Text around the blocks breaks the format and takes nothing from the share: graded, such a response can
+    get 1, but its answer counts only where the whole format is kept. Formats without blocks are all or
+    nothing.
+
+    Reference: Observe-R1, arXiv 2505.12432 (weight 0.5, all or nothing). The share is our own; open-r1 counts
+    tags in the same spirit, whatever their order.
 
     Args:
         weight: what keeping the format is worth.
+        graded: whether a broken format earns the share of it that is there.
 
     >>> from observer.types import Score, Verdict
-    >>> scores = [Score(Verdict.WRONG, "", None, formatted) for formatted in (True, False)]
-    >>> Format()(None, scores, step=0)  # the group is not looked at
-    [1.0, 0.0]
+    >>> scores = [Score(Verdict.WRONG, "", None, formatted, share=2 / 4) for formatted in (True, False)]
+    >>> [Format(graded=graded)(None, scores, step=0) for graded in (False, True)]  # no group is looked at
+    [[1.0, 0.0], [1.0, 0.5]]
     """
 
     weight: float = 0.5
+    graded: bool = False
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
-        """Return 1 for each completion that keeps the format, else 0."""
-        return [float(score.formatted) for score in scores]
+        """Return 1 for each completion that keeps the format, else 0 or the share."""
+        broken = [score.share if self.graded else 0.0 for score in scores]
+        return [1.0 if score.formatted else share for score, share in zip(scores, broken, strict=True)]

@@ -1,7 +1,7 @@
 """Response formats: what the policy is asked to write, and a strict reader of what it wrote.
 
 A reader finds the answer as it stands; it does not say whether the answer is right. No other place looks for
-answers: training, held-out evaluation and scoring share this one. Every scan is one pass.
+answers: training, held-out evaluation and scoring share this one. Every scan takes linear time.
 
 By default an answer counts only where the format is kept. The formats with blocks can be told to look for it
 elsewhere too (``lenient``); that changes nothing of who keeps the format.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from observer.rewards.blocks import share_in_order
 from observer.rewards.places import Place, check_places, find_answer, last_boxed
 
 
@@ -30,6 +31,8 @@ class Reading:
     """The text of each block by tag name, without outer blanks; empty when the format is not kept."""
     fault: str = ""
     """The first thing that is wrong with it; empty when nothing is."""
+    share: float = 0.0
+    """Share of the required blocks that stand once, not blank and in order, in [0, 1]."""
 
 
 class ResponseFormat(ABC):
@@ -103,7 +106,7 @@ class Observe(ResponseFormat):
 
     def read(self, text: str) -> Reading:
         """Read a response of the three blocks."""
-        return _lenient(read_blocks(text, ("observe", "think", "answer")), text, self.lenient)
+        return _read(text, ("observe", "think", "answer"), self.lenient)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ class Think(ResponseFormat):
 
     def read(self, text: str) -> Reading:
         """Read a response of the two blocks."""
-        return _lenient(read_blocks(text, ("think", "answer")), text, self.lenient)
+        return _read(text, ("think", "answer"), self.lenient)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class Free(ResponseFormat):
             return Reading(False, None, fault="the response is blank")
         answer = last_boxed(text)
         answer = text.strip() if answer is None else answer.strip()
-        return Reading(True, answer or None, fault="" if answer else "the box is blank")
+        return Reading(True, answer or None, fault="" if answer else "the box is blank", share=1.0)
 
 
 def read_blocks(text: str, names: Sequence[str]) -> Reading:
@@ -213,11 +216,15 @@ def read_blocks(text: str, names: Sequence[str]) -> Reading:
     if text[position:].strip():
         return Reading(False, None, fault=f"text after {expected[-1]}")
     blocks = dict(zip(names, pieces[1::2], strict=True))
-    return Reading(True, blocks[names[-1]], blocks)
+    return Reading(True, blocks[names[-1]], blocks, share=1.0)
 
 
-def _lenient(reading: Reading, text: str, places: Sequence[Place]) -> Reading:
-    return reading if reading.formatted else replace(reading, answer=find_answer(text, places))
+def _read(text: str, names: Sequence[str], places: Sequence[Place]) -> Reading:
+    """Read the blocks; of a broken format, say how much stands and look for the answer elsewhere."""
+    reading = read_blocks(text, names)
+    if reading.formatted:
+        return reading
+    return replace(reading, answer=find_answer(text, places), share=share_in_order(text, names))
 
 
 @cache

@@ -18,7 +18,8 @@ class Rubric:
     """What a response must look like and what it is worth.
 
     reward = sum of weight x part over the rewards that enter before the group's normalisation; bonus = the
-    same sum over those added after it.
+    same sum over those added after it. Where a reward does not apply to a completion (None), the mean over
+    the others of its group stands in; a bonus that does not apply is 0.
 
     Args:
         rewards: name -> reward; the names are those of the parts in logs.
@@ -65,9 +66,22 @@ class Rubric:
         Raises:
             RuntimeError: a reward raised, or did not return one finite number a completion.
         """
+        read = self._read(groups)
+        columns = {name: self._values(name, groups, read, step) for name in self.rewards}
         return [
-            self._rewarded(group, read, step) for group, read in zip(groups, self._read(groups), strict=True)
+            self._rewarded(row, {name: column[place] for name, column in columns.items()})
+            for place, row in enumerate(read)
         ]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the rewards that enter before the group's normalisation, by name."""
+        return {n: reward.weight for n, reward in self.rewards.items() if not reward.after_normalisation}
+
+    @property
+    def accuracy(self) -> frozenset[str]:
+        """The names of the rewards for accuracy."""
+        return frozenset(name for name, reward in self.rewards.items() if reward.of_accuracy)
 
     def _read(self, groups: Sequence[Group]) -> list[tuple[Score, ...]]:
         """Find and verify the answers; what they are worth is not filled in yet."""
@@ -83,45 +97,56 @@ class Rubric:
         )
         return [tuple(_score(reading, *next(verdicts)) for reading in row) for row in readings]
 
-    def _rewarded(self, group: Group, read: tuple[Score, ...], step: int) -> tuple[Score, ...]:
-        columns = {}
-        for name, reward in self.rewards.items():
-            try:
-                values = reward(group, read, step)
-            except Exception as error:
-                raise RuntimeError(
-                    f"reward {name}, row {group.problem.id}, step {step}: {error!r}"
-                ) from error
-            columns[name] = _checked(name, values, group)
+    def _values(
+        self, name: str, groups: Sequence[Group], read: Sequence[Sequence[Score]], step: int
+    ) -> list[list[float | None]]:
+        """Return what one reward says of each completion of each group."""
+        try:
+            values = self.rewards[name].of_all(groups, read, step)
+        except Exception as error:
+            raise RuntimeError(f"reward {name}, {error}") from error
+        return [_checked(name, row, group) for group, row in zip(groups, values, strict=True)]
+
+    def _rewarded(
+        self, read: Sequence[Score], columns: Mapping[str, Sequence[float | None]]
+    ) -> tuple[Score, ...]:
+        """Fill in what the completions of a group are worth."""
+        terms = {name: _filled(columns[name]) for name in self.weights}
         scores = []
         for row, score in enumerate(read):
+            own = {name: values[row] for name, values in terms.items()}
             parts = {name: values[row] for name, values in columns.items()}
-            total, bonus = self._total(parts, after=False), self._total(parts, after=True)
-            scores.append(replace(score, parts=parts, reward=total, bonus=bonus))
+            # fsum rounds once, so that a sum does not depend on the order in which the rewards are named
+            total = math.fsum(weight * own[name] for name, weight in self.weights.items())
+            bonus = math.fsum(
+                reward.weight * (parts[name] or 0.0)
+                for name, reward in self.rewards.items()
+                if reward.after_normalisation
+            )
+            scores.append(replace(score, parts=parts, terms=own, reward=total, bonus=bonus))
         return tuple(scores)
-
-    def _total(self, parts: Mapping[str, float], after: bool) -> float:
-        # fsum rounds once, so that the total does not depend on the order in which the rewards are named
-        return math.fsum(
-            reward.weight * parts[name]
-            for name, reward in self.rewards.items()
-            if reward.after_normalisation is after
-        )
 
 
 def _score(reading: Reading, verdict: Verdict, reason: str) -> Score:
     if reading.answer is None and verdict is Verdict.WRONG:
         reason = reading.fault  # it says why there is no answer
-    return Score(verdict, reason, reading.answer, reading.formatted)
+    return Score(verdict, reason, reading.answer, reading.formatted, share=reading.share)
 
 
-def _checked(name: str, values: Sequence[float], group: Group) -> list[float]:
+def _filled(values: Sequence[float | None]) -> list[float]:
+    """Put the mean of the others where there is no value."""
+    there = [value for value in values if value is not None]
+    mean = math.fsum(there) / len(there) if there else 0.0
+    return [mean if value is None else value for value in values]
+
+
+def _checked(name: str, values: Sequence[float | None], group: Group) -> list[float | None]:
     """Return a reward's values as floats. A broken reward stops the run: a default would train on noise."""
     where = f"reward {name}, row {group.problem.id}"
     if not isinstance(values, Sequence) or len(values) != len(group.completions):
         got = f"{len(values)} values" if isinstance(values, Sequence) else f"a {type(values).__name__}"
         raise RuntimeError(f"{where}: returned {got}; return a list of {len(group.completions)} numbers")
     for index, value in enumerate(values):
-        if not isinstance(value, Real) or not math.isfinite(value):
-            raise RuntimeError(f"{where}: value {index} is {value!r}; return finite numbers")
-    return [float(value) for value in values]
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+            raise RuntimeError(f"{where}: value {index} is {value!r}; return finite numbers, or None")
+    return [None if value is None else float(value) for value in values]

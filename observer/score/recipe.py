@@ -16,12 +16,14 @@ import yaml
 
 from observer.learner import ObserveLearner
 from observer.module import DEFAULT_REWARDS
-from observer.objective import Advantage, Weighting
+from observer.objective import Advantage, Combine, Weighting
 from observer.rewards import Rubric, Verifier
 from observer.run_cli import Parser
 from observer.types import RefusedError
 
-OPTIONS = frozenset({"rewards", "response_format", "advantage", "weighting", "advantage_clip", "verifier"})
+OPTIONS = frozenset(
+    {"rewards", "response_format", "advantage", "combine", "weighting", "advantage_clip", "verifier"}
+)
 """Options of the learner that scoring reads."""
 
 
@@ -31,6 +33,8 @@ class Recipe:
 
     rubric: Rubric
     advantage: Advantage
+    combine: Combine
+    """Whether rewards are added up before they are normalised or after."""
     weighting: Weighting
     advantage_clip: float
     """Advantages are cut to plus or minus this."""
@@ -67,6 +71,7 @@ def read_job(learner: type, words: list[str]) -> Job:
     recipe = Recipe(
         rubric=Rubric(model.rewards, model.response_format, Verifier(model.verifier)),
         advantage=model.advantage,
+        combine=model.combine,
         weighting=model.weighting,
         advantage_clip=model.advantage_clip or float("inf"),
         policy=model.policy.path,
@@ -94,7 +99,7 @@ def _parser(learner: type) -> Parser:
         "--config",
         action="config",
         help="The configuration of a run; only what scoring needs is read: rewards, response_format, "
-        "advantage, weighting, advantage_clip and verifier of its model section.",
+        "advantage, combine, weighting, advantage_clip and verifier of its model section.",
     )
     parser.add_argument("--input", type=str, required=True, help="JSONL rows with completions.")
     parser.add_argument(

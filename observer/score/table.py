@@ -27,10 +27,11 @@ class Tally:
         self.rows = self.compared = self.zero_signal = self.formatted = self.tokens = self.timed_out = 0
         self.pass_rates = 0.0
         self.verdicts: Counter[Verdict] = Counter()
-        size = len(rewards) + 1  # the last one is the reward
-        self.mean = np.zeros(size)
-        self._moments = np.zeros((size, size))
-        self._least, self._most = np.full(size, np.inf), np.full(size, -np.inf)
+        pairs = (len(rewards) + 1,) * 2  # the last one is the reward
+        # Entry (i, j) is of value i, over the completions that both i and j apply to.
+        self.counts, self._means = np.zeros(pairs), np.zeros(pairs)
+        self._squares, self._products = np.zeros(pairs), np.zeros(pairs)
+        self._least, self._most = np.full(pairs, np.inf), np.full(pairs, -np.inf)
 
     @property
     def completions(self) -> int:
@@ -40,7 +41,8 @@ class Tally:
     def add(self, experience: Experience) -> None:
         """Add the completions of an experience."""
         scores = [score for row in experience.scores for score in row]
-        self._add_values(np.array([[*score.parts.values(), score.reward] for score in scores]))
+        values = [[*score.parts.values(), score.reward] for score in scores]
+        self._add_values(np.array([[np.nan if value is None else value for value in row] for row in values]))
         self.rows += len(experience.groups)
         self.pass_rates += float(experience.pass_rates_P.sum())
         if len(experience.scores[0]) > 1:
@@ -54,26 +56,42 @@ class Tally:
         self.tokens += sum(group.tokens for group in experience.groups)
 
     @property
+    def mean(self) -> np.ndarray:
+        """Mean of each part, over completions that it applies to, and of the reward; NaN for none."""
+        return np.where(self.counts.diagonal() > 0, self._means.diagonal(), np.nan)
+
+    @property
     def spread(self) -> np.ndarray:
-        """Standard deviation of each part and of the reward, with n - 1."""
-        return np.sqrt(self._moments.diagonal() / max(self.completions - 1, 1))
+        """Standard deviation of each part and of the reward, with n - 1; NaN where there is none."""
+        counts, squares = self.counts.diagonal(), self._squares.diagonal()
+        return np.where(counts > 0, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
 
     @property
     def correlation(self) -> np.ndarray:
-        """Pearson correlation of parts and reward; not a number where a value never changes."""
-        spread = np.where(self._least < self._most, np.sqrt(self._moments.diagonal()), np.nan)
-        return self._moments / np.outer(spread, spread)
+        """Pearson correlation of parts and reward, of two over the completions that both apply to.
+
+        Not a number where one of the two never changes there.
+        """
+        spread = np.where(self._least < self._most, np.sqrt(self._squares), np.nan)
+        return self._products / (spread * spread.T)
 
     def _add_values(self, values_N_K: np.ndarray) -> None:
         """Merge means and moments (Chan, Golub and LeVeque), which loses no digits to large means."""
-        before, count = self.completions, len(values_N_K)
-        mean = values_N_K.mean(0)
-        centred = values_N_K - mean
-        step = mean - self.mean
-        self._moments += centred.T @ centred + np.outer(step, step) * (before * count / (before + count))
-        self.mean += step * (count / (before + count))
-        self._least = np.minimum(self._least, values_N_K.min(0))
-        self._most = np.maximum(self._most, values_N_K.max(0))
+        there_N_K = ~np.isnan(values_N_K)
+        both_N_K_K = there_N_K[:, :, None] & there_N_K[:, None, :]
+        values_N_K_K = np.broadcast_to(values_N_K[:, :, None], both_N_K_K.shape)
+        count = both_N_K_K.sum(0)
+        total = np.maximum(self.counts + count, 1)
+        mean = np.where(both_N_K_K, values_N_K_K, 0.0).sum(0) / np.maximum(count, 1)
+        centred = np.where(both_N_K_K, values_N_K_K - mean, 0.0)
+        step = mean - self._means
+        share = self.counts * count / total
+        self._squares += (centred**2).sum(0) + step**2 * share
+        self._products += (centred * centred.swapaxes(1, 2)).sum(0) + step * step.T * share
+        self._means += step * count / total
+        self._least = np.minimum(self._least, np.where(both_N_K_K, values_N_K_K, np.inf).min(0))
+        self._most = np.maximum(self._most, np.where(both_N_K_K, values_N_K_K, -np.inf).max(0))
+        self.counts += count
 
 
 def draw(tally: Tally) -> list[Table]:
@@ -104,7 +122,10 @@ def _figures(tally: Tally) -> Table:
 
 def _parts(tally: Tally) -> Table:
     table = _table("parts of the reward", "weight", "mean", "spread", "added to")
-    figures = [(f"{m:.3f}", f"{s:.3f}") for m, s in zip(tally.mean, tally.spread, strict=True)]
+    figures = [
+        tuple("-" if np.isnan(value) else f"{value:.3f}" for value in pair)
+        for pair in zip(tally.mean, tally.spread, strict=True)
+    ]
     for (name, reward), figure in zip(tally.rewards.items(), figures, strict=False):
         target = "advantage" if reward.after_normalisation else "reward"
         table.add_row(Text(name), f"{reward.weight:g}", *figure, target)
@@ -120,7 +141,7 @@ def _correlation(tally: Tally) -> Table:
         cells = ["-" if np.isnan(value) else f"{value:+.2f}" for value in row[: min(place + 1, len(row) - 1)]]
         table.add_row(Text(names[place]), *cells, end_section=place == len(names) - 2)
     if np.isnan(tally.correlation).any():
-        table.caption = "-: one of the two never changes"
+        table.caption = "-: one of the two never changes, or there is no completion that both apply to"
     return table
 
 

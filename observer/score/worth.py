@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from observer.objective import GroupMean, weigh
+from observer.objective import GroupMean, Terms, weigh
 from observer.pretrained import PolicySpec, load_processor
 from observer.score.recipe import Recipe
 from observer.score.rows import Row
@@ -56,7 +56,11 @@ class Counter:
 
 
 def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]:
-    """Score and weigh groups, in order: an experience for each run of groups of equal size."""
+    """Score and weigh groups, in order: an experience for each run of groups of equal size.
+
+    It stands for the batch of a step where a recipe looks at the whole of one.
+    """
+    terms = Terms(recipe.rubric.weights, recipe.rubric.accuracy)
     scores = recipe.rubric.score_all(groups, step=0)
     places = range(len(groups))
     for size, run in groupby(places, key=lambda place: len(groups[place].completions)):
@@ -66,8 +70,10 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
         yield weigh(
             [groups[place] for place in taken],
             [scores[place] for place in taken],
+            terms,
             advantage,
             recipe.weighting,
+            recipe.combine,
         )
 
 
@@ -79,7 +85,7 @@ def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str,
         advantage_clip: advantages are cut to plus or minus this. That of a group of one is null.
     """
     clipped_P_G = experience.advantages_P_G.clamp(-advantage_clip, advantage_clip).tolist()
-    weights_P, pass_rates_P = experience.weights_P.tolist(), experience.pass_rates_P.tolist()
+    weights_P_G, pass_rates_P = experience.weights_P_G.tolist(), experience.pass_rates_P.tolist()
     for place, (group, scores) in enumerate(zip(experience.groups, experience.scores, strict=True)):
         for completion, score in zip(group.completions, scores, strict=True):
             yield {
@@ -93,6 +99,6 @@ def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str,
                 "parts": dict(score.parts),
                 "reward": score.reward,
                 "pass_rate": pass_rates_P[place],
-                "weight": weights_P[place],
+                "weight": weights_P_G[place][completion.index],
                 "advantage": clipped_P_G[place][completion.index] if len(scores) > 1 else None,
             }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
-from observer.objective.advantages.base import Advantage, centre
-from observer.types import RefusedError
+from observer.objective.advantages.base import Advantage, centre, check_eps, spread
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,12 @@ class GroupMeanStd(Advantage):
     eps: float = 1e-9
 
     def __post_init__(self) -> None:
-        if not 0 < self.eps < math.inf:
-            raise RefusedError(f"GroupMeanStd.eps is {self.eps}; it must be > 0 and finite")
+        check_eps(self, self.eps)
 
-    def __call__(self, rewards_P_G: torch.Tensor) -> torch.Tensor:
-        """Return (R - mean) / (std + eps) by group; see ``Advantage``."""
-        return centre(rewards_P_G) / (rewards_P_G.std(-1, keepdim=True) + self.eps)
+    def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:
+        """Return R - mean(R) by group; see ``Advantage``."""
+        return centre(values_P_G)
+
+    def scale(self, rewards_P_G: torch.Tensor) -> torch.Tensor:
+        """Return std(R) + eps by group; see ``Advantage``."""
+        return spread(rewards_P_G) + self.eps

@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
-from observer.types import Group
+from observer.types import Estimated, RefusedError
+
+Share = Literal["all", "accuracy"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Weighting(ABC):
-    """Weighs groups: says what a drawn sample is worth, never what is drawn. Weights are never negative."""
+    """Weighs groups: says what a drawn sample is worth, never what is drawn. Weights are never negative.
 
-    @abstractmethod
-    def __call__(self, pass_rates_P: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
-        """Return one weight a group, (P,), >= 0, of the dtype of the pass rates.
+    A concrete weighting is a frozen dataclass. One with a ``__post_init__`` of its own calls this one.
+
+    Args:
+        normalise: divide the weights by their mean over the completions of all groups whose rewards differ,
+            so that they change who counts and not how large a step is.
+        apply_to: ``all`` of an advantage, or only the share of it that comes from rewards for accuracy: then
+            groups of weight 0 still learn the format. A bonus that is added later belongs to that share.
+    """
+
+    normalise: bool = False
+    apply_to: Share = "all"
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown share."""
+        self.require("apply_to", self.apply_to in get_args(Share), f"one of {', '.join(get_args(Share))}")
+
+    def require(self, name: str, fits: bool, what: str) -> None:
+        """Refuse a parameter that does not fit.
 
         Args:
-            pass_rates_P: share of each group's completions whose verdict is correct, float64, in [0, 1].
-            groups: the P groups, for weightings that look at metadata or lengths.
+            name: of the parameter.
+            fits: whether its value is possible.
+            what: what it must be.
+
+        Raises:
+            RefusedError: it does not fit.
+        """
+        if not fits:
+            raise RefusedError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; it must be {what}")
+
+    @abstractmethod
+    def __call__(self, batch: Estimated) -> torch.Tensor:
+        """Return one weight a group, (P,), or one a completion, (P, G): >= 0, float64.
+
+        Args:
+            batch: the groups of this rank, their scores, pass rates and unweighted advantages.
         """

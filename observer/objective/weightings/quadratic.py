@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.types import Group, RefusedError
+from observer.types import Estimated
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,7 @@ class Quadratic(Weighting):
     """f(p) = 4 sigma p (1 - p): medium difficulty weighs most, all right and all wrong weigh nothing.
 
     p is the share of correct verdicts of the group, taken before any reward is summed, so it is in [0, 1] and
-    the weight is never negative. The weights are not normalised: they also scale the step.
+    the weight is never negative. Unless they are normalised, the weights also scale the step.
 
     Args:
         sigma: the weight of a group that is half right, > 0.
@@ -27,18 +26,21 @@ class Quadratic(Weighting):
 
     For 0, 1, 2 and 4 of 8 right and sigma 1.8:
 
-    >>> Quadratic()(torch.tensor([0, 1, 2, 4], dtype=torch.float64) / 8, []).tolist()
+    >>> Quadratic().of(torch.tensor([0, 1, 2, 4], dtype=torch.float64) / 8).tolist()
     [0.0, 0.7875, 1.35, 1.8]
     """
 
     sigma: float = 1.8
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma < math.inf:
-            raise RefusedError(
-                f"Quadratic.sigma is {self.sigma}; it must be > 0 and finite (Uniform switches weighting off)"
-            )
+        super().__post_init__()
+        fits = 0 < self.sigma < math.inf
+        self.require("sigma", fits, "> 0 and finite (Uniform switches weighting off)")
 
-    def __call__(self, pass_rates_P: torch.Tensor, groups: Sequence[Group]) -> torch.Tensor:
+    def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return 4 sigma p (1 - p); see ``Weighting``."""
+        return self.of(batch.pass_rates_P)
+
+    def of(self, pass_rates_P: torch.Tensor) -> torch.Tensor:
+        """Return the weight of a pass rate, (P,)."""
         return 4 * self.sigma * pass_rates_P * (1 - pass_rates_P)

@@ -1,0 +1,99 @@
+"""The quickstart takes ten steps with every reward, weighting, advantage, loss and KL term in turn."""
+
+import json
+
+import pytest
+
+from observer import strategies
+from observer.cli import main
+from test_judge import Endpoint
+
+pytestmark = pytest.mark.slow
+
+FAMILIES = {
+    "reward": "model.rewards.tried",
+    "weighting": "model.weighting",
+    "advantage": "model.advantage",
+    "loss": "model.loss",
+    "kl": "model.kl",
+}
+NEEDED = {
+    "BoxIoU": ["--model.rewards.tried.order", "xyxy", "--model.rewards.tried.scale", "picture"],
+    "LCPO": ["--model.rewards.tried.target_tokens", "30"],
+    "Disco": ["--model.weighting.domain_key", "colour"],
+}
+"""Options without a default that would do for the tiles."""
+SIZES = [
+    *("--trainer.max_steps", "10", "--data.steps_per_epoch", "10", "--data.prompts_per_step", "8"),
+    *("--data.val.rows", "16", "--data.test.rows", "16", "--model.group_size", "4"),
+]
+THEIRS = """
+def trl(completions, **columns):
+    return [float(len(completion[0]["content"])) for completion in completions]
+
+def verl(data_source, solution_str, ground_truth, extra_info=None):
+    return float(ground_truth in solution_str)
+
+def easy_r1(reward_inputs):
+    return [{"overall": float(given["ground_truth"] in given["response"])} for given in reward_inputs]
+"""
+FOREIGN = {"TrlReward": "trl", "VerlReward": "verl", "EasyR1Reward": "easy_r1"}
+
+
+def tried():
+    return [
+        (family, name)
+        for family in FAMILIES
+        for name, strategy in strategies.members(family).items()
+        if strategy.__module__.startswith("observer.")
+    ]
+
+
+def run(folder, *words):
+    options = ["fit", "--config", "configs/quickstart.yaml", "--run_dir", str(folder / "run"), *SIZES, *words]
+    assert main(options) == 0
+    summary = json.loads((folder / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("complete", 10)
+    return [json.loads(line) for line in (folder / "run" / "components.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("family", "name"), tried(), ids=lambda value: value)
+def test_ten_steps_of_the_quickstart(family, name, tmp_path):
+    options = [f"--{FAMILIES[family]}", name, *NEEDED.get(name, [])]
+    if name in FOREIGN:
+        (tmp_path / "theirs.py").write_text(THEIRS)
+        options += ["--model.rewards.tried.function", f"{tmp_path / 'theirs.py'}:{FOREIGN[name]}"]
+    if name == "Judge":
+        with Endpoint(lambda prompt, count: "Fine.\n7") as endpoint:
+            where = ["--model.rewards.tried.url", endpoint.url, "--model.rewards.tried.model", "a judge"]
+            lines = run(tmp_path, *options, *where)
+    else:
+        lines = run(tmp_path, *options)
+    assert len(lines) == 10
+    if family == "reward":
+        parts = [line["parts"]["tried"] for line in lines]
+        applies = name != "BoxIoU"  # the tiles have no boxes
+        assert all((part["applies"] > 0) is applies for part in parts)
+    if name == "Judge":
+        assert all(part["mean"] == pytest.approx(0.7) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model.combine", "normalise_then_sum"],
+        ["--model.denominator", "sequences", "--model.loss.level", "sequence"],
+        ["--model.denominator", "constant"],
+        ["--model.loss.dual", "3"],
+        ["--model.correction.level", "token"],
+        ["--model.correction.level", "sequence", "--model.correction.mode", "mask"],
+        ["--model.truncated", "mask", "--model.max_tokens", "30"],
+        ["--model.entropy_bonus", "0.01"],
+        ["--model.weighting.apply_to", "accuracy", "--model.weighting.normalise", "true"],
+        ["--model.kl", "K2", "--model.kl.apply_to", "loss"],
+        ["--model.kl", "K1", "--model.kl.apply_to", "reward", "--model.updates_per_rollout", "2"],
+    ],
+    ids=" ".join,
+)
+def test_ten_steps_with_every_option_of_the_objective(options, tmp_path):
+    run(tmp_path, *options)
