@@ -39,13 +39,13 @@ class Components(lightning.Callback):
             return
         names, values_P_G_K, levels_P = component_values(outputs["experience"])
         table = component_table(names, pl_module.over_ranks(values_P_G_K), pl_module.over_ranks(levels_P))
-        figures = {}
+        figures: dict[str, float | None] = {}
         for name, part in table["parts"].items():
             figures |= {f"component/{name}/{key}": part[key] for key in part if key != "levels"}
             figures |= {f"component_level/{name}/{level}": mean for level, mean in part["levels"].items()}
         figures |= {f"component_correlation/{pair}": value for pair, value in table["correlation"].items()}
         shown = {name: value for name, value in figures.items() if value is not None}
-        self.log_dict(shown, rank_zero_only=True, batch_size=len(levels_P))
+        pl_module.log_dict(shown, rank_zero_only=True, batch_size=len(levels_P))
         if trainer.is_global_zero:
             self._log.write([{"step": pl_module.ladder.step - 1, **table}])
 
