@@ -15,7 +15,6 @@ import typing
 from collections.abc import Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +121,8 @@ def _cell(text: str) -> str:
 @cache
 def load_entry_points() -> None:
     """Import the strategies that installed packages offer as entry points of ``observer.strategies``."""
+    from importlib.metadata import entry_points  # it reads e-mail, which takes a while
+
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         entry.load()
 

@@ -65,7 +65,8 @@ def test_strategies_are_swapped_and_changed_by_key_on_the_command_line(capsys):
     model = printed["model"]
     assert model["rewards"]["format"]["init_args"]["weight"] == 0
     assert model["rewards"]["accuracy"]["init_args"]["weight"] == 1
-    assert model["weighting"] == {"class_path": "observer.objective.Quadratic", "init_args": {"sigma": 2.0}}
+    assert model["weighting"]["class_path"] == "observer.objective.Quadratic"
+    assert model["weighting"]["init_args"]["sigma"] == 2.0
     assert printed["curriculum"]["schedule"]["init_args"] == {"descending": True}
     assert model["kl"]["init_args"]["coefficient"] == 0.5
     assert printed["data"]["train"]["init_args"]["rows"] == 99
@@ -258,8 +259,8 @@ def test_list_prints_every_family_and_plugins(tmp_path, capsys):
         "class Mine(Weighting):\n"
         '    """f(p) = power: mine."""\n'
         "    power: float = 2.0\n"
-        "    def __call__(self, pass_rates_P, groups):\n"
-        "        return pass_rates_P**self.power\n"
+        "    def __call__(self, batch):\n"
+        "        return batch.pass_rates_P**self.power\n"
     )
     assert main(["list", "weighting", "--plugins", str(plugin)]) == 0
     text = capsys.readouterr().out
@@ -267,7 +268,7 @@ def test_list_prints_every_family_and_plugins(tmp_path, capsys):
     assert "Mine" in text
     assert "power: float = 2.0" in text
     printed = printed_config(capsys, "fit", *QUICK, "--plugins", f"[{plugin}]", "--model.weighting", "Mine")
-    assert printed["model"]["weighting"]["init_args"] == {"power": 2.0}
+    assert printed["model"]["weighting"]["init_args"]["power"] == 2.0
 
 
 def test_the_program_is_installed_under_its_name():

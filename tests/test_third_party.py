@@ -28,32 +28,28 @@ def environment(tmp_path_factory):
     return os.environ | {"PYTHONPATH": str(site)}
 
 
-def observer(environment, *words):
-    command = [sys.executable, "-c", "from observer.cli import main; raise SystemExit(main())", *words]
+def observer(environment, *commands):
+    """What some commands print, one after the other in a process of their own."""
+    script = f"from observer.cli import main\nfor words in {commands!r}:\n    print(main(list(words)))"
+    command = [sys.executable, "-c", script]
     return subprocess.run(
         command, env=environment, cwd=PACKAGE.parents[1], check=False, capture_output=True, text=True
     )
 
 
+CUBIC = ("fit", "--config", "configs/quickstart.yaml", "--model.weighting", "Cubic", "--print_config")
+
+
 def test_what_an_installed_package_offers_is_listed_and_can_be_configured(environment):
-    listed = observer(environment, "list", "weighting")
-    assert "f(p) = p^3: what is nearly mastered weighs most." in listed.stdout
-    words = ("fit", "--config", "configs/quickstart.yaml", "--model.weighting", "Cubic", "--print_config")
-    printed = observer(environment, *words)
-    assert "class_path: observer_extras.strategies.Cubic" in printed.stdout, printed.stderr
+    done = observer(environment, ("list", "weighting"), CUBIC)
+    assert "f(p) = p^3: what is nearly mastered weighs most." in done.stdout
+    assert "class_path: observer_extras.strategies.Cubic" in done.stdout, done.stderr
 
 
-def test_the_page_of_strategies_is_what_the_registry_says():
+def test_without_it_its_name_is_refused_and_the_page_of_strategies_is_what_the_registry_says():
+    done = observer(os.environ, ("list", "--markdown"), CUBIC)
     page = (PACKAGE.parents[1] / "docs" / "strategies.md").read_text(encoding="utf-8")
-    printed = observer(os.environ, "list", "--markdown")
-    assert printed.stdout == page, (
-        "docs/strategies.md is what `observer list --markdown` prints; write it anew"
-    )
-
-
-def test_without_the_package_the_name_is_refused_and_the_others_listed():
-    words = ("fit", "--config", "configs/quickstart.yaml", "--model.weighting", "Cubic", "--print_config")
-    refused = observer(os.environ, *words)
-    assert refused.returncode != 0
-    assert "Quadratic" in refused.stderr
-    assert "observer_extras" not in refused.stderr
+    assert done.stdout.startswith(page), "docs/strategies.md is what `observer list --markdown` prints"
+    assert done.stdout.removeprefix(page).split() == ["0", "2"]
+    assert "Quadratic" in done.stderr
+    assert "observer_extras" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -148,6 +149,8 @@ class Verifier:
         batch = [[q.gold, q.prediction, q.kind, q.options] for q in questions]
         answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
         if answer is None:
+            if _EXITING.is_set():  # quietly ends a thread that is left behind
+                raise SystemExit
             return None
         return [(Verdict(verdict), reason) for verdict, reason in json.loads(answer)]
 
@@ -167,6 +170,7 @@ class Verifier:
             )
         self._process, self._channel = process, channel
         self._end_process = finalize(self, _end, process, channel, os.getpid())
+        atexit.register(_EXITING.set)  # behind the finalizer's own, so that it comes before
         if self._exchange("", GRACE_SECONDS) is None:
             raise RuntimeError(
                 "the process that checks answers did not start; what it wrote to standard error says why"
@@ -177,7 +181,7 @@ class Verifier:
         answer = b""
         self._channel.settimeout(seconds)
         try:
-            with suppress(ConnectionError, TimeoutError):
+            with suppress(OSError):
                 self._channel.sendall(line.encode())
                 with self._channel.makefile("rb") as lines:
                     answer = lines.readline()
@@ -199,6 +203,7 @@ class Verifier:
         self._process = None
 
 
+_EXITING = threading.Event()
 _LIVING: WeakSet[Verifier] = WeakSet()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,6 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that may be others in a moment."""
 LONGEST_WAIT = 30.0
 """Seconds between two tries, at most."""
-_jitter = random.Random()  # of its own: the run's random numbers stay what they are
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Client:
             if not again or attempt == self.retries:
                 break
             wait = min(self.backoff_seconds * 2**attempt, LONGEST_WAIT)
-            await asyncio.sleep(wait * _jitter.uniform(0.5, 1.5))
+            await asyncio.sleep(wait * (0.5 + os.urandom(1)[0] / 255))
         return reply
 
     async def _try(self, session: Any, body: dict[str, Any]) -> tuple[Reply, bool]:
