@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 
 import numpy
+import torch
 
 ONE = 2**32
 """Offsets and shares are counted in units of 2**-32, so that rounding is the same on every machine."""
@@ -88,6 +89,16 @@ def fit(counts: Sequence[int], sizes: Sequence[int], preferred: Sequence[int]) -
         fitted[group] += more
         left -= more
     return fitted
+
+
+def shuffled(rows: Sequence[int], seed: int) -> list[int]:
+    """Return rows in a seeded order.
+
+    >>> sorted(shuffled([4, 7, 9], seed=0))
+    [4, 7, 9]
+    """
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    return [rows[place] for place in order.tolist()]
 
 
 def least_visited(visits_N: numpy.ndarray, count: int, chance: random.Random | None = None) -> numpy.ndarray:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
 
 import numpy
 
-from observer.curriculum.dealing import counts_by_share, deal_passes, spread_offsets
+from observer.curriculum.dealing import counts_by_share, deal_passes, shuffled, spread_offsets
 from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.passes import permutation
 from observer.curriculum.schedules import Schedule, check_options
@@ -85,7 +84,4 @@ class Gaussian(Schedule):
                 stable_seed(seed, "gaussian", task, int(number_T[-1])), len(parts[task])
             ).numpy()
             rows += parts[task][order[begin_T[-1] : begin_T[-1] + counts_T_K[step, task]]].tolist()
-        random.Random(stable_seed(seed, "gaussian shuffle", step)).shuffle(
-            rows
-        )  # so that ranks get like shares
-        return rows
+        return shuffled(rows, stable_seed(seed, "gaussian shuffle", step))  # so that ranks get like shares

@@ -153,7 +153,7 @@ class LadderIndex:
         return self._once("fingerprint", make)
 
     def order(self, by: By) -> torch.Tensor:
-        """Return all rows from easy to hard, equal ones by row, (R,), int32. Sorted once; not to be changed."""
+        """Return all rows from easy to hard, equal ones by row, (R,), int32. Not to be changed."""
 
         def make() -> torch.Tensor:
             if by == "difficulty":

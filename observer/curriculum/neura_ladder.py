@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy
 
-from observer.curriculum.dealing import counts_by_share, deal_passes, spread_offsets
+from observer.curriculum.dealing import counts_by_share, deal_passes, shuffled, spread_offsets
 from observer.curriculum.ladder import RUNGS, LadderIndex
 from observer.curriculum.passes import permutation
 from observer.curriculum.schedules import Schedule, check_options
@@ -48,9 +47,9 @@ class Ladder(Schedule):
 
     rows of step t, rounded up or down so that shares are kept over the steps. Within a rung, rows are dealt
     from seeded passes, so that none comes twice before all have come (all but the few that a step was too
-    large for); what a slot is dealt comes in ascending complexity, unless ``by`` is difficulty alone. Rungs
-    without rows are left out and the others' shares grow; so are slots that none is left for. Beyond the
-    horizon it stays on its last slot, with fresh draws.
+    large for); what a slot is dealt comes in ascending complexity, unless ``by`` is difficulty alone. A rung
+    without rows has no slot and no share; those of the others grow. Beyond the horizon it stays on its last
+    slot, with fresh draws.
 
     The even table gives a slot's own rung the share ``own`` and the rest, equally, to the others within a
     window of ``window`` rungs around it, clipped at both ends.
@@ -115,10 +114,7 @@ class Ladder(Schedule):
             if self.by != "difficulty":  # a rung's rows are in ascending complexity
                 places = numpy.partition(places, (begin, end - 1))
             rows += rungs[rung].numpy()[places[begin:end]].tolist()
-        random.Random(stable_seed(seed, "ladder shuffle", step)).shuffle(
-            rows
-        )  # so that ranks get like shares
-        return rows
+        return shuffled(rows, stable_seed(seed, "ladder shuffle", step))  # so that ranks get like shares
 
     def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
         """Return the slot that the middle of the step is in, from 1."""
@@ -129,8 +125,6 @@ class Ladder(Schedule):
 
     def mixing(self, sizes: list[int]) -> numpy.ndarray:
         """Return slot x rung -> share, rows normalised, for a ladder whose rungs have these sizes, (9, 9).
-
-        A slot that no rung with rows is near has the shares 0.
 
         >>> Ladder(table="even", window=3, own=0.5).mixing([1] * 9)[:2, :3].tolist()
         [[0.5, 0.5, 0.0], [0.25, 0.5, 0.25]]
@@ -147,15 +141,13 @@ class Ladder(Schedule):
         return table / numpy.maximum(table.sum(axis=1, keepdims=True), 1e-300)
 
     def _plan(self, sizes: list[int], horizon: int, steps: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return the shares of the rungs in each step, (T, 9), and its slot; a slot a step beyond the horizon.
+        """Return the shares of the rungs in each step, (T, 9), and its slot, beyond the horizon a new one.
 
         No matrix product: its sums may differ from machine to machine.
         """
         table = self.mixing(sizes)
         lengths = numpy.array(PAPER_SHARES if self.slots == "paper" else sizes, dtype=numpy.float64)
-        lengths = lengths * (table.sum(axis=1) > 0)
-        if not lengths.any():  # rows only on rungs that no slot with a length is mixed from
-            lengths = (table.sum(axis=1) > 0).astype(numpy.float64)
+        lengths *= numpy.array(sizes) > 0
         ends = numpy.cumsum(lengths) / lengths.sum() * horizon
         last = int(numpy.flatnonzero(lengths)[-1])
         ends[last:] = numpy.inf

@@ -78,6 +78,8 @@ class SelfPaced(Schedule):
         chance = random.Random(stable_seed(seed, "paced", step))
         rows: list[int] = []
         for of_rung, wants in zip(rungs, counts, strict=True):
+            if not wants:
+                continue
             visits_N = ladder.visits_R[of_rung].numpy()
             places = least_visited(visits_N, wants, chance if self.by == "difficulty" else None)
             rows += of_rung.numpy()[places].tolist()

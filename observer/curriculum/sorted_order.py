@@ -20,8 +20,9 @@ class Sorted(Schedule):
         [t R // L, (t + 1) R // L)
 
     of the ladder sorted ``by``, without replacement, so that no row comes twice in a pass and every pass
-    reaches the hardest rows. When horizon x count = R there is one pass and it is the sorted file, row by row. Beyond the
-    horizon it stays on the last window, with fresh draws. Rows of a batch are in the ladder's order.
+    reaches the hardest rows. When horizon x count = R there is one pass and it is the sorted file, row by
+    row. Beyond the horizon it stays on the last window, with fresh draws. Rows of a batch are in the ladder's
+    order.
 
     Reference: the released code of Observe-R1, arXiv 2505.12432, whose curriculum is the order of its file.
 
