@@ -84,8 +84,8 @@ class AdaptiveTarget(Schedule):
         farthest = numpy.concatenate([order_R[begin:near_begin], order_R[near_end:end]])
         near = order_R[near_begin:near_end]
         chance = None if self.by == "both" else random.Random(stable_seed(seed, "adaptive target", step))
-        chosen = least_visited(ladder.visits_R.numpy()[farthest], count - len(near), chance)
-        rows = numpy.concatenate([near, farthest[chosen]])
+        chosen = least_visited(ladder.visits_R.numpy(), count - len(near), chance, farthest)
+        rows = numpy.concatenate([near, chosen])
         return rows[numpy.argsort(ladder.column(self.by).numpy()[rows], kind="stable")].tolist()
 
     def remember(

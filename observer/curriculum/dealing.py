@@ -14,6 +14,7 @@ import torch
 ONE = 2**32
 """Offsets and shares are counted in units of 2**-32, so that rounding is the same on every machine."""
 _GOLDEN = 2654435769  # 2**32 / golden ratio: multiples of it, modulo 2**32, are spread as evenly as can be
+_LOOK = 2**16  # rows looked at at a time
 
 
 def spread_offsets(seed: int, begin: int, end: int) -> numpy.ndarray:
@@ -101,20 +102,60 @@ def shuffled(rows: Sequence[int], seed: int) -> list[int]:
     return [rows[place] for place in order.tolist()]
 
 
-def least_visited(visits_N: numpy.ndarray, count: int, chance: random.Random | None = None) -> numpy.ndarray:
-    """Return the places of those with the fewest visits.
+def least_visited(
+    visits_R: numpy.ndarray,
+    count: int,
+    chance: random.Random | None = None,
+    pool: numpy.ndarray | None = None,
+) -> numpy.ndarray:
+    """Return the rows with the fewest visits.
+
+    As long as there are rows without a visit, it does not look at all of them.
 
     Args:
-        visits_N: visits of each, (N,).
-        count: how many, at most N.
+        visits_R: visits of every row, (R,).
+        count: how many rows, at most as many as there are to choose from.
         chance: chooses among equals; None for the first ones.
+        pool: the rows to choose from, in their order; None for all.
 
     Returns:
-        Places, (count,), int64, fewest visits first.
+        Distinct rows, (count,).
 
     >>> least_visited(numpy.array([3, 0, 1, 1]), 2).tolist()
     [1, 2]
+    >>> least_visited(numpy.array([3, 0, 1, 1]), 2, pool=numpy.array([3, 0, 2])).tolist()
+    [3, 2]
     """
+    size = len(visits_R) if pool is None else len(pool)
+    places = _unvisited(visits_R, count, chance, pool, size)
+    if len(places) < count:
+        places = _fewest(visits_R if pool is None else visits_R[pool], count, chance)
+    return places if pool is None else pool[places]
+
+
+def _unvisited(
+    visits_R: numpy.ndarray,
+    count: int,
+    chance: random.Random | None,
+    pool: numpy.ndarray | None,
+    size: int,
+) -> numpy.ndarray:
+    """Return places of rows without a visit, or too few of them where they are not quickly found."""
+
+    def among(places: numpy.ndarray) -> numpy.ndarray:
+        return places[visits_R[places if pool is None else pool[places]] == 0]
+
+    if chance is not None:  # those of a uniform choice are a uniform choice
+        return among(numpy.array(chance.sample(range(size), min(size, 4 * count)), dtype=numpy.int64))[:count]
+    found = numpy.zeros(0, dtype=numpy.int64)
+    for begin in range(0, size, _LOOK):
+        found = numpy.concatenate([found, among(numpy.arange(begin, min(begin + _LOOK, size)))])
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def _fewest(visits_N: numpy.ndarray, count: int, chance: random.Random | None) -> numpy.ndarray:
     found: list[numpy.ndarray] = []
     left, above = count, -1
     while left:

@@ -78,11 +78,8 @@ class SelfPaced(Schedule):
         chance = random.Random(stable_seed(seed, "paced", step))
         rows: list[int] = []
         for of_rung, wants in zip(rungs, counts, strict=True):
-            if not wants:
-                continue
-            visits_N = ladder.visits_R[of_rung].numpy()
-            places = least_visited(visits_N, wants, chance if self.by == "difficulty" else None)
-            rows += of_rung.numpy()[places].tolist()
+            among_equals = chance if self.by == "difficulty" else None
+            rows += least_visited(ladder.visits_R.numpy(), wants, among_equals, of_rung.numpy()).tolist()
         if place:
             chance.shuffle(rows)  # so that ranks get like shares
         return rows

@@ -78,8 +78,7 @@ class SourceUCB(Schedule):
         chance = random.Random(stable_seed(seed, "sources", step))
         rows: list[int] = []
         for of_source, wants in zip(sources, counts, strict=True):
-            places = least_visited(ladder.visits_R[of_source].numpy(), wants, chance)
-            rows += of_source.numpy()[places].tolist()
+            rows += least_visited(ladder.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
         chance.shuffle(rows)  # so that ranks get like shares
         return rows
 

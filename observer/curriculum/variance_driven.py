@@ -63,8 +63,8 @@ class VarianceDriven(Schedule):
         chance = random.Random(stable_seed(seed, "variance", step))
         again = self._remembered(ladder.memory, int(self.replay * count), chance)
         taken = set(again)
-        places = least_visited(ladder.visits_R.numpy(), min(count + len(again), len(ladder)), chance)
-        new = [row for row in places.tolist() if row not in taken][: count - len(again)]
+        least = least_visited(ladder.visits_R.numpy(), min(count + len(again), len(ladder)), chance)
+        new = [row for row in least.tolist() if row not in taken][: count - len(again)]
         rows = again + new
         chance.shuffle(rows)  # so that ranks get like shares
         return rows
