@@ -14,7 +14,6 @@ import torch
 ONE = 2**32
 """Offsets and shares are counted in units of 2**-32, so that rounding is the same on every machine."""
 _GOLDEN = 2654435769  # 2**32 / golden ratio: multiples of it, modulo 2**32, are spread as evenly as can be
-_LOOK = 2**16  # rows looked at at a time
 
 
 def spread_offsets(seed: int, begin: int, end: int) -> numpy.ndarray:
@@ -148,10 +147,10 @@ def _unvisited(
     if chance is not None:  # those of a uniform choice are a uniform choice
         return among(numpy.array(chance.sample(range(size), min(size, 4 * count)), dtype=numpy.int64))[:count]
     found = numpy.zeros(0, dtype=numpy.int64)
-    for begin in range(0, size, _LOOK):
-        found = numpy.concatenate([found, among(numpy.arange(begin, min(begin + _LOOK, size)))])
-        if len(found) >= count:
-            break
+    begin, look = 0, 4 * count
+    while len(found) < count and begin < size:
+        found = numpy.concatenate([found, among(numpy.arange(begin, min(begin + look, size)))])
+        begin, look = begin + look, 2 * look
     return found[:count]
 
 
