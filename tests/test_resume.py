@@ -8,7 +8,7 @@ import torch
 
 import runs
 from observer.callbacks import checkpoint_callbacks, newest_checkpoint
-from observer.curriculum import Sorted, Stage, Stages
+from observer.curriculum import AdaptiveTarget, Sorted, Stage, Stages
 from observer.objective import K3, Correction, Linear, PPOClip
 from observer.rewards import Accuracy, Reward
 from observer.types import RefusedError
@@ -62,8 +62,12 @@ def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
 
 @pytest.mark.parametrize(
     "schedule",
-    [Sorted(), Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})])],
-    ids=["sorted", "stages"],
+    [
+        Sorted(),
+        Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})]),
+        AdaptiveTarget(start=0.3, by="difficulty"),
+    ],
+    ids=["sorted", "stages", "adaptive"],
 )
 def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
     (tmp_path / "whole").mkdir()

@@ -19,8 +19,8 @@ class Jsonl(JsonLines):
     ``id`` (default: file name and line), ``system`` (a system prompt), ``options`` (the texts of a choice, A
     first), ``kind`` (how the answer is checked; default: seen from the answer), ``difficulty`` in [0, 1]
     (default 0.5), ``complexity`` in tokens (default 0), ``level`` (default: round(8 difficulty)) and
-    ``metadata``. Other fields join the metadata. Each ``<image>`` of the question stands for one picture;
-    with no mark at all the pictures come first.
+    ``metadata``, of which schedules read ``source``. Other fields join the metadata. Each ``<image>`` of the
+    question stands for one picture; with no mark at all the pictures come first.
 
     Args:
         path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
@@ -28,6 +28,8 @@ class Jsonl(JsonLines):
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
+        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
+            replace those of the rows, by id; each of its ids has to be a row's.
 
     Example:
         Level 6 is round(8 * 0.75).

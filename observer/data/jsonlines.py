@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data import fields
+from observer.data.estimates import Estimate, read_estimates
 from observer.data.images import PictureLimits, file_picture
 from observer.data.rows import RowFormat, Skipped
 from observer.data.table import FileRows, record_batch
@@ -44,6 +45,8 @@ class JsonLines(RowFormat):
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
+        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
+            replace those of the rows, by id; each of its ids has to be a row's.
     """
 
     path: str
@@ -51,6 +54,7 @@ class JsonLines(RowFormat):
     on_bad_row: OnBadRow = "refuse"
     max_image_pixels: int = PictureLimits.max_pixels
     check_images: CheckImages = "decode"
+    difficulty_from: str | None = None
 
     own_fields: ClassVar[frozenset[str]]
     """Names of the fields that ``chat`` reads."""
@@ -136,7 +140,9 @@ class JsonLines(RowFormat):
 
     def _problems(self, bad: _BadRows) -> Iterator[tuple[int, Problem]]:
         """Walk over the lines; yield the good rows with their line, put the others down as bad."""
+        estimates = read_estimates(self.difficulty_from) if self.difficulty_from else {}
         seen: dict[str, int] = {}
+        known: set[str] = set()
         file = Path(self.path).name
         for line, raw in _lines(self.path):
             default_id = name = f"{file}:{line}"
@@ -144,6 +150,9 @@ class JsonLines(RowFormat):
                 record = fields.parse_json(_decoded(raw))
                 if isinstance(record, dict):
                     name = fields.identity(record, default_id)
+                    if name in estimates:
+                        known.add(name)
+                        record = {**record, **estimates[name].fields}
                 problem = self.problem(record, default_id)
                 if (first := seen.setdefault(name, line)) != line:
                     raise RefusedError(f"its id is taken by line {first}; give each row its own")
@@ -151,6 +160,16 @@ class JsonLines(RowFormat):
                 bad.add(line, name, str(error))
             else:
                 yield line, problem
+        self._refuse_strangers(estimates, known)
+
+    def _refuse_strangers(self, estimates: Mapping[str, Estimate], known: set[str]) -> None:
+        for name in estimates:
+            if name not in known:
+                raise RefusedError(
+                    f"{self.difficulty_from}:{estimates[name].line}: id {name!r} is no row of {self.path} "
+                    f"({len(estimates) - len(known)} of {len(estimates)} ids are not); set difficulty_from "
+                    "to estimates of these rows, or remove the line"
+                )
 
     def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
         """Check each distinct picture once, on threads; leave out the rows of bad ones."""

@@ -31,6 +31,8 @@ class Message(JsonLines):
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
+        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
+            replace those of the rows, by id; each of its ids has to be a row's.
 
     Example:
         >>> import json

@@ -9,6 +9,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -32,9 +33,10 @@ SCHEMA = pa.schema(
         "complexity": pa.float64(),
         "level": pa.int64(),
         "metadata": pa.string(),
+        "source": pa.string(),
     }
 )
-"""One row a problem; ``metadata`` is JSON, since its fields differ from row to row."""
+"""One row a problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
 
 
 def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
@@ -56,6 +58,7 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
         "complexity": problem.complexity,
         "level": problem.level,
         "metadata": json.dumps(dict(problem.metadata), ensure_ascii=False) if problem.metadata else None,
+        "source": source if isinstance(source := problem.metadata.get("source"), str) else None,
     }
 
 
@@ -87,6 +90,7 @@ class FileRows(Rows):
         self.difficulty = self._column("difficulty", np.float32)
         self.complexity = self._column("complexity", np.float32)
         self.level = self._column("level", np.int64)
+        self.source, self.sources = self._named_sources()
 
     @property
     def nbytes(self) -> int:
@@ -118,6 +122,14 @@ class FileRows(Rows):
     def checked_rows(self) -> range:
         """Return all rows: nothing is known of what a file holds before it is looked at."""
         return range(len(self))
+
+    def _named_sources(self) -> tuple[np.ndarray, list[str]]:
+        """Return which source each row is from, and their names; rows that name none are of the file."""
+        if not self._batches:
+            return np.zeros(0, np.int32), [Path(self._path).name]
+        column = pa.chunked_array([batch["source"] for batch in self._batches])
+        codes = column.fill_null(Path(self._path).name).combine_chunks().dictionary_encode()
+        return codes.indices.to_numpy(), codes.dictionary.to_pylist()
 
     def _column(self, name: str, dtype: type[np.generic]) -> np.ndarray:
         parts = [batch[name].to_numpy() for batch in self._batches]

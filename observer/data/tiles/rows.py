@@ -65,6 +65,7 @@ class _TilesRows(Rows):
         self.difficulty = np.asarray(DIFFICULTY, np.float32)[levels_R]
         self.complexity = np.asarray(COMPLEXITY, np.float32)[levels_R]
         self.level = levels_R + 1
+        self.sources = ("tiles",)
         self._tiles = tiles
 
     def __len__(self) -> int:

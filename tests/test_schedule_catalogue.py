@@ -1,0 +1,397 @@
+"""What every schedule promises, and what each of them is for."""
+
+import copy
+import math
+
+import numpy
+import pytest
+import torch
+
+from observer.curriculum import (
+    AdaptiveTarget,
+    Gaussian,
+    Ladder,
+    LadderIndex,
+    Mixture,
+    Part,
+    Random,
+    SelfPaced,
+    Sorted,
+    SourceUCB,
+    Stage,
+    Stages,
+    VarianceDriven,
+)
+from observer.curriculum.neura_ladder import PAPER_SHARES, PAPER_TABLE
+from observer.strategies import members
+from observer.types import RefusedError
+
+SIZE, COUNT, HORIZON, SEED = 900, 12, 60, 7
+CATALOGUE = [
+    Random(),
+    Sorted(),
+    Sorted(descending=True, by="complexity"),
+    Stages([Stage(9, {0: 1.0, 1: 2.0}), Stage(9, {4: 1.0}), Stage(None, {8: 1.0})], replay=0.25),
+    Ladder(),
+    Ladder(by="difficulty"),
+    Ladder(by="complexity", table="even", window=3, own=0.5, slots="ladder"),
+    Gaussian(),
+    Gaussian(by="complexity", tasks=4, beta=1.0, floor=0.05),
+    AdaptiveTarget(),
+    AdaptiveTarget(by="difficulty", start=0.5, eta=0.1),
+    AdaptiveTarget(by="complexity", start=0.3),
+    SourceUCB(window=30),
+    VarianceDriven(capacity=20, momentum=0.5),
+    SelfPaced(patience=2, promote=0.6, demote=0.4),
+    SelfPaced(by="difficulty", patience=1, promote=0.51, demote=0.5, replay=0.0),
+    Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+    Mixture({"paced": Part(SelfPaced(patience=2), 1), "target": Part(AdaptiveTarget(), 1)}, horizon=30),
+]
+every = pytest.mark.parametrize("schedule", CATALOGUE, ids=lambda schedule: repr(schedule)[:60])
+
+
+def ladder_of(size=SIZE, seed=0, rungs=9):
+    chance = numpy.random.default_rng(seed)
+    level_R = chance.permutation(numpy.arange(size) % rungs)
+    complexity_R = 150 + 12 * level_R + chance.integers(0, 40, size)
+    return LadderIndex(level_R / 8, complexity_R, level_R, chance.integers(0, 3, size), ["a", "b", "c"])
+
+
+def rates_of(step, rows):
+    """Pass rates that look random and depend on the step and the row alone."""
+    return [((row * 7919 + step * 104729) % 9) / 8 for row in rows]
+
+
+def run(schedule, ladder, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
+    """Draw and observe as the data module does; return the batches."""
+    batches = []
+    for step in range(begin, end):
+        rows = schedule.draw(ladder, step, count, horizon, seed)
+        rates = rates_of(step, rows)
+        ladder.observe(rows, rates, step)
+        ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, rates)
+        batches.append(rows)
+    return batches
+
+
+# every schedule
+
+
+def test_the_catalogue_is_complete():
+    built_in = {
+        name for name, cls in members("schedule").items() if cls.__module__.startswith("observer.curriculum.")
+    }
+    assert {type(schedule).__name__ for schedule in CATALOGUE} == built_in
+
+
+@every
+def test_a_draw_is_of_distinct_rows_of_the_ladder_before_and_beyond_the_horizon(schedule):
+    for rows in run(schedule, ladder_of(), 0, HORIZON + 20):
+        assert len(rows) == len(set(rows)) == COUNT
+        assert all(type(row) is int and 0 <= row < SIZE for row in rows)
+
+
+@every
+def test_a_draw_depends_on_its_arguments_and_on_no_other_draw(schedule):
+    ladder = ladder_of()
+    run(schedule, ladder, 0, 11)
+    rows = schedule.draw(ladder, 11, COUNT, HORIZON, SEED)
+    for other in (3, 60, 11, 0):  # other steps and seeds leave no trace
+        schedule.draw(ladder, other, COUNT, HORIZON, SEED + 1)
+    assert schedule.draw(ladder, 11, COUNT, HORIZON, SEED) == rows
+    assert copy.deepcopy(schedule).draw(ladder, 11, COUNT, HORIZON, SEED) == rows
+
+
+@every
+def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_argument(schedule):
+    ladder = ladder_of()
+    run(schedule, ladder, 0, 5)
+    before = copy.deepcopy(ladder.state_dict())
+    rows = schedule.draw(ladder, 5, COUNT, HORIZON, SEED)
+    schedule.remember(ladder.memory, ladder, 5, rows, rates_of(5, rows))
+    schedule.stage(ladder, 5, HORIZON)
+    assert str(ladder.state_dict()) == str(before)
+
+
+@every
+@pytest.mark.parametrize("stop", [1, 17, 59, 63])
+def test_a_run_resumed_through_its_saved_state_draws_what_the_unbroken_one_does(schedule, stop, tmp_path):
+    whole = ladder_of()
+    batches = run(schedule, whole, 0, 70)
+    first = ladder_of()
+    assert run(schedule, first, 0, stop) == batches[:stop]
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    again = ladder_of()
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert run(schedule, again, stop, 70) == batches[stop:]
+    assert str(again.state_dict()) == str(whole.state_dict())
+
+
+@every
+def test_two_ranks_draw_the_same(schedule):
+    ranks = [ladder_of(), ladder_of()]
+    assert run(schedule, ranks[0], 0, 25) == run(schedule, ranks[1], 0, 25)
+    assert str(ranks[0].memory) == str(ranks[1].memory)
+
+
+@every
+def test_seeds_differ_where_chance_has_a_say(schedule):
+    def draws(seed):
+        return run(schedule, ladder_of(), 0, 20, seed=seed)
+
+    by_rule = isinstance(schedule, AdaptiveTarget) and schedule.by == "both"
+    by_rule |= isinstance(schedule, SelfPaced) and schedule.by == "both"
+    assert (len({str(draws(seed)) for seed in range(3)}) > 1) or by_rule
+
+
+@every
+def test_its_own_horizon_comes_before_that_of_the_run(schedule):
+    short = copy.deepcopy(schedule)
+    object.__setattr__(short, "horizon", 5)
+    assert run(short, ladder_of(), 0, 9, horizon=1000) == run(schedule, ladder_of(), 0, 9, horizon=5) or (
+        schedule.horizon
+    )
+
+
+@every
+def test_a_step_that_showed_nothing_is_no_fault(schedule):
+    ladder = ladder_of()
+    ladder.memory = schedule.remember(ladder.memory, ladder, 0, [], [])
+    assert len(schedule.draw(ladder, 1, COUNT, HORIZON, SEED)) == COUNT
+
+
+@every
+def test_a_stage_has_a_name_or_there_is_none(schedule):
+    ladder = ladder_of()
+    names = {str(schedule.stage(ladder, step, HORIZON)) for step in range(0, 70, 5)}
+    assert ("None" in names) == (len(names) == 1 and not isinstance(schedule, SelfPaced | Mixture))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Random(by="length"),
+            "Random.by is 'length'; it must be one of difficulty, complexity, both",
+        ),
+        (lambda: Sorted(horizon=0), "Sorted.horizon is 0; it must be >= 1, or null"),
+        (lambda: Stages([Stage(None, {0: 1.0})], replay=1.0), "Stages.replay is 1.0; it must be 0 .. 0.9"),
+        (lambda: Ladder(table="mine"), "Ladder.table is 'mine'; it must be one of paper, even"),
+        (lambda: Ladder(slots="mine"), "Ladder.slots is 'mine'"),
+        (lambda: Ladder(table="even", window=4), "Ladder.window is 4; it must be an odd number"),
+        (lambda: Ladder(window=3), "Ladder.window is 3; the paper's table has 5, set table to even"),
+        (lambda: Ladder(own=1.5), "Ladder.own is 1.5"),
+        (lambda: Gaussian(tasks=1), "Gaussian.tasks is 1; it must be >= 2"),
+        (lambda: Gaussian(floor=0.2), "Gaussian.floor is 0.2; it must be 0 .. 0.125"),
+        (lambda: Gaussian(sigma=0.0), "Gaussian.sigma is 0.0"),
+        (lambda: AdaptiveTarget(beta=1.5), "AdaptiveTarget.beta is 1.5; it must be 0 .. 1"),
+        (lambda: AdaptiveTarget(eta=math.nan), "AdaptiveTarget.eta is nan"),
+        (lambda: SourceUCB(temperature=0.0), "SourceUCB.temperature is 0.0"),
+        (lambda: VarianceDriven(threshold=0.0), "VarianceDriven.threshold is 0.0"),
+        (lambda: SelfPaced(promote=0.2, demote=0.5), "SelfPaced.demote is 0.5 and SelfPaced.promote 0.2"),
+        (lambda: Mixture({}), "Mixture.parts is empty"),
+        (lambda: Part(Random(), 0.0), "Part.share is 0.0"),
+    ],
+)
+def test_impossible_parameters_are_refused_with_class_name_and_value(make, message):
+    with pytest.raises(RefusedError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("schedule", [Ladder(), Gaussian()], ids=repr)
+def test_a_part_of_the_ladder_that_is_too_small_is_refused_at_the_first_draw(schedule):
+    with pytest.raises(RefusedError, match=r"draws up to \d+ of 40 rows from .* which has"):
+        schedule.draw(ladder_of(90), 0, 40, HORIZON, SEED)
+
+
+# Ladder
+
+
+def test_the_level_shares_of_every_slot_are_the_mixing_table_over_100000_draws():
+    """The rows of a slot's steps; the steps that two slots share are left out."""
+    count, horizon = 20_000, 1200
+    ladder, schedule = ladder_of(450_000), Ladder()
+    table = numpy.array(PAPER_TABLE) / numpy.array(PAPER_TABLE).sum(axis=1, keepdims=True)
+    ends = numpy.cumsum(PAPER_SHARES) * horizon
+    for slot, end in enumerate(ends):
+        first = math.ceil(end - PAPER_SHARES[slot] * horizon)
+        steps = numpy.linspace(first, math.floor(end) - 1, 5).astype(int)
+        rows = [row for step in steps for row in schedule.draw(ladder, int(step), count, horizon, SEED)]
+        assert len(rows) == 100_000
+        assert {schedule.stage(ladder, int(step), horizon) for step in steps} == {f"slot {slot + 1} of 9"}
+        shares = torch.bincount(ladder.rung_of(rows, "both"), minlength=9) / len(rows)
+        assert numpy.abs(shares.numpy() - table[slot]).max() < 0.01
+
+
+def test_mean_difficulty_and_complexity_rise_from_slot_to_slot():
+    ladder, schedule, by_slot = ladder_of(18_000), Ladder(), {}
+    for step in range(300):
+        by_slot.setdefault(schedule.stage(ladder, step, 300), []).extend(
+            schedule.draw(ladder, step, 60, 300, SEED)
+        )
+    assert len(by_slot) == 9
+    for column_R in (ladder.difficulty_R, ladder.complexity_R):
+        means = [float(column_R[rows].mean()) for rows in by_slot.values()]
+        assert means == sorted(means)
+
+
+def test_slots_have_their_shares_of_the_horizon_and_the_last_one_stays():
+    ladder = ladder_of(9000)
+    stages = [Ladder().stage(ladder, step, 200) for step in range(300)]
+    lengths = [stages[:200].count(f"slot {slot} of 9") / 200 for slot in range(1, 10)]
+    assert lengths == pytest.approx(PAPER_SHARES, abs=0.006)
+    assert set(stages[200:]) == {"slot 9 of 9"}
+
+
+def test_complexity_ascends_within_a_slot_and_no_row_of_it_comes_twice():
+    ladder = LadderIndex([0.5] * 4000, numpy.random.default_rng(0).permutation(4000), [4] * 4000)
+    batches = [Ladder(slots="ladder").draw(ladder, step, 20, 100, SEED) for step in range(100)]
+    means = [float(ladder.complexity_R[rows].mean()) for rows in batches]
+    assert means == sorted(means)
+    assert max(ladder.complexity_R[batches[3]]) < min(ladder.complexity_R[batches[4]])
+    assert len({row for rows in batches for row in rows}) == 2000
+    alone = [Ladder(slots="ladder", by="difficulty").draw(ladder, step, 20, 100, SEED) for step in range(100)]
+    means = [float(ladder.complexity_R[rows].mean()) for rows in alone]
+    assert means != sorted(means)
+
+
+def test_a_level_is_gone_through_before_a_row_of_it_comes_again_across_slots():
+    ladder = ladder_of(900)
+    seen: dict[int, set[int]] = {rung: set() for rung in range(9)}
+    for step in range(HORIZON):
+        drawn: dict[int, set[int]] = {rung: set() for rung in range(9)}
+        for row in Ladder().draw(ladder, step, COUNT, HORIZON, SEED):
+            drawn[int(ladder.rung_of([row], "both"))].add(row)
+        for rung, rows in drawn.items():
+            if len(seen[rung]) + len(rows) > 100:
+                seen[rung] = set()
+            assert not rows & seen[rung]
+            seen[rung] |= rows
+
+
+def test_levels_without_rows_are_left_out():
+    level_R = numpy.array([0, 1, 2, 3, 5, 6, 7, 7] * 50)  # as the tiles ladder
+    ladder = LadderIndex(level_R / 8, level_R, level_R)
+    batches = torch.tensor([Ladder().draw(ladder, step, 8, 100, SEED) for step in range(100)])
+    means = [float(ladder.difficulty_R[batches[at : at + 20]].mean()) for at in range(0, 100, 20)]
+    assert means == sorted(means)
+    with_empty = Ladder().mixing([1, 1, 1, 1, 0, 1, 1, 1, 0])
+    assert with_empty.sum(axis=1) == pytest.approx(1)
+    assert not with_empty[:, [4, 8]].any()
+
+
+# the others
+
+
+def test_the_gaussian_window_moves_from_the_easy_end_to_the_hard_end():
+    ladder = ladder_of()
+    schedule = Gaussian(beta=1.0)
+    batches = torch.tensor([schedule.draw(ladder, step, COUNT, HORIZON, SEED) for step in range(HORIZON)])
+    means = [float(ladder.difficulty_R[batches[at : at + 10]].mean()) for at in range(0, HORIZON, 10)]
+    assert means == sorted(means)
+    assert means[0] < 0.2
+    assert means[-1] > 0.8
+    shares = Gaussian(floor=0.1).shares(0, HORIZON + 5, HORIZON)
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert shares.min() >= 0.1
+    assert (shares[-1] == shares[HORIZON]).all()
+
+
+@pytest.mark.parametrize("by", ["difficulty", "both", "complexity"])
+def test_the_adaptive_target_draws_the_nearest_rows_and_of_equals_the_least_visited(by):
+    ladder = ladder_of()
+    for start in (0.0, 0.3, 0.77, 1.0):
+        schedule = AdaptiveTarget(start=start, by=by)
+        values = (ladder.complexity_R if by == "complexity" else ladder.difficulty_R).double()
+        scaled = (values - values.min()) / (values.max() - values.min()) if by == "complexity" else values
+        away = (scaled - start).abs()
+        rows = schedule.draw(ladder, 0, 150, HORIZON, SEED)
+        assert away[rows].max() == pytest.approx(float(away.sort().values[149]), abs=1e-6)
+    at_half = AdaptiveTarget(start=0.5, by="difficulty")  # 100 rows of this difficulty
+    batches = [at_half.draw(ladder, 0, 50, HORIZON, SEED)]
+    ladder.observe(batches[0], [0.5] * 50, 0)
+    batches.append(at_half.draw(ladder, 1, 50, HORIZON, SEED))
+    assert set(ladder.difficulty_R[batches[0] + batches[1]].tolist()) == {0.5}
+    assert len({*batches[0], *batches[1]}) == 100
+
+
+def test_the_adaptive_target_rises_with_success_falls_with_failure_and_stays_within_the_ladder():
+    schedule, ladder = AdaptiveTarget(), ladder_of()
+    memory, targets = {}, []
+    for rate in [1.0] * 4 + [0.0] * 4:
+        memory = schedule.remember(memory, ladder, 0, [0], [rate])
+        targets.append(memory["target"])
+    step = 0.5 * math.tanh(1.0)
+    assert targets == pytest.approx([step, 2 * step, 1, 1, 1 - step, 1 - 2 * step, 0, 0])
+
+
+def test_the_bandit_prefers_sources_that_teach_and_those_it_knows_little_of():
+    ladder, schedule = ladder_of(), SourceUCB(temperature=0.1, window=40)
+    for step in range(60):
+        rows = schedule.draw(ladder, step, COUNT, HORIZON, SEED)
+        rates = [0.5 if int(ladder.source_R[row]) == 1 else 1.0 for row in rows]
+        ladder.observe(rows, rates, step)
+        ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, rates)
+    drawn = ladder.memory["drawn"]
+    assert drawn[1] > 5 * max(drawn[0], drawn[2])
+    assert min(drawn.values()) > 0
+    assert len(ladder.memory["recent"][1]) == 40
+
+
+def test_a_source_that_is_too_small_gives_all_it_has():
+    ladder = LadderIndex([0.5] * 20, [1.0] * 20, [0] * 20, [0] * 3 + [1] * 17, ["few", "many"])
+    rows = SourceUCB().draw(ladder, 0, 18, HORIZON, SEED)
+    assert {0, 1, 2} <= set(rows)
+
+
+def test_rows_whose_rewards_vary_come_again_until_they_vary_no_more():
+    ladder, schedule = ladder_of(), VarianceDriven(momentum=0.5, replay=0.5)
+    rows = list(range(12))
+    memory = schedule.remember({}, ladder, 0, rows, [0.5] * 4 + [1.0] * 8)
+    ladder.observe(rows, [0.5] * 4 + [1.0] * 8, 0)
+    assert memory["rows"].tolist() == [0, 1, 2, 3]
+    drawn = schedule.draw(ladder.with_memory(memory), 1, COUNT, HORIZON, SEED)
+    assert {0, 1, 2, 3} <= set(drawn)
+    assert not set(drawn) & set(range(4, 12)), "others are new"
+    for _ in range(2):
+        memory = schedule.remember(memory, ladder, 1, [0, 1, 2, 3], [1.0] * 4)
+    assert memory["rows"].tolist() == []
+
+
+def test_the_self_paced_go_up_after_success_and_down_after_failure_and_replay_what_was():
+    ladder, schedule = ladder_of(), SelfPaced(patience=2, replay=0.25)
+
+    def after(rate, steps):
+        for step in range(steps):
+            rows = schedule.draw(ladder, step, COUNT, HORIZON, SEED)
+            ladder.observe(rows, [rate] * COUNT, step)
+            ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, [rate] * COUNT)
+        drawn = schedule.draw(ladder, steps, COUNT, HORIZON, SEED)
+        rungs = torch.bincount(ladder.rung_of(drawn, "both"), minlength=9).tolist()
+        return schedule.stage(ladder, 0, HORIZON), rungs
+
+    assert after(0.5, 5) == ("rung 1 of 9", [12, 0, 0, 0, 0, 0, 0, 0, 0])
+    assert after(1.0, 2) == ("rung 2 of 9", [3, 9, 0, 0, 0, 0, 0, 0, 0])
+    stage, rungs = after(1.0, 30)
+    assert stage == "rung 9 of 9"
+    assert rungs[8] == 9
+    assert sum(rungs[:8]) == 3
+    assert after(0.0, 2)[0] == "rung 8 of 9"
+
+
+def test_a_mixture_keeps_the_shares_of_its_parts_and_their_memories_apart():
+    easy = Part(Stages([Stage(None, {0: 1.0})]), 0.7)
+    hard = Part(Stages([Stage(None, {8: 1.0})]), 0.3)
+    ladder, schedule = ladder_of(), Mixture({"easy": easy, "hard": hard})
+    levels = torch.cat([ladder.level_R[schedule.draw(ladder, step, 4, HORIZON, SEED)] for step in range(250)])
+    assert abs(int((levels == 8).sum()) - 300) <= 1
+    adaptive = Mixture({"one": Part(AdaptiveTarget(), 1), "two": Part(AdaptiveTarget(start=1.0), 1)})
+    memory = adaptive.remember({}, ladder, 0, [0], [0.5])
+    assert memory == {"one": {"target": 0.0}, "two": {"target": 1.0}}
+
+
+def test_stages_replay_what_earlier_stages_named():
+    stages = Stages([Stage(5, {0: 1.0, 1: 1.0}), Stage(None, {2: 1.0, 1: 1.0})], replay=0.2)
+    assert [dict(stages.quotas(number, 10)) for number in (0, 1)] == [{0: 5, 1: 5}, {0: 2, 1: 4, 2: 4}]
+    assert [stages.stage(ladder_of(), step, 9) for step in (4, 5)] == ["stage 1 of 2", "stage 2 of 2"]
