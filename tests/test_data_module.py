@@ -326,7 +326,7 @@ def test_a_state_of_another_schedule_is_refused_with_both(renderer, tmp_path):
     old, new = (admitted(renderer, tmp_path, train=Tiles(rows=8)) for _ in range(2))
     old.schedule, new.schedule = Sorted(), Sorted(descending=True)
     with pytest.raises(
-        RefusedError, match=r"schedule Sorted\(descending=False\), .* Sorted\(descending=True\)"
+        RefusedError, match=r"schedule Sorted\(.*descending=False\), .* Sorted\(.*descending=True\)"
     ):
         new.load_state_dict(saved_and_loaded(old.state_dict()))
 
@@ -388,5 +388,5 @@ def test_a_schedule_that_draws_something_else_is_named(renderer, ladder_file, tm
 
     module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))
     module.schedule = Careless()
-    with pytest.raises(RuntimeError, match=r"Careless\(\) drew .* at step 3; it must draw 4 distinct rows"):
+    with pytest.raises(RuntimeError, match=r"Careless\(.*\) drew .* at step 3; it must draw 4 distinct rows"):
         module.draw(3)

@@ -79,7 +79,7 @@ class Learner(LightningModule):
             optimizer.zero_grad()
             self.manual_backward(self.weight.sum() * float(sum(batch)))
             optimizer.step()
-        owner.ladder.observe(batch, [((row * 7 + owner.step) % 9) / 8 for row in batch])
+        owner.ladder.observe(batch, [((row * 7 + owner.step) % 9) / 8 for row in batch], owner.step)
         owner.step += 1
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,102 +1,238 @@
 """What a schedule may know of the rows: how hard they were for a base model, how the policy has fared.
 
-It holds tensors over all rows and no object a row, so a million rows cost tens of megabytes. It reads no
-files (the data room does) and decides nothing (schedules do).
+It holds tensors over all rows and no object a row: 29 bytes a row, 10 more for each further order or for
+several sources, so ten million rows take some 290 MB. It reads no files (the data room does) and decides
+nothing (schedules do).
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy
 import torch
 
 from observer.types import RefusedError
 
+By = Literal["difficulty", "complexity", "both"]
+"""What rows are ordered by; ``both`` is difficulty and, within it, ascending complexity."""
+RUNGS = 9
+"""Rungs of a ladder: difficulties in eighths, 0 .. 8."""
 
-def _tensor(name: str, values: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Convert to a tensor of one dimension without ties to the array it came from, which may be read-only."""
-    tensor = (
-        values.detach().cpu() if isinstance(values, torch.Tensor) else torch.from_numpy(numpy.array(values))
-    )
-    if tensor.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, not the shape {tuple(tensor.shape)}")
-    if not bool(torch.isfinite(tensor).all()):
-        row = int(torch.nonzero(~torch.isfinite(tensor))[0])
-        raise RefusedError(f"{name} of row {row} is {float(tensor[row])}; give it a finite number")
-    return tensor.to(dtype)
+
+class Estimates(NamedTuple):
+    """What a run has learned of how hard its visited rows are."""
+
+    rows_N: torch.Tensor
+    """The visited rows, ascending, (N,), int64."""
+    prior_N: torch.Tensor
+    """Difficulty before the run, (N,), float32."""
+    visits_N: torch.Tensor
+    """Visits, (N,), int32."""
+    difficulty_N: torch.Tensor
+    """Difficulty now, (N,), float64."""
 
 
 class LadderIndex:
-    """Difficulty, complexity and level of every row, and the pass rates seen so far of the visited ones.
+    """Difficulty, complexity, level and source of every row, and what the run has seen of it so far.
 
     Args:
         difficulty_R: share of a base model's answers that were wrong, (R,), in [0, 1]; tensor or numpy array.
         complexity_R: mean length of a base model's responses in tokens, (R,).
         level_R: the level that metrics and stages name, (R,), integers.
+        source_R: which of the sources each row is from, (R,), integers; None when all are from the first.
+        sources: their names.
 
     Raises:
-        RefusedError: there are no rows, or a number is not finite.
-        ValueError: the three differ in length.
+        RefusedError: there are no rows, a number is not finite, or a source has no name.
+        ValueError: the columns differ in length.
 
     >>> ladder = LadderIndex([0.5, 0.0, 0.5], [9.0, 5.0, 7.0], [2, 1, 2])
     >>> ladder.easy_to_hard.tolist()
     [1, 2, 0]
-    >>> ladder.observe([2, 0, 2], [0.25, 1.0, 0.75])
+    >>> ladder.observe([2, 0], [0.25, 1.0], step=0)
+    >>> ladder.observe([2], [0.75], step=1)
     >>> [part.tolist() for part in ladder.seen]
     [[0, 2], [1, 2], [1.0, 0.5]]
+    >>> ladder.last_step_R.tolist()
+    [0, -1, 1]
     """
 
-    def __init__(self, difficulty_R: Any, complexity_R: Any, level_R: Any) -> None:
+    def __init__(
+        self,
+        difficulty_R: Any,
+        complexity_R: Any,
+        level_R: Any,
+        source_R: Any = None,
+        sources: Sequence[str] = ("all",),
+    ) -> None:
         self.difficulty_R = _tensor("difficulty", difficulty_R, torch.float32)
         """Share of wrong answers of a base model, (R,), float32."""
         self.complexity_R = _tensor("complexity", complexity_R, torch.float32)
         """Mean response length of a base model in tokens, (R,), float32."""
-        self.level_R = _tensor("level", level_R, torch.int64)
-        """Level, (R,), int64."""
-        sizes = len(self.difficulty_R), len(self.complexity_R), len(self.level_R)
+        self.level_R = _whole("level", level_R)
+        """Level, (R,), the smallest type of integers that holds them all."""
+        size = len(self.difficulty_R)
+        # one number for all rows takes no memory
+        one_R = torch.zeros(1, dtype=torch.uint8).expand(size)
+        self.source_R = one_R if source_R is None else _whole("source", source_R)
+        """Index of the row's source, (R,), the smallest type of integers that holds them all."""
+        self.sources = tuple(sources)
+        """Names of the sources."""
+        sizes = [len(part) for part in (self.difficulty_R, self.complexity_R, self.level_R, self.source_R)]
         if len(set(sizes)) > 1:
             raise ValueError(
-                f"difficulty, complexity and level are of {sizes} rows; they must be of the same rows"
+                f"difficulty, complexity, level and source are of {sizes} rows; they must be of the same rows"
             )
-        if not sizes[0]:
+        if not size:
             raise RefusedError("the ladder has 0 rows; a curriculum needs at least 1")
-        self._visits_R = torch.zeros(len(self), dtype=torch.int64)
-        self._pass_rate_sums_R = torch.zeros(len(self), dtype=torch.float64)
+        lowest, highest = int(self.source_R.min()), int(self.source_R.max())
+        if lowest < 0 or highest >= len(self.sources):
+            raise RefusedError(
+                f"rows are of the sources {lowest} .. {highest}, and {len(self.sources)} have a name"
+            )
+        self._cache: dict[Any, Any] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self.visits_R = torch.zeros(len(self), dtype=torch.int32)
+        """Visits, (R,), int32."""
+        self.pass_rate_sums_R = torch.zeros(len(self), dtype=torch.float32)
+        """Sum of the pass rates of all visits, (R,), float32."""
+        self.last_pass_rate_R = torch.full((len(self),), torch.nan, dtype=torch.float32)
+        """Pass rate of the last visit, nan where there was none, (R,), float32."""
+        self.last_step_R = torch.full((len(self),), -1, dtype=torch.int32)
+        """Step of the last visit, -1 where there was none, (R,), int32."""
+        self._memory: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.difficulty_R)
 
-    @cached_property
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that its arrays take, orders that were asked for included."""
+        own = [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
+        orders = [value for value in self._cache.values() if isinstance(value, torch.Tensor)]
+        return sum(tensor.untyped_storage().nbytes() for tensor in own + orders)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What the schedule remembers of the steps so far; empty before the first."""
+        return self._memory
+
+    @memory.setter
+    def memory(self, memory: dict[str, Any]) -> None:
+        _refuse_objects(memory, "memory")
+        self._memory = memory
+
+    def with_memory(self, memory: dict[str, Any]) -> LadderIndex:
+        """Return the same rows, seen by a schedule with another memory. Nothing is copied."""
+        other = copy.copy(self)
+        other._memory = memory
+        return other
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+    @property
     def fingerprint(self) -> str:
-        """A digest of difficulty, complexity and level of all rows, to tell ladders of one size apart."""
-        digest = hashlib.blake2b(digest_size=8)
-        for column_R in (self.difficulty_R, self.complexity_R, self.level_R):
-            digest.update(column_R.numpy().tobytes())
-        return digest.hexdigest()
+        """A digest of the columns of all rows, to tell ladders of one size apart."""
 
-    @cached_property
+        def make() -> str:
+            digest = hashlib.blake2b("\n".join(self.sources).encode(), digest_size=8)
+            for column_R in (self.difficulty_R, self.complexity_R, self.level_R, self.source_R):
+                digest.update(numpy.ascontiguousarray(column_R.numpy()).data)
+            return digest.hexdigest()
+
+        return self._once("fingerprint", make)
+
+    def order(self, by: By) -> torch.Tensor:
+        """Return all rows from easy to hard, equal ones by row, (R,), int32. Sorted once; not to be changed."""
+
+        def make() -> torch.Tensor:
+            if by == "difficulty":
+                return torch.argsort(self.difficulty_R, stable=True).int()
+            order_R = torch.argsort(self.complexity_R, stable=True)
+            if by == "both":
+                order_R = order_R[torch.argsort(self.difficulty_R[order_R], stable=True)]
+            return order_R.int()
+
+        return self._once(("order", by), make)
+
+    @property
     def easy_to_hard(self) -> torch.Tensor:
-        """All rows by difficulty, then complexity, then row, (R,), int64. Sorted once; not to be changed."""
-        order_R = torch.argsort(self.complexity_R, stable=True)
-        return order_R[torch.argsort(self.difficulty_R[order_R], stable=True)]
+        """All rows by difficulty, then complexity, then row, (R,), int32. Not to be changed."""
+        return self.order("both")
 
-    @cached_property
+    def place(self, by: By, value: float, after: bool = False) -> int:
+        """Return where in the order a difficulty (or, by complexity, a complexity) begins, or ends."""
+        order_R, column_R = self.order(by), self.column(by)
+        bisect = bisect_right if after else bisect_left
+        return bisect(range(len(self)), value, key=lambda place: float(column_R[order_R[place]]))
+
+    def column(self, by: By) -> torch.Tensor:
+        """Return what an order goes by first, (R,), float32."""
+        return self.complexity_R if by == "complexity" else self.difficulty_R
+
+    def rungs(self, by: By) -> list[torch.Tensor]:
+        """Return the rows of each of the nine rungs, each in the order, int32; some may be empty.
+
+        Rungs are difficulties rounded to eighths or, by complexity, nine parts as equal as ties allow.
+        """
+
+        def make() -> list[torch.Tensor]:
+            order_R = self.order(by)
+            if by == "complexity":
+                cuts = [self.place(by, value) for value in self._rung_starts()]
+            else:
+                places = range(len(self))
+                cuts = [
+                    bisect_left(places, rung, key=lambda place: int(self.rung_of(order_R[place], by)))
+                    for rung in range(1, RUNGS)
+                ]
+            return list(torch.tensor_split(order_R, cuts))
+
+        return self._once(("rungs", by), make)
+
+    def rung_of(self, rows: Any, by: By) -> torch.Tensor:
+        """Return the rung, 0 .. 8, of each of these rows."""
+        column_N = self.column(by)[torch.as_tensor(rows, dtype=torch.int64)]
+        if by == "complexity":
+            return torch.bucketize(column_N, torch.tensor(self._rung_starts()), right=True)
+        return (column_N * (RUNGS - 1)).round().clamp(0, RUNGS - 1).long()
+
+    def _rung_starts(self) -> list[float]:
+        """Return the complexities that the second to the last rung begin with."""
+
+        def make() -> list[float]:
+            starts = [self.order("complexity")[rung * len(self) // RUNGS] for rung in range(1, RUNGS)]
+            return [float(self.complexity_R[row]) for row in starts]
+
+        return self._once("rung starts", make)
+
+    @property
     def rows_by_level(self) -> dict[int, torch.Tensor]:
-        """Level -> its rows in ascending order, int64; levels in ascending order. Not to be changed."""
-        levels, sizes = torch.unique(self.level_R, return_counts=True)
-        rows = torch.split(torch.argsort(self.level_R, stable=True), sizes.tolist())
-        return dict(zip(levels.tolist(), rows, strict=True))
+        """Level -> its rows in ascending order, int32; levels in ascending order. Not to be changed."""
+        return self._once("level", lambda: _rows_by(self.level_R))
 
-    def observe(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
+    @property
+    def rows_by_source(self) -> dict[int, torch.Tensor]:
+        """Source -> its rows in ascending order, int32; sources in ascending order. Not to be changed."""
+        return self._once("source", lambda: _rows_by(self.source_R))
+
+    def observe(self, rows: Sequence[int], pass_rates: Sequence[float], step: int) -> None:
         """Take note of what a step has shown. To be called with the same values on every rank, once a step.
 
         Args:
             rows: the rows of the global batch.
             pass_rates: share of correct completions of each, in [0, 1].
+            step: the rollout, 0-based.
 
         Raises:
             ValueError: the two differ in length, a row is not in the ladder or a pass rate is not in [0, 1].
@@ -109,29 +245,55 @@ class LadderIndex:
                     f"row {row} with pass rate {rate}: rows are 0 .. {len(self) - 1}, pass rates in [0, 1]"
                 )
         rows_N = torch.tensor([int(row) for row in rows], dtype=torch.int64)
-        self._visits_R.index_add_(0, rows_N, torch.ones_like(rows_N))
-        rates_N = torch.tensor([float(rate) for rate in pass_rates], dtype=torch.float64)
-        self._pass_rate_sums_R.index_add_(0, rows_N, rates_N)
+        rates_N = torch.tensor([float(rate) for rate in pass_rates], dtype=torch.float32)
+        self.visits_R.index_add_(0, rows_N, torch.ones(len(rows_N), dtype=torch.int32))
+        self.pass_rate_sums_R.index_add_(0, rows_N, rates_N)
+        self.last_pass_rate_R[rows_N] = rates_N
+        self.last_step_R[rows_N] = step
 
     @property
     def seen(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Visited rows (ascending, int64), the visits of each (int64), its mean pass rate (float64)."""
-        rows_N = torch.nonzero(self._visits_R).flatten()
-        visits_N = self._visits_R[rows_N]
-        return rows_N, visits_N, self._pass_rate_sums_R[rows_N] / visits_N
+        """Visited rows (ascending, int64), the visits of each (int32), its mean pass rate (float64)."""
+        rows_N = torch.nonzero(self.visits_R).flatten()
+        visits_N = self.visits_R[rows_N]
+        return rows_N, visits_N, self.pass_rate_sums_R[rows_N].double() / visits_N
+
+    def estimates(self, prior_visits: float = 1.0) -> Estimates:
+        """Return how hard the visited rows are by now: the mean of a Beta distribution of the fail rate.
+
+        With d the difficulty before, n visits and p their mean pass rate, it is (s d + n (1 - p)) / (s + n).
+
+        Args:
+            prior_visits: s, how many visits the difficulty before counts for, at least 0.
+
+        >>> ladder = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
+        >>> ladder.observe([1], [1.0], step=0)
+        >>> ladder.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
+        [0.25]
+        """
+        if not 0 <= prior_visits < float("inf"):
+            raise RefusedError(f"prior_visits is {prior_visits}; it must be finite and >= 0")
+        rows_N, visits_N, means_N = self.seen
+        prior_N = self.difficulty_R[rows_N]
+        fails_N = visits_N * (1 - means_N)
+        estimate_N = (prior_visits * prior_N.double() + fails_N) / (prior_visits + visits_N)
+        return Estimates(rows_N, prior_N, visits_N, estimate_N)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the pass rates seen so far: builtins and tensors of the visited rows only."""
-        rows_N = torch.nonzero(self._visits_R).flatten()
+        """Return what was seen and remembered so far: builtins and tensors, of the visited rows only."""
+        rows_N = torch.nonzero(self.visits_R).flatten()
         return {
             "size": len(self),
             "rows": rows_N,
-            "visits": self._visits_R[rows_N],
-            "pass_rate_sums": self._pass_rate_sums_R[rows_N],
+            "visits": self.visits_R[rows_N],
+            "pass_rate_sums": self.pass_rate_sums_R[rows_N],
+            "last_pass_rates": self.last_pass_rate_R[rows_N],
+            "last_steps": self.last_step_R[rows_N],
+            "memory": self.memory,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace the pass rates seen so far by saved ones.
+        """Replace what was seen and remembered so far by what was saved.
 
         A ladder that has grown at its end keeps what was seen.
 
@@ -147,7 +309,53 @@ class LadderIndex:
                 f"the checkpoint has pass rates up to row {int(rows_N.max())} of a ladder of "
                 f"{state['size']} rows, this ladder has {len(self)} rows; resume with the run's own ladder"
             )
-        self._visits_R = torch.zeros(len(self), dtype=torch.int64)
-        self._pass_rate_sums_R = torch.zeros(len(self), dtype=torch.float64)
-        self._visits_R[rows_N] = state["visits"]
-        self._pass_rate_sums_R[rows_N] = state["pass_rate_sums"]
+        self._forget()
+        self.visits_R[rows_N] = state["visits"]
+        self.pass_rate_sums_R[rows_N] = state["pass_rate_sums"]
+        self.last_pass_rate_R[rows_N] = state["last_pass_rates"]
+        self.last_step_R[rows_N] = state["last_steps"]
+        self.memory = state["memory"]
+
+
+def _tensor(name: str, values: Any, dtype: torch.dtype | None) -> torch.Tensor:
+    """Convert to a tensor of one dimension without ties to the array it came from, which may be read-only."""
+    tensor = (
+        values.detach().cpu() if isinstance(values, torch.Tensor) else torch.from_numpy(numpy.array(values))
+    )
+    if tensor.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, not the shape {tuple(tensor.shape)}")
+    if not bool(torch.isfinite(tensor).all()):
+        row = int(torch.nonzero(~torch.isfinite(tensor))[0])
+        raise RefusedError(f"{name} of row {row} is {float(tensor[row])}; give it a finite number")
+    return tensor.to(dtype) if dtype else tensor
+
+
+def _whole(name: str, values: Any) -> torch.Tensor:
+    tensor = _tensor(name, values, None)
+    lowest, highest = (int(tensor.min()), int(tensor.max())) if len(tensor) else (0, 0)
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        if torch.iinfo(dtype).min <= lowest and highest <= torch.iinfo(dtype).max:
+            return tensor.to(dtype)
+    return tensor.to(torch.int64)
+
+
+def _rows_by(values_R: torch.Tensor) -> dict[int, torch.Tensor]:
+    values, sizes = torch.unique(values_R, return_counts=True)
+    rows = torch.split(torch.argsort(values_R, stable=True).int(), sizes.tolist())
+    return dict(zip(values.tolist(), rows, strict=True))
+
+
+def _refuse_objects(value: Any, where: str) -> None:
+    """Refuse what a checkpoint that is read without trust could not give back."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_objects(key, f"a key of {where}")
+            _refuse_objects(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            _refuse_objects(item, f"{where}[{place}]")
+    elif not (value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)):
+        raise RefusedError(
+            f"a schedule remembers a {type(value).__name__} as {where}; it may remember builtins and tensors "
+            "only, or no checkpoint could hold it"
+        )

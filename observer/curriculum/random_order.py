@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule, check_draw
+from observer.curriculum.schedules import Schedule
 from observer.seeding import stable_seed
 
 
@@ -15,8 +15,8 @@ class Random(Schedule):
     """Uniform draws, without replacement within a pass over the ladder.
 
     A pass deals a permutation, seeded by the run's seed and the pass, in R // count steps. The R % count rows
-    that are then left over are others in every pass, so every row is drawn equally often in expectation. The
-    horizon is not used.
+    that are then left over are others in every pass, so every row is drawn equally often in expectation.
+    ``by`` and the horizon are not used: it has no order.
 
     >>> ladder = LadderIndex([0.0] * 7, [0.0] * 7, [0] * 7)
     >>> batches = [Random().draw(ladder, step, 3, horizon=9, seed=0) for step in range(2)]  # a pass: 7 // 3
@@ -26,7 +26,7 @@ class Random(Schedule):
 
     def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
         """Return the next ``count`` rows of the pass that the step is in."""
-        check_draw(ladder, step, count, horizon)
+        self.begin(ladder, step, count, horizon)
         number, local = divmod(step, len(ladder) // count)
         order_R = permutation(stable_seed(seed, "random", number), len(ladder))
         return order_R[local * count : (local + 1) * count].tolist()

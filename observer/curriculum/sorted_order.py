@@ -6,21 +6,21 @@ import random
 from dataclasses import dataclass
 
 from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule, check_draw
+from observer.curriculum.schedules import Schedule
 from observer.seeding import stable_seed
 
 
 @dataclass(frozen=True)
 class Sorted(Schedule):
-    """Easy to hard, by difficulty and then complexity.
+    """Easy to hard, or hard to easy.
 
     The horizon is cut into the fewest equal passes (their lengths differ by one step at most) of which none
     is longer than R // count steps. Step t of a pass of L steps draws ``count`` rows from the window
 
         [t R // L, (t + 1) R // L)
 
-    of the sorted ladder, without replacement, so that no row comes twice in a pass and every pass reaches the
-    hardest rows. When horizon x count = R there is one pass and it is the sorted file, row by row. Beyond the
+    of the ladder sorted ``by``, without replacement, so that no row comes twice in a pass and every pass
+    reaches the hardest rows. When horizon x count = R there is one pass and it is the sorted file, row by row. Beyond the
     horizon it stays on the last window, with fresh draws. Rows of a batch are in the ladder's order.
 
     Reference: the released code of Observe-R1, arXiv 2505.12432, whose curriculum is the order of its file.
@@ -39,11 +39,11 @@ class Sorted(Schedule):
 
     def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
         """Return ``count`` rows of the step's window of the sorted ladder."""
-        check_draw(ladder, step, count, horizon)
+        horizon = self.begin(ladder, step, count, horizon)
         local, length = place_in_pass(min(step, horizon - 1), horizon, longest=len(ladder) // count)
         window = range(local * len(ladder) // length, (local + 1) * len(ladder) // length)
         places = sorted(random.Random(stable_seed(seed, "sorted", step)).sample(window, count))
-        order_R = ladder.easy_to_hard
+        order_R = ladder.order(self.by)
         last = len(ladder) - 1
         return [int(order_R[last - place if self.descending else place]) for place in places]
 

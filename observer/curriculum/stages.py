@@ -10,14 +10,12 @@ from fractions import Fraction
 
 import numpy
 
+from observer.curriculum.dealing import ONE, deal_passes, spread_offsets
 from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule, check_draw
+from observer.curriculum.schedules import Schedule, check_options
 from observer.seeding import stable_seed
 from observer.types import RefusedError
-
-_ONE = 2**32
-_GOLDEN = 2654435769  # 2**32 / golden ratio: multiples of it, modulo 2**32, are spread as evenly as can be
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,15 @@ class Stages(Schedule):
     starts and that is spread evenly over the steps). So a level whose due is less than one row is drawn too,
     now and then, and shares are kept over the steps. Within a level, rows are drawn without replacement in
     seeded passes that go on from stage to stage; a pass ends before the first step that it has too few rows
-    left for. The horizon is not used: the last stage has no end.
+    left for. ``by`` and the horizon are not used: stages name levels and steps themselves, and the last one
+    has no end.
+
+    Strictly from level to level, a policy forgets; name earlier levels in later stages, or set ``replay``: it
+    takes that share of every batch from the levels of earlier stages that the stage does not name, equally.
 
     Args:
         stages: in their order. All but the last need ``steps``; the last must have none.
+        replay: share of a batch, 0 .. 0.9, for levels of earlier stages.
 
     >>> ladder = LadderIndex([0.1, 0.1, 0.9, 0.9], [0.0] * 4, [1, 1, 2, 2])
     >>> warm = Stages([Stage(steps=1, levels={1: 1.0}), Stage(steps=None, levels={1: 1.0, 2: 1.0})])
@@ -70,11 +73,17 @@ class Stages(Schedule):
     [0, 1]
     >>> sorted(ladder.level_R[warm.draw(ladder, 1, 2, horizon=9, seed=0)].tolist())
     [1, 2]
+    >>> strict = Stages([Stage(1, {1: 1.0}), Stage(None, {2: 1.0})], replay=0.25)
+    >>> strict.quotas(1, 8)
+    {1: Fraction(2, 1), 2: Fraction(6, 1)}
     """
 
     stages: list[Stage]
+    replay: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_options(self, replay=(0, 0.9))
         if not self.stages:
             raise RefusedError("stages = []; at least one stage is needed")
         steps = [stage.steps for stage in self.stages]
@@ -85,17 +94,36 @@ class Stages(Schedule):
 
     def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
         """Return ``count`` rows in the shares of the stage that the step is in, shuffled."""
-        check_draw(ladder, step, count, horizon)
+        self.begin(ladder, step, count, horizon)
         self._check_levels(ladder, count)
         rows: list[int] = []
         for level, counts_T in self._counts(step + 1, count, seed).items():
-            number, begin, end = deal(counts_T, len(ladder.rows_by_level[level]))
-            order = permutation(stable_seed(seed, "stages", level, number), len(ladder.rows_by_level[level]))
-            rows += ladder.rows_by_level[level][order[begin:end]].tolist()
+            of_level = ladder.rows_by_level[level]
+            number_T, begin_T = deal_passes(counts_T, len(of_level))
+            order = permutation(stable_seed(seed, "stages", level, int(number_T[-1])), len(of_level))
+            rows += of_level[order[begin_T[-1] : begin_T[-1] + counts_T[-1]]].tolist()
         random.Random(stable_seed(seed, "stages shuffle", step)).shuffle(
             rows
         )  # so that ranks get like shares
         return rows
+
+    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
+        """Return the number of the stage, from 1."""
+        number = 0
+        while (steps := self.stages[number].steps) is not None and step >= steps:
+            step, number = step - steps, number + 1
+        return f"stage {number + 1} of {len(self.stages)}"
+
+    def quotas(self, number: int, count: int) -> dict[int, Fraction]:
+        """Return how many of ``count`` rows are due to each level in a stage (from 0), replay included."""
+        own = self.stages[number].quotas(count)
+        named = {level for stage in self.stages[:number] for level, share in stage.levels.items() if share}
+        if not self.replay or not (earlier := named - set(own)):
+            return own
+        replay = Fraction(str(self.replay))
+        quotas = {level: quota * (1 - replay) for level, quota in own.items()}
+        quotas |= {level: count * replay / len(earlier) for level in earlier}
+        return dict(sorted(quotas.items()))
 
     def _check_levels(self, ladder: LadderIndex, count: int) -> None:
         sizes = {level: len(rows) for level, rows in ladder.rows_by_level.items()}
@@ -104,7 +132,7 @@ class Stages(Schedule):
                 raise RefusedError(
                     f"stage {number} names the levels {missing}; the ladder has {sorted(sizes)}"
                 )
-            for level, quota in stage.quotas(count).items():
+            for level, quota in self.quotas(number - 1, count).items():
                 if math.ceil(quota) > sizes[level]:
                     raise RefusedError(
                         f"stage {number} draws up to {math.ceil(quota)} of {count} rows from level {level}, "
@@ -113,14 +141,13 @@ class Stages(Schedule):
 
     def _counts(self, steps: int, count: int, seed: int) -> dict[int, numpy.ndarray]:
         """Return, for each level, how many rows each of the first ``steps`` steps draws, (steps,), int64."""
-        start = stable_seed(seed, "stages offset") % _ONE
-        offsets_T = (start + _GOLDEN * numpy.arange(steps, dtype=numpy.int64)) % _ONE
+        offsets_T = spread_offsets(stable_seed(seed, "stages offset"), 0, steps)
         levels = sorted({level for stage in self.stages for level, share in stage.levels.items() if share})
         counts = {level: numpy.zeros(steps, dtype=numpy.int64) for level in levels}
         begin = 0
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             end = steps if stage.steps is None else min(begin + stage.steps, steps)
-            for level, counts_T in apportion(stage.quotas(count), offsets_T[begin:end]).items():
+            for level, counts_T in apportion(self.quotas(number, count), offsets_T[begin:end]).items():
                 counts[level][begin:end] = counts_T
             begin = end
         return counts
@@ -150,29 +177,7 @@ def apportion(quotas: Mapping[int, Fraction], offsets_T: numpy.ndarray) -> dict[
     for level, quota in quotas.items():
         reached += quota
         whole, part = divmod(reached, 1)
-        upto_T = int(whole) + (offsets_T >= math.ceil((1 - part) * _ONE)).astype(numpy.int64)
+        upto_T = int(whole) + (offsets_T >= math.ceil((1 - part) * ONE)).astype(numpy.int64)
         counts[level] = upto_T - below_T
         below_T = upto_T
     return counts
-
-
-def deal(counts_T: numpy.ndarray, size: int) -> tuple[int, int, int]:
-    """Find what the last step is dealt when every step is dealt from passes of ``size`` rows.
-
-    Args:
-        counts_T: rows that each step draws, (T,), int64, each at most ``size``.
-        size: rows of a pass.
-
-    Returns:
-        The number of the pass that the last step is in, and where in it the step's rows begin and end.
-
-    >>> [deal(numpy.array([2, 1, 2, 2, 2])[:steps], size=5) for steps in (1, 2, 3, 4, 5)]
-    [(0, 0, 2), (0, 2, 3), (0, 3, 5), (1, 0, 2), (1, 2, 4)]
-    """
-    drawn_T = numpy.concatenate([[0], numpy.cumsum(counts_T)])  # rows drawn before each step, and in all
-    number, first = 0, 0
-    while drawn_T[-1] - drawn_T[first] > size:
-        first = int(numpy.searchsorted(drawn_T, drawn_T[first] + size, side="right")) - 1
-        number += 1
-    begin, end = drawn_T[-2:] - drawn_T[first]
-    return number, int(begin), int(end)

@@ -31,6 +31,8 @@ from observer.types import Problem, RefusedError
 
 SHOWN = 10
 """Refused rows that one message lists."""
+_OF_THE_ROWS = {"rows", "ladder", "first row", "last row"}
+"""What tells ladders apart: where one of them differs, row numbers mean other rows."""
 
 
 class LadderDataModule(lightning.LightningDataModule):
@@ -45,6 +47,7 @@ class LadderDataModule(lightning.LightningDataModule):
         steps_per_epoch: int | None = None,
         eval_batch: int = 128,
         seed: int = 0,
+        allow_other_draws: bool = False,
     ) -> None:
         """Keep the options; nothing is opened before ``setup``.
 
@@ -56,6 +59,9 @@ class LadderDataModule(lightning.LightningDataModule):
             steps_per_epoch: rollouts from one validation to the next; None for one pass over the ladder.
             eval_batch: problems evaluated at once.
             seed: of the draws.
+            allow_other_draws: go on from a checkpoint with another schedule, data, seed or number of prompts
+                than it was made with. What was seen of other data, and what another schedule remembered, is
+                forgotten.
 
         Raises:
             RefusedError: a number is out of range.
@@ -70,6 +76,7 @@ class LadderDataModule(lightning.LightningDataModule):
         self.prompts_per_step = prompts_per_step
         self.eval_batch = eval_batch
         self.seed = seed
+        self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
         self.rows: dict[str, Rows] = {}
         self.ladder: LadderIndex | None = None
@@ -143,7 +150,7 @@ class LadderDataModule(lightning.LightningDataModule):
                 raise RefusedError(
                     f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
                 )
-            self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level)
+            self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
 
     def draw(self, step: int) -> list[int]:
         """Return the rows of the global batch of a step.
@@ -152,7 +159,8 @@ class LadderDataModule(lightning.LightningDataModule):
             RuntimeError: the schedule did not draw as many distinct rows of the ladder as were asked for.
         """
         assert self.ladder is not None
-        rows = list(self.schedule.draw(self.ladder, step, self.prompts_per_step, self.horizon, self.seed))
+        horizon = self.schedule.horizon or self.horizon
+        rows = list(self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, self.seed))
         count, size = self.prompts_per_step, len(self.ladder)
         if len(rows) != count or len(set(rows)) != count or not all(row in range(size) for row in rows):
             raise RuntimeError(
@@ -164,7 +172,9 @@ class LadderDataModule(lightning.LightningDataModule):
     def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
         assert self.ladder is not None
-        self.ladder.observe(rows, pass_rates)
+        self.ladder.observe(rows, pass_rates, self.step)
+        memory = self.schedule.remember(self.ladder.memory, self.ladder, self.step, rows, pass_rates)
+        self.ladder.memory = memory
         self.step += 1
 
     def train_dataloader(self) -> DataLoader:
@@ -237,20 +247,32 @@ class LadderDataModule(lightning.LightningDataModule):
         """Go on where a checkpoint left off.
 
         Raises:
-            RefusedError: the checkpoint's draws were made otherwise than this run's would be; names both
-                values.
+            RefusedError: the checkpoint's draws were made otherwise than this run's would be, and that was
+                not allowed; names both values.
         """
         if self.ladder is None:  # validate and test read weights only
             return
-        for name, now in self._draws().items():
-            if (saved := state_dict["draws"][name]) != now:
-                raise RefusedError(
-                    f"cannot resume: the checkpoint was drawn with {name} {saved}, this run has {now}; "
-                    f"resume with the configuration it was started with"
+        saved, now = state_dict["draws"], self._draws()
+        changed = [name for name, value in now.items() if saved[name] != value]
+        for name in changed:
+            # Lightning's own count of the epoch's batches is in the checkpoint too.
+            if name == "steps_per_epoch" or not self.allow_other_draws:
+                mend = (
+                    f"set data.steps_per_epoch to {saved[name]}"
+                    if self.allow_other_draws
+                    else "resume with the configuration it was started with, or set data.allow_other_draws"
                 )
+                raise RefusedError(
+                    f"cannot resume: the checkpoint was drawn with {name} {saved[name]}, this run has "
+                    f"{now[name]}; {mend}"
+                )
+            rank_zero_info(f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}")
         self.step = state_dict["step"]
         self.horizon = state_dict["horizon"]  # a run that is made longer does not rewind its curriculum
-        self.ladder.load_state_dict(state_dict["ladder"])
+        if _OF_THE_ROWS.isdisjoint(changed):
+            self.ladder.load_state_dict(state_dict["ladder"])
+        if "schedule" in changed:
+            self.ladder.memory = {}
 
     def _draws(self) -> dict[str, Any]:
         """Return what decides which rows are drawn."""
@@ -299,6 +321,8 @@ class _Kept(Rows):
         self.difficulty = rows.difficulty[self._kept_R]
         self.complexity = rows.complexity[self._kept_R]
         self.level = rows.level[self._kept_R]
+        self.source = None if rows.source is None else rows.source[self._kept_R]
+        self.sources = rows.sources
         self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
 
     def __len__(self) -> int:

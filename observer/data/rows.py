@@ -41,6 +41,10 @@ class Rows(ABC):
     """Complexity of each row in tokens, (R,), float32."""
     level: np.ndarray
     """Level of each row, (R,), int64."""
+    source: np.ndarray | None = None
+    """Which of the sources each row is from, (R,), integers; None when all are from the first."""
+    sources: Sequence[str] = ("all",)
+    """Names of the sources, of which some may have no row."""
     skipped: Sequence[Skipped] = ()
     """Rows that were left out, in the order of the source."""
 

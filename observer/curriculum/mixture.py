@@ -1,0 +1,115 @@
+"""Several schedules at once, each with a share of the batch."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from observer.curriculum.dealing import counts_by_share, spread_offsets
+from observer.curriculum.ladder import LadderIndex
+from observer.curriculum.schedules import Schedule
+from observer.seeding import stable_seed
+from observer.types import RefusedError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A schedule and its share of the batch.
+
+    Args:
+        schedule: what it draws.
+        share: relative to the sum of all shares, above 0.
+    """
+
+    schedule: Schedule
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < math.inf:
+            raise RefusedError(
+                f"Part.share is {self.share}; it must be finite and > 0, or leave the part out"
+            )
+
+
+@dataclass(frozen=True)
+class Mixture(Schedule):
+    """Several schedules at once, say .8 of a ladder and .2 at random.
+
+    Each part draws a batch of its own, of which a random choice is taken: as many rows as its share w gives,
+    count w / sum(w), rounded so that shares are kept over the steps. A row that a part before it has taken is
+    passed over for another of its batch, so no row comes twice. Parts draw more than they give: their passes
+    repeat no row, but leave some out. Every part remembers the whole step, rows of other parts included.
+    ``by`` and the horizon are the parts' own; a horizon of the mixture is that of parts without one.
+
+    Reference: none; mixing in uniform draws is a common guard against forgetting.
+
+    Args:
+        parts: name -> schedule and share. Names tell the parts' memories and stages apart.
+
+    >>> from observer.curriculum import Random, Sorted
+    >>> ladder = LadderIndex([0.0, 0.25, 0.5, 0.75] * 4, [1.0] * 16, [0] * 16)
+    >>> mixed = Mixture({"sorted": Part(Sorted(), 3.0), "random": Part(Random(), 1.0)})
+    >>> rows = mixed.draw(ladder, 0, 4, horizon=4, seed=0)
+    >>> len(set(rows)), int((ladder.difficulty_R[rows] == 0).sum()) >= 3
+    (4, True)
+    """
+
+    parts: dict[str, Part]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.parts:
+            raise RefusedError("Mixture.parts is empty; name at least one schedule and its share")
+
+    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+        """Return ``count`` rows, of each part its share, shuffled."""
+        horizon = self.begin(ladder, step, count, horizon)
+        shares = numpy.array([[part.share for part in self.parts.values()]])
+        offset_T = spread_offsets(stable_seed(seed, "mixture offset"), step, step + 1)
+        counts = counts_by_share(shares, count, offset_T)[0].tolist()
+        chance = random.Random(stable_seed(seed, "mixture", step))
+        rows: dict[int, None] = {}
+        for (name, part), wants in zip(self.parts.items(), counts, strict=True):
+            if not wants:
+                continue
+            own, seed_of_part = self._view(ladder, name), stable_seed(seed, "part", name)
+            batch = part.schedule.draw(own, step, count, part.schedule.horizon or horizon, seed_of_part)
+            chance.shuffle(batch)
+            rows |= dict.fromkeys([row for row in batch if row not in rows][:wants])
+        drawn = list(rows)
+        chance.shuffle(drawn)  # so that ranks get like shares
+        return drawn
+
+    def remember(
+        self,
+        memory: dict[str, Any],
+        ladder: LadderIndex,
+        step: int,
+        rows: Sequence[int],
+        pass_rates: Sequence[float],
+    ) -> dict[str, Any]:
+        """Return the memory of each part, by its name."""
+        return {
+            name: part.schedule.remember(
+                memory.get(name, {}), ladder.with_memory(memory.get(name, {})), step, rows, pass_rates
+            )
+            for name, part in self.parts.items()
+        }
+
+    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+        """Return the stages of the parts that have some."""
+        stages = {
+            name: part.schedule.stage(
+                self._view(ladder, name), step, part.schedule.horizon or self.horizon or horizon
+            )
+            for name, part in self.parts.items()
+        }
+        return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage) or None
+
+    def _view(self, ladder: LadderIndex, name: str) -> LadderIndex:
+        return ladder.with_memory(ladder.memory.get(name, {}))

@@ -1,0 +1,119 @@
+"""A rung at a time, up and down by how well the policy does on it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy
+
+from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
+from observer.curriculum.ladder import RUNGS, LadderIndex
+from observer.curriculum.schedules import Schedule, check_options
+from observer.seeding import stable_seed
+from observer.types import RefusedError
+
+
+@dataclass(frozen=True)
+class SelfPaced(Schedule):
+    """A rung at a time: promoted when its pass rate is high, demoted when it is low, with replay of what was.
+
+    It starts on the easiest rung that has rows (rungs as in ``Ladder``). With m the mean pass rate of the
+    last ``patience`` steps, of rows of the present rung only, it goes
+
+        one rung up when m >= promote,   one rung down when m <= demote,
+
+    and counts anew. The share ``replay`` of a step goes to the rungs below, equally. Within a rung the least
+    visited rows come first, of those the simplest (``by`` difficulty, any). What a rung is too small for the
+    nearest ones give. The horizon is not used.
+
+    Reference: none; the rule is ours. Replay is there since a policy trained strictly from easy to hard lost
+    its early levels.
+
+    Args:
+        promote: mean pass rate to go up at, above ``demote``, at most 1.
+        demote: mean pass rate to go down at, at least 0.
+        patience: steps that are looked at, at least 1.
+        replay: share of a step for the rungs below, 0 .. 0.9.
+
+    >>> ladder = LadderIndex([0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 3.0, 4.0], [0, 0, 8, 8])
+    >>> paced = SelfPaced(patience=2, replay=0.0)
+    >>> paced.draw(ladder, 0, 2, horizon=9, seed=0)
+    [1, 0]
+    >>> memory = paced.remember({}, ladder, 0, [1, 0], [0.5, 1.0])
+    >>> memory
+    {'place': 0, 'recent': [0.75]}
+    >>> paced.remember(memory, ladder, 1, [1, 0], [1.0, 1.0])  # (.75 + 1) / 2 >= .8
+    {'place': 1, 'recent': []}
+    """
+
+    promote: float = 0.8
+    demote: float = 0.2
+    patience: int = 4
+    replay: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_options(self, promote=(0, 1), demote=(0, 1), patience=(1, 1e6), replay=(0, 0.9))
+        if self.demote >= self.promote:
+            raise RefusedError(
+                f"SelfPaced.demote is {self.demote} and SelfPaced.promote {self.promote}; demote must be less"
+            )
+
+    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+        """Return ``count`` rows of the present rung and of those below, shuffled."""
+        self.begin(ladder, step, count, horizon)
+        rungs = [rows for rows in ladder.rungs(self.by) if len(rows)]
+        place = self._place(ladder)
+        shares = numpy.zeros((1, len(rungs)))
+        shares[0, :place] = self.replay / max(place, 1)
+        shares[0, place] = 1 - self.replay if place else 1
+        offset_T = spread_offsets(stable_seed(seed, "paced offset"), step, step + 1)
+        wanted = counts_by_share(shares, count, offset_T)[0].tolist()
+        nearest = sorted(range(len(rungs)), key=lambda rung: (abs(rung - place), rung))
+        counts = fit(wanted, [len(rows) for rows in rungs], nearest)
+        chance = random.Random(stable_seed(seed, "paced", step))
+        rows: list[int] = []
+        for of_rung, wants in zip(rungs, counts, strict=True):
+            visits_N = ladder.visits_R[of_rung].numpy()
+            places = least_visited(visits_N, wants, chance if self.by == "difficulty" else None)
+            rows += of_rung.numpy()[places].tolist()
+        if place:
+            chance.shuffle(rows)  # so that ranks get like shares
+        return rows
+
+    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
+        """Return the present rung, from 1."""
+        return f"rung {self._filled(ladder)[self._place(ladder)] + 1} of {RUNGS}"
+
+    def remember(
+        self,
+        memory: dict[str, Any],
+        ladder: LadderIndex,
+        step: int,
+        rows: Sequence[int],
+        pass_rates: Sequence[float],
+    ) -> dict[str, Any]:
+        """Return where on the ladder it is, among the rungs with rows, and the last mean pass rates there."""
+        filled = self._filled(ladder)
+        place, recent = memory.get("place", 0), memory.get("recent", [])
+        rungs = ladder.rung_of(rows, self.by).tolist()
+        here = [rate for rung, rate in zip(rungs, pass_rates, strict=True) if rung == filled[place]]
+        if not here:
+            return memory
+        recent = [*recent, fmean(here)][-self.patience :]
+        if len(recent) == self.patience:
+            mean = fmean(recent)
+            moved = place + 1 if mean >= self.promote else place - 1 if mean <= self.demote else place
+            if 0 <= moved < len(filled) and moved != place:
+                return {"place": moved, "recent": []}
+        return {"place": place, "recent": recent}
+
+    def _filled(self, ladder: LadderIndex) -> list[int]:
+        return [rung for rung, rows in enumerate(ladder.rungs(self.by)) if len(rows)]
+
+    def _place(self, ladder: LadderIndex) -> int:
+        return ladder.memory.get("place", 0)
