@@ -28,6 +28,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   validate   measure a policy on data.val
   test       measure a policy on data.test
   score      say what completions that you already have are worth
+  curriculum preview   show what a schedule would draw
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -52,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             export_command(words[1:])
         elif words[0] == "score":
             score_command(words[1:])
+        elif words[:2] == ["curriculum", "preview"]:
+            _learner(words)  # imports what has a name
+            from observer.preview import preview_command
+
+            preview_command(words[2:])
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:

@@ -36,7 +36,7 @@ ROOMS = [
     ["export"],
     ["callbacks"],
     ["run_cli"],
-    ["score"],
+    ["score", "preview"],
     ["cli"],
 ]
 """From the ground up. A room imports from floors below it, and from no other room of its own floor."""

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from math import prod
 
 import numpy as np
@@ -8,8 +9,16 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from observer.data.tiles.build import SPECIAL, TAGS, VOCABULARY, write_blueprint
-from observer.data.tiles.draw import BACKGROUND, CELL, COLOURS, GRID, SIDE
-from observer.data.tiles.rows import COMPLEXITY, DIFFICULTY, DISTRACTORS, LEVELS, Tiles, _board
+from observer.data.tiles.draw import BACKGROUND, CELL, COLOURS, GRID, SIDE, USUAL, VIEWS, draw_board
+from observer.data.tiles.rows import (
+    COMPLEXITY,
+    DIFFICULTY,
+    DIFFICULTY_BY_VIEW,
+    DISTRACTORS,
+    LEVELS,
+    Tiles,
+    _board,
+)
 from observer.rewards import Observe, verify
 from observer.types import RefusedError, Verdict
 
@@ -80,6 +89,38 @@ def test_the_picture_shows_the_board():
             for cell in np.flatnonzero(coloured.any(-1))
         }
         assert shown == {cell: tint for cell, (tint, _) in _board("test", problem.row)[0].items()}
+
+
+def test_chain_and_perception_are_independent_axes_that_every_row_states():
+    rows = Tiles(rows=4 * LEVELS * len(VIEWS), axes="chain_and_perception").read()
+    stated = [(problem.metadata["chain"], problem.metadata["perception"]) for problem in rows]
+    cells = {(chain, view): 4 for chain in range(1, LEVELS + 1) for view in range(len(VIEWS))}
+    assert Counter(stated) == cells
+    for problem, (chain, view) in zip(rows, stated, strict=True):
+        assert len(problem.metadata["pips"]) == chain == problem.level
+        assert problem.complexity == COMPLEXITY[chain - 1]
+        assert problem.difficulty == DIFFICULTY_BY_VIEW[view][chain - 1]
+    # Difficulty says more than complexity does: it rises with either axis while the other stands still.
+    table = np.array(DIFFICULTY_BY_VIEW)
+    assert (np.diff(table, axis=1) >= 0).all()
+    assert (table[2:].mean(1) > table[:2].mean(1).max()).all()
+    usual = Tiles(rows=LEVELS).read()
+    assert [problem.metadata["perception"] for problem in usual] == [USUAL] * LEVELS
+
+
+def test_a_view_is_the_harder_to_see_the_higher_it_is():
+    def spread(view):
+        board = np.asarray(draw_board({}, np.random.default_rng(0), VIEWS[view]), np.float64)
+        return board.std()
+
+    assert sorted(range(len(VIEWS)), key=spread) == list(range(len(VIEWS)))
+    rows = Tiles(rows=40 * LEVELS * len(VIEWS), axes="chain_and_perception").read()
+    others = [set() for _ in VIEWS]
+    for problem in rows:
+        view = problem.metadata["perception"]
+        board, _ = _board("train-seen", problem.row, view)
+        others[view].add(len(board) - problem.level)
+    assert [max(seen) for seen in others] == [0, 2, 3, 5]
 
 
 def test_more_pips_are_more_ink():

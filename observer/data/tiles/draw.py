@@ -7,6 +7,7 @@ Qwen2.5-VL (patch 14, merge 2). Pip masks are drawn once; a picture then costs a
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,24 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "blue": (52, 88, 196),
     "yellow": (222, 186, 44),
 }
-PIP_RADII = (1.7, 2.1, 2.5)
 BACKGROUND = 232
 JITTER = (CELL - TILE) // 2
 COLOUR_NOISE = 10.0
-PIXEL_NOISE = 6.0
+
+
+class View(NamedTuple):
+    """How well a board can be seen."""
+
+    radii: tuple[float, ...]
+    """Sizes of the pips, of which each tile takes one: radius in pixels."""
+    noise: float
+    """Standard deviation of each pixel, of 255."""
+
+
+VIEWS = (View((2.5,), 3.0), View((1.7, 2.1, 2.5), 6.0), View((1.7,), 14.0), View((1.6,), 22.0))
+"""From well to badly seen."""
+USUAL = 1
+"""The view of boards whose only axis is the number of tiles to add."""
 
 _THIRDS = (0.24, 0.5, 0.76)
 _PIPS: dict[int, tuple[tuple[int, int], ...]] = {
@@ -55,12 +69,15 @@ def pip_mask(pips: int, radius: float) -> NDArray[np.float32]:
     return mask[:, :, None].astype(np.float32)
 
 
-def draw_board(tiles: dict[int, tuple[str, int]], rng: np.random.Generator) -> Image.Image:
-    """Draw a board with jitter, three pip sizes, colour noise and pixel noise.
+def draw_board(
+    tiles: dict[int, tuple[str, int]], rng: np.random.Generator, view: View = VIEWS[USUAL]
+) -> Image.Image:
+    """Draw a board with jitter, pips of several sizes, colour noise and pixel noise.
 
     Args:
         tiles: cell (0 to 8, row by row) -> (colour, pips); other cells stay empty.
         rng: where the noise comes from.
+        view: how well it can be seen.
 
     Returns:
         An RGB picture of SIDE x SIDE pixels.
@@ -69,11 +86,11 @@ def draw_board(tiles: dict[int, tuple[str, int]], rng: np.random.Generator) -> I
     for cell, (colour, pips) in tiles.items():
         top = cell // GRID * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
         left = cell % GRID * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
-        mask = pip_mask(pips, PIP_RADII[int(rng.integers(len(PIP_RADII)))])
+        mask = pip_mask(pips, view.radii[int(rng.integers(len(view.radii)))])
         paint = np.asarray(COLOURS[colour], np.float32) + rng.normal(0, COLOUR_NOISE, 3).astype(np.float32)
         ink = np.float32(rng.uniform(235, 255))
         board[top : top + TILE, left : left + TILE] = paint * (1 - mask) + ink * mask
-    board += rng.standard_normal((SIDE, SIDE, 1), np.float32) * np.float32(PIXEL_NOISE)
+    board += rng.standard_normal((SIDE, SIDE, 1), np.float32) * np.float32(view.noise)
     return Image.fromarray(np.clip(board, 0, 255).astype(np.uint8))
 
 

@@ -11,18 +11,28 @@ import numpy as np
 from PIL import Image
 
 from observer.data.rows import RowFormat, Rows
-from observer.data.tiles.draw import COLOURS, GRID, SIDE, blank_board, draw_board
+from observer.data.tiles.draw import COLOURS, GRID, SIDE, USUAL, VIEWS, blank_board, draw_board
 from observer.seeding import stable_seed
 from observer.types import Picture, Problem, RefusedError, Turn
 
 Split = Literal["train", "val", "test"]
 Shown = Literal["right", "blank", "wrong"]
+Axes = Literal["chain", "chain_and_perception"]
 
 LEVELS = 8
 DISTRACTORS = (0, 0, 1, 1, 2, 2, 2, 1)
-"""The most tiles of other colours, by level."""
+"""The most tiles of other colours, by level, in the usual view."""
+DISTRACTORS_BY_VIEW = (0, None, 3, 5)
+"""The most tiles of other colours in the other views, if there is room for them."""
 DIFFICULTY = (0.0, 0.125, 0.25, 0.375, 0.625, 0.75, 0.875, 0.875)
 """Share of wrong answers of the shipped checkpoint at temperature 1, by level, rounded to 1/8."""
+DIFFICULTY_BY_VIEW = (
+    (0.0, 0.125, 0.125, 0.25, 0.5, 0.625, 0.875, 0.875),
+    DIFFICULTY,
+    (0.625, 0.625, 0.625, 0.625, 0.75, 0.75, 0.875, 0.875),
+    (0.75, 0.75, 0.75, 0.875, 0.875, 0.875, 0.875, 1.0),
+)
+"""The same by view, measured with ``experiments/curriculum/axes.py``."""
 COMPLEXITY = (13, 18, 24, 31, 37, 43, 49, 55)
 """Mean tokens of a worked solution, the end token included, by level, rounded."""
 
@@ -31,24 +41,37 @@ COMPLEXITY = (13, 18, 24, 31, 37, 43, 49, 55)
 class Tiles(RowFormat):
     """Procedural boards of coloured die tiles, with the question for the sum of one colour.
 
-    Row r is of level r % 8 + 1, and level k has k tiles of the colour asked for. The three splits never share
-    a row or a picture; but low levels have few boards (216 at level 1), which recur with other noise.
+    Row r is of level r % 8 + 1, and level k has k tiles of the colour asked for: a longer chain of thought.
+    The three splits never share a row or a picture; but low levels have few boards (216 at level 1), which
+    recur with other noise.
+
+    On request there is a second axis, how hard a board is to see: view 0 to 3, the more the smaller the pips,
+    the more noise and the more tiles of other colours. Row r is then of view r // 8 % 4 whatever its level,
+    so that complexity, which follows the chain, and difficulty, which follows both, can be told apart.
+    Metadata state both: ``chain`` and ``perception``.
 
     Args:
         rows: how many; multiples of 8 give equal levels.
         split: train, val or test.
         picture: ``right``; ``blank`` or ``wrong`` (the board of another row of the same level) are controls
             that show how much is answered without looking.
+        axes: ``chain``, all boards in the usual view (1); or ``chain_and_perception``, each independent of
+            the other.
     """
 
     rows: int = 65536
     split: Split = "train"
     picture: Shown = "right"
+    axes: Axes = "chain"
 
     def __post_init__(self) -> None:
         if self.rows < LEVELS:
             raise RefusedError(f"Tiles.rows is {self.rows}; it must be at least {LEVELS}, one row a level")
-        for name, value, known in (("split", self.split, Split), ("picture", self.picture, Shown)):
+        for name, value, known in (
+            ("split", self.split, Split),
+            ("picture", self.picture, Shown),
+            ("axes", self.axes, Axes),
+        ):
             if value not in get_args(known):
                 raise RefusedError(
                     f"Tiles.{name} is {value!r}; it must be one of {', '.join(get_args(known))}"
@@ -62,51 +85,65 @@ class Tiles(RowFormat):
 class _TilesRows(Rows):
     def __init__(self, tiles: Tiles) -> None:
         levels_R = np.arange(tiles.rows, dtype=np.int64) % LEVELS
-        self.difficulty = np.asarray(DIFFICULTY, np.float32)[levels_R]
+        views_R, self._period = np.full(tiles.rows, USUAL), LEVELS
+        if tiles.axes == "chain_and_perception":
+            views_R, self._period = np.arange(tiles.rows) // LEVELS % len(VIEWS), LEVELS * len(VIEWS)
+        self.difficulty = np.asarray(DIFFICULTY_BY_VIEW, np.float32)[views_R, levels_R]
         self.complexity = np.asarray(COMPLEXITY, np.float32)[levels_R]
         self.level = levels_R + 1
         self.sources = ("tiles",)
         self._tiles = tiles
+        self._views_R = views_R
 
     def __len__(self) -> int:
         return self._tiles.rows
 
     def checked_rows(self) -> Iterable[int]:
-        return range(LEVELS)
+        return range(min(len(self), self._period))
 
     def __getitem__(self, row: int) -> Problem:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
-        split, picture = self._tiles.split, self._tiles.picture
-        board, colour = _board(split, row)
+        split, picture, view = self._tiles.split, self._tiles.picture, int(self._views_R[row])
+        name = split if self._tiles.axes == "chain" else f"{split}-seen"
+        board, colour = _board(name, row, view)
         pips = [value for _, (tint, value) in sorted(board.items()) if tint == colour]
-        shown = row + LEVELS if picture == "wrong" else row  # of the same level, also beyond the last row
+        # Of the same level and view, also beyond the last row.
+        shown = row + self._period if picture == "wrong" else row
         return Problem(
-            id=f"tiles-{split}-{row}",
+            id=f"tiles-{name}-{row}",
             row=row,
             turns=(Turn("user", f"<image>What is the sum of the {colour} tiles?"),),
             answer=str(sum(pips)),
             kind="integer",
             pictures=(
                 Picture(
-                    name=f"tiles-{split}-{shown}" if picture != "blank" else "blank",
+                    name=f"tiles-{name}-{shown}" if picture != "blank" else "blank",
                     size=lambda: (SIDE, SIDE),
-                    load=blank_board if picture == "blank" else partial(_draw, split, shown),
+                    load=blank_board if picture == "blank" else partial(_draw, name, shown, view),
                 ),
             ),
             difficulty=float(self.difficulty[row]),
             complexity=float(self.complexity[row]),
             level=int(self.level[row]),
-            metadata={"colour": colour, "pips": pips, "solution": solution(pips)},
+            metadata={
+                "colour": colour,
+                "pips": pips,
+                "chain": len(pips),
+                "perception": view,
+                "solution": solution(pips),
+            },
             source=f"tiles {split}",
         )
 
 
-def _board(split: str, row: int) -> tuple[dict[int, tuple[str, int]], str]:
+def _board(name: str, row: int, view: int = USUAL) -> tuple[dict[int, tuple[str, int]], str]:
     """Return the tiles of a row by cell, and the colour asked for."""
-    rng = np.random.default_rng(stable_seed("tiles", split, row))
+    rng = np.random.default_rng(stable_seed("tiles", name, row))
     level = row % LEVELS + 1
-    distractors = int(rng.integers(0, DISTRACTORS[level - 1] + 1))
+    most = DISTRACTORS_BY_VIEW[view]
+    most = DISTRACTORS[level - 1] if most is None else min(most, GRID * GRID - level)
+    distractors = int(rng.integers(0, most + 1))
     cells = rng.permutation(GRID * GRID)[: level + distractors].tolist()
     colours = [list(COLOURS)[i] for i in rng.permutation(len(COLOURS))]
     tiles = {
@@ -119,9 +156,9 @@ def _board(split: str, row: int) -> tuple[dict[int, tuple[str, int]], str]:
     return tiles, colours[0]
 
 
-def _draw(split: str, row: int) -> Image.Image:
-    board, _ = _board(split, row)
-    return draw_board(board, np.random.default_rng(stable_seed("tiles noise", split, row)))
+def _draw(name: str, row: int, view: int) -> Image.Image:
+    board, _ = _board(name, row, view)
+    return draw_board(board, np.random.default_rng(stable_seed("tiles noise", name, row)), VIEWS[view])
 
 
 def solution(pips: list[int]) -> str:

@@ -1,0 +1,110 @@
+"""The command: reads what decides the draws from a configuration, simulates them, shows them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console
+
+from observer.curriculum import LadderIndex, Random, Schedule
+from observer.data import LadderDataModule
+from observer.preview.draws import ASSUMPTIONS, simulate
+from observer.preview.figures import picture, table
+from observer.run_cli import Parser, quieten
+from observer.strategies import described
+from observer.types import RefusedError
+
+SECTIONS = {"data": None, "curriculum": ("schedule",), "trainer": ("max_steps",), "seed_everything": None}
+"""What decides the draws: section of a configuration -> its options, None for all of it."""
+
+
+def preview_command(words: list[str]) -> None:
+    """Show what a schedule would draw.
+
+    Args:
+        words: the command line behind ``observer curriculum preview``.
+
+    Raises:
+        RefusedError: an option, the data or the schedule is refused.
+    """
+    quieten()
+    parser = _parser()
+    given = parser.instantiate(parser.parse_args(_reduced(words)))
+    schedule, data = given.curriculum.schedule, given.data
+    if data.formats["train"] is None:
+        raise RefusedError("data.train is not set; name a row format and its options")
+    rows = data.formats["train"].read()
+    updates = given.model.updates_per_rollout
+    steps = given.steps or max(1, given.trainer.max_steps // updates)
+    ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+    drawn = simulate(
+        ladder, schedule, steps, data.prompts_per_step, given.seed_everything, ASSUMPTIONS[given.assume]
+    )
+    title = f"{described(schedule)}: {data.prompts_per_step} prompts a step"
+    if type(schedule).remember is not Schedule.remember:
+        title += f"\npass rates are made up ({given.assume}): 1 - difficulty" + (
+            ", fewer mistakes with every step" if given.assume == "improving" else ""
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table(drawn, title))
+    output = Path(given.output)
+    picture(drawn, title, output)
+    print(output)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="observer curriculum preview",
+        description="Show what a schedule would draw. Needs no GPU and no model weights.",
+    )
+    parser.add_argument(
+        "-c",
+        "--config",
+        action="config",
+        help="The configuration of a run; only what decides the draws is read of it.",
+    )
+    parser.add_argument("--output", type=str, default="curriculum.png", help="The picture to write, a PNG.")
+    parser.add_argument("--steps", type=int | None, default=None, help="Rollouts; default: those of the run.")
+    parser.add_argument(
+        "--assume",
+        type=Literal["base", "improving"],
+        default="improving",
+        help="Pass rates of schedules that heed them: 1 - difficulty, or that with ever fewer mistakes.",
+    )
+    parser.add_argument("--plugins", type=list[str], default=[], help="Files with schedules of your own.")
+    parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
+    parser.add_argument("--seed_everything", type=int, default=0, help="The seed of the run.")
+    parser.add_argument("--trainer.max_steps", type=int, default=100, help="Optimizer steps of the run.")
+    parser.add_argument("--model.updates_per_rollout", type=int, default=1, help="Optimizer steps a rollout.")
+    parser.add_argument("--curriculum.schedule", type=Schedule, default=Random(), help="What is looked at.")
+    parser.add_class_arguments(LadderDataModule, "data", sub_configs=True)
+    return parser
+
+
+def _reduced(words: list[str]) -> list[str]:
+    """Put in the place of each configuration file what decides the draws."""
+    words, reduced = list(words), []
+    while words:
+        word, *words = words
+        if word in ("-c", "--config") and words:
+            reduced += ["--config", _part(words.pop(0))]
+        elif word.startswith("--config="):
+            reduced += ["--config", _part(word.removeprefix("--config="))]
+        else:
+            reduced.append(word)
+    return reduced
+
+
+def _part(file: str) -> str:
+    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    kept: dict[str, Any] = {}
+    for section, options in SECTIONS.items():
+        value = content.get(section)
+        if value is not None:
+            kept[section] = value if options is None else {key: value[key] for key in options if key in value}
+    updates = (content.get("model") or {}).get("updates_per_rollout")
+    if updates is not None:
+        kept["model"] = {"updates_per_rollout": updates}
+    return yaml.safe_dump(kept)
