@@ -83,11 +83,13 @@ class RunProgress(ProgressBar):
     def _show(self, trainer: lightning.Trainer, pl_module: Any, line: bool) -> None:
         if not self._enabled:
             return
-        figures = " ".join(
+        texts = [
             text.format(float(trainer.callback_metrics[name]))
             for name, text in SHOWN.items()
             if name in trainer.callback_metrics
-        )
+        ]
+        stage = pl_module.ladder.stage
+        figures = " ".join([*([] if stage is None else [f"({stage})"]), *texts])
         if self._progress is not None:
             self._progress.update(self._task, completed=pl_module.ladder.step, figures=figures)
         elif line:

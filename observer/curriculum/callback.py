@@ -1,7 +1,7 @@
 """The curriculum as a user meets it: one callback that takes a schedule.
 
-It hands the schedule to the data module and logs what was drawn. It has no state: the data module owns the
-step and the pass rates.
+It hands the schedule to the data module and logs what was drawn. What decides draws is the data module's: the
+step, the pass rates and what a schedule remembers. The callback only keeps what its pictures show.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 
+from observer.curriculum.heat_map import heat_map
+from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.random_order import Random
 from observer.curriculum.schedules import Schedule
 from observer.types import Problem, RefusedError
@@ -35,21 +39,63 @@ class CurriculumCallback(Callback):
 
         Trainer(callbacks=[CurriculumCallback(Unseen())])
 
-    To log more, subclass the callback::
+    To watch or steer a run, subclass the callback and say what happens before a draw, after a step has been
+    observed, or at a stage change::
 
-        class Easiest(CurriculumCallback):
-            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-                super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-                pl_module.log("curriculum/easiest", min(problem.difficulty for problem in batch))
+        class Patient(CurriculumCallback):
+            def after_observing(self, ladder, step, rows, pass_rates):
+                print(f"step {step}: {sum(pass_rates) / len(pass_rates):.2f} right")
 
     What a subclass does must follow from the step or its own ``state_dict``, or a resumed run differs.
 
+    Of each step it logs ``curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
+    ``curriculum/coverage`` (share of the ladder that was ever drawn), ``curriculum/repeats`` (share of the batch
+    that was drawn before) and ``curriculum_share/<level>``; to TensorBoard also the name of a stage that begins
+    and, now and then, a heat map of pass rates by level over the steps.
+
     Args:
         schedule: what each step draws; None for ``Random()``.
+        heat_map_every_n_steps: how often the heat map is drawn, besides at the end; None for never.
+
+    Raises:
+        RefusedError: a number is out of range.
     """
 
-    def __init__(self, schedule: Schedule | None = None) -> None:
+    def __init__(self, schedule: Schedule | None = None, heat_map_every_n_steps: int | None = 100) -> None:
+        if heat_map_every_n_steps is not None and heat_map_every_n_steps < 1:
+            raise RefusedError(
+                f"CurriculumCallback.heat_map_every_n_steps is {heat_map_every_n_steps}; it must be >= 1, or null"
+            )
         self.schedule = Random() if schedule is None else schedule
+        self.heat_map_every_n_steps = heat_map_every_n_steps
+        self._stage: str | None = None
+        self._history: list[dict[int, tuple[int, float]]] = []
+
+    # To be overridden
+
+    def before_draw(self, ladder: LadderIndex, step: int) -> None:
+        """Do something before the rows of a step are drawn; nothing by default. On every rank alike."""
+
+    def after_observing(
+        self, ladder: LadderIndex, step: int, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> None:
+        """Do something with what a step has shown; nothing by default. On every rank alike.
+
+        Args:
+            ladder: the rows, and what has been seen of them, this step's included.
+            step: the rollout that has just finished, 0-based.
+            rows: of its global batch.
+            pass_rates: share of correct completions of each.
+        """
+
+    def on_stage_change(
+        self, trainer: Trainer, pl_module: LightningModule, before: str | None, now: str
+    ) -> None:
+        """Tell that a stage begins: as a text in TensorBoard. The progress bar shows stages by itself."""
+        for board in _boards(trainer):
+            board.add_text("curriculum/stage", now, trainer.datamodule.step)  # type: ignore[attr-defined]
+
+    # What it does by itself
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Hand the schedule to the data module.
@@ -71,14 +117,74 @@ class CurriculumCallback(Callback):
                 "pass a LadderDataModule, or leave the curriculum out"
             )
         datamodule.schedule = self.schedule
+        datamodule.before_draw = self.before_draw
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Sequence[Problem], batch_idx: int
     ) -> None:
-        """Log the batch's mean difficulty, complexity and level, over all ranks."""
+        """Log the batch's mean difficulty, complexity and level, over all ranks, and tell of a new stage."""
         means = {
             "curriculum/difficulty": fmean(problem.difficulty for problem in batch),
             "curriculum/complexity": fmean(problem.complexity for problem in batch),
             "curriculum/level": fmean(problem.level for problem in batch),
         }
         pl_module.log_dict(means, on_step=True, on_epoch=False, batch_size=len(batch), sync_dist=True)
+        now = trainer.datamodule.stage  # type: ignore[attr-defined]
+        if now is not None and now != self._stage:
+            self.on_stage_change(trainer, pl_module, self._stage, now)
+        self._stage = now
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log what the step drew and showed."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        (rows, pass_rates), ladder = data.observed, data.ladder
+        if not rows:
+            return
+        levels = ladder.level_R[torch.tensor(rows)].tolist()
+        by_level: dict[int, list[float]] = {}
+        for level, rate in zip(levels, pass_rates, strict=True):
+            by_level.setdefault(level, []).append(rate)
+        self._history.append({level: (len(rates), sum(rates)) for level, rates in sorted(by_level.items())})
+        figures = {
+            "curriculum/coverage": int(torch.count_nonzero(ladder.visits_R)) / len(ladder),
+            "curriculum/repeats": float((ladder.visits_R[torch.tensor(rows)] > 1).double().mean()),
+        }
+        figures |= {
+            f"curriculum_share/{level}": len(rates) / len(rows) for level, rates in sorted(by_level.items())
+        }
+        pl_module.log_dict(figures, rank_zero_only=True, batch_size=len(rows))
+        every = self.heat_map_every_n_steps
+        if every is not None and data.step % every == 0:
+            self._draw_heat_map(trainer)
+        self.after_observing(ladder, data.step - 1, rows, pass_rates)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the heat map of the whole run."""
+        if self.heat_map_every_n_steps is not None:
+            self._draw_heat_map(trainer)
+
+    def _draw_heat_map(self, trainer: Trainer) -> None:
+        boards = _boards(trainer)
+        if not (boards and self._history and trainer.is_global_zero):
+            return
+        page = heat_map(self._history)
+        for board in boards:
+            board.add_image("curriculum/pass_rates", page, trainer.datamodule.step, dataformats="HWC")  # type: ignore[attr-defined]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the stage and what each step has shown by level: builtins only."""
+        steps = [[[level, count, total] for level, (count, total) in step.items()] for step in self._history]
+        return {"stage": self._stage, "history": steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint left off."""
+        self._stage = state_dict["stage"]
+        self._history = [
+            {level: (count, total) for level, count, total in step} for step in state_dict["history"]
+        ]
+
+
+def _boards(trainer: Trainer) -> list[Any]:
+    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,10 @@ class LadderDataModule(lightning.LightningDataModule):
         self.rows: dict[str, Rows] = {}
         self.ladder: LadderIndex | None = None
         self.schedule: Schedule = Random()
+        self.before_draw: Callable[[LadderIndex, int], None] | None = None
+        """Called with the ladder and the step before its rows are drawn for training."""
+        self.observed: tuple[Sequence[int], Sequence[float]] = ((), ())
+        """Rows of the global batch of the last finished rollout, and their pass rates."""
         self.horizon = 1
         self.step = 0
         """Rollouts finished."""
@@ -175,11 +179,25 @@ class LadderDataModule(lightning.LightningDataModule):
         self.ladder.observe(rows, pass_rates, self.step)
         memory = self.schedule.remember(self.ladder.memory, self.ladder, self.step, rows, pass_rates)
         self.ladder.memory = memory
+        self.observed = (rows, pass_rates)
         self.step += 1
+
+    @property
+    def stage(self) -> str | None:
+        """The name that the schedule gives the stage of the next step; None where it has none."""
+        assert self.ladder is not None
+        return self.schedule.stage(self.ladder, self.step, self.schedule.horizon or self.horizon)
 
     def train_dataloader(self) -> DataLoader:
         """Return row batches from ``step`` on, this rank's slice of each."""
-        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=self._sampler(), collate_fn=list)
+        sampler = self._sampler(self._draw_next)
+        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
+
+    def _draw_next(self, step: int) -> list[int]:
+        assert self.ladder is not None
+        if self.before_draw is not None:
+            self.before_draw(self.ladder, step)
+        return self.draw(step)
 
     def upcoming(self) -> list[Problem]:
         """Return what the next step will draw, to prepare it; none after the last.
@@ -187,12 +205,16 @@ class LadderDataModule(lightning.LightningDataModule):
         It may turn out otherwise where a schedule heeds what the current step will have shown.
         """
         step = self.step + 1
-        return [self.rows["train"][row] for row in self._sampler().at(step)] if step < self.horizon else []
+        return (
+            [self.rows["train"][row] for row in self._sampler(self.draw).at(step)]
+            if step < self.horizon
+            else []
+        )
 
-    def _sampler(self) -> LadderBatchSampler:
+    def _sampler(self, draw: Callable[[int], list[int]]) -> LadderBatchSampler:
         return LadderBatchSampler(
             start=lambda: self.step,
-            draw=self.draw,
+            draw=draw,
             steps_per_epoch=self.steps_per_epoch,
             rank=self._rank,
             world_size=self._world_size,

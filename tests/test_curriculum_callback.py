@@ -1,0 +1,150 @@
+"""The curriculum callback: what it logs, where it can be customised, and that its pictures survive a resume."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import runs
+from observer.cli import main
+from observer.curriculum import CurriculumCallback, Random, Stage, Stages
+from observer.curriculum.heat_map import binned, heat_map
+from observer.rollout import ScriptedEngine
+from observer.types import RefusedError
+
+PAGE = (Path(__file__).parent.parent / "docs" / "curriculum.md").read_text(encoding="utf-8")
+TWO = Stages([Stage(steps=2, levels={1: 1.0}), Stage(steps=None, levels={1: 1.0, 8: 1.0})])
+
+
+def fit(folder, callback, steps=4, ckpt_path=None):
+    board = TensorBoardLogger(folder, name="", version="")
+    trainer = runs.trainer(folder, steps, logger=board, log_every_n_steps=1)
+    others = [other for other in trainer.callbacks if not isinstance(other, CurriculumCallback)]
+    trainer.callbacks = [callback, *others]
+    learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    return trainer
+
+
+def events(folder):
+    read = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0, "images": 0})
+    read.Reload()
+    return read
+
+
+def test_a_run_logs_what_was_drawn_its_stages_and_a_heat_map(tmp_path):
+    trainer = fit(tmp_path, CurriculumCallback(TWO, heat_map_every_n_steps=3))
+    read = events(tmp_path)
+    tags = read.Tags()
+    shares = {tag: [event.value for event in read.Scalars(tag)] for tag in tags["scalars"] if "share" in tag}
+    assert shares["curriculum_share/1"] == pytest.approx([1, 1, 0.5, 0.5])
+    assert shares["curriculum_share/8"] == pytest.approx([0.5, 0.5])
+    coverage = [event.value for event in read.Scalars("curriculum/coverage")]
+    assert coverage == sorted(coverage)
+    assert 0 < coverage[0] < coverage[-1] <= 1
+    assert {event.value for event in read.Scalars("curriculum/repeats")} <= {i / 4 for i in range(5)}
+    assert [event.step for event in read.Images("curriculum/pass_rates")] == [3, 4]
+    texts = read.Tensors("curriculum/stage/text_summary")
+    assert [(event.step, event.tensor_proto.string_val[0]) for event in texts] == [
+        (0, b"stage 1 of 2"),
+        (2, b"stage 2 of 2"),
+    ]
+    assert trainer.datamodule.stage == "stage 2 of 2"
+
+
+def test_a_subclass_is_called_before_a_draw_after_observing_and_at_a_stage_change(tmp_path):
+    calls = []
+
+    class Watch(CurriculumCallback):
+        def before_draw(self, ladder, step):
+            calls.append(("draw", step, len(ladder.seen[0])))
+
+        def after_observing(self, ladder, step, rows, pass_rates):
+            assert all(0 <= rate <= 1 for rate in pass_rates)
+            calls.append(("observed", step, len(set(ladder.seen[0].tolist()) & set(rows)) == len(rows)))
+
+        def on_stage_change(self, trainer, pl_module, before, now):
+            calls.append(("stage", before, now))
+
+    fit(tmp_path, Watch(TWO), steps=3)
+    kinds = [call[:2] for call in calls]
+    assert kinds == [
+        ("draw", 0), ("stage", None), ("observed", 0),
+        ("draw", 1), ("observed", 1),
+        ("draw", 2), ("stage", "stage 1 of 2"), ("observed", 2),
+    ]  # fmt: skip
+    assert all(call[2] for call in calls if call[0] == "observed")
+    assert calls[0][2] == 0
+    assert calls[3][2] > 0
+
+
+def test_the_heat_map_of_a_resumed_run_is_that_of_the_unbroken_one(tmp_path):
+    whole, half, rest = (
+        CurriculumCallback(Random()),
+        CurriculumCallback(Random()),
+        CurriculumCallback(Random()),
+    )
+    fit(tmp_path / "whole", whole)
+    trainer = fit(tmp_path / "half", half, steps=2)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    fit(tmp_path / "rest", rest, ckpt_path=tmp_path / "half.ckpt")
+    assert rest.state_dict() == whole.state_dict()
+    assert len(rest.state_dict()["history"]) == 4
+    torch.save(rest.state_dict(), tmp_path / "state")
+    assert torch.load(tmp_path / "state", weights_only=True) == rest.state_dict()
+
+
+def test_a_heat_map_is_blank_where_nothing_was_drawn_and_as_wide_as_it_may_be():
+    history = [{step % 3: (2, 1.0)} for step in range(1000)]
+    levels, rates = binned(history)
+    assert levels == [0, 1, 2]
+    assert rates.shape == (3, 120)
+    np.testing.assert_allclose(rates, 0.5)
+    page = heat_map([{1: (1, 0.0)}, {2: (1, 1.0)}])
+    assert (page.dtype, page.ndim, page.shape[2]) == (np.uint8, 3, 3)
+    assert len(np.unique(page.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_heat_map_every_zero_steps_is_refused():
+    with pytest.raises(RefusedError, match=r"heat_map_every_n_steps is 0; it must be >= 1, or null"):
+        CurriculumCallback(heat_map_every_n_steps=0)
+
+
+def blocks(start):
+    return [b for b in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if b.startswith(start)]
+
+
+def test_the_schedule_of_the_page_trains(tmp_path):
+    (text,) = blocks("# weakest.py")
+    (tmp_path / "weakest.py").write_text(text, encoding="utf-8")
+    words = [
+        *("fit", "--config", "configs/quickstart.yaml", "--plugins", f"[{tmp_path / 'weakest.py'}]"),
+        *("--curriculum.schedule", "Weakest", "--run_dir", str(tmp_path / "run"), "--trainer.max_steps", "2"),
+        *("--data.steps_per_epoch", "2", "--data.prompts_per_step", "4", "--model.group_size", "2"),
+        *("--data.val.rows", "8", "--data.test.rows", "8"),
+    ]
+    assert main(words) == 0
+
+
+def test_the_callback_of_the_page_watches(tmp_path, capsys):
+    (text,) = blocks("# watch.py")
+    names = {}
+    exec(compile(text, "watch.py", "exec"), names)
+    fit(tmp_path, names["Watch"](TWO), steps=3)
+    shown = capsys.readouterr().out
+    assert "step 0: " in shown
+    assert "from stage 1 of 2 to stage 2 of 2" in shown
+
+
+def test_the_mixture_of_the_page_is_understood(tmp_path, capsys):
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+    (tmp_path / "mixture.yaml").write_text(text, encoding="utf-8")
+    words = ["fit", "--config", "configs/quickstart.yaml", "--config", str(tmp_path / "mixture.yaml")]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--print_config"])
+    assert stop.value.code == 0
+    assert "class_path: observer.curriculum.Ladder" in capsys.readouterr().out
