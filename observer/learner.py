@@ -57,6 +57,7 @@ class ObserveLearner(PolicyModule):
         entropy_bonus: float = 0.0,
         advantage_clip: float | None = None,
         updates_per_rollout: int = 1,
+        resample: int = 0,
         zero_signal: ZeroSignal = "drop",
         truncated: Truncated = "keep",
         denominator: Denominator = "tokens",
@@ -78,6 +79,9 @@ class ObserveLearner(PolicyModule):
             advantage_clip: advantages are cut to plus or minus this; null for no limit.
             updates_per_rollout: U, optimizer steps a rollout: its groups are cut into U equal parts, one step
                 each.
+            resample: how often at most the groups of a step that have no signal (all advantages 0) are
+                replaced by groups of other rows from the same schedule: DAPO's dynamic sampling (arXiv
+                2503.14476) with a bound. What they showed is still observed.
             zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their
                 tokens count in the denominator. With a KL term or an entropy bonus they are always kept.
             truncated: completions that were cut at the limit are kept in the update, or masked: then they
@@ -95,6 +99,8 @@ class ObserveLearner(PolicyModule):
         super().__init__(**options)
         if updates_per_rollout < 1:
             raise RefusedError(f"model.updates_per_rollout is {updates_per_rollout}; it must be >= 1")
+        if resample < 0:
+            raise RefusedError(f"model.resample is {resample}; it must be >= 0")
         if group_size < 2:
             raise RefusedError(
                 f"model.group_size is {group_size}; {type(advantage).__name__} compares the completions of a "
@@ -121,6 +127,7 @@ class ObserveLearner(PolicyModule):
             truncated,
         )
         self.updates_per_rollout = updates_per_rollout
+        self.resample = resample
         self.denominator: Denominator = denominator
         self._reference: Reference | None = None
 
@@ -151,6 +158,7 @@ class ObserveLearner(PolicyModule):
         return super().recipe() | {
             "group_size": self.group_size,
             "updates_per_rollout": self.updates_per_rollout,
+            "resample": self.resample,
             "advantage": described(self.advantage),
             "combine": self.combine,
             "weighting": described(self.weighting),
@@ -180,21 +188,39 @@ class ObserveLearner(PolicyModule):
         step = self.ladder.step
         with self.stage("sync"):
             self.sync()
+        groups, scores = self.sample(problems, step)
+        experience = self.weigh(groups, scores)
+        replaced: list[Experience] = []
+        while len(replaced) < self.resample and self.over_ranks(silent_P := experience.silent_P).any():
+            replaced.append(experience)
+            wanted = silent_P.nonzero()[:, 0].tolist()
+            others = self.ladder.draw_again(step, len(replaced), len(wanted))
+            for place, group, row in zip(wanted, *self.sample(others, step), strict=False):
+                groups[place], scores[place] = group, row
+            experience = self.weigh(groups, scores)
+        with self.stage("update"):
+            figures = self.update(experience, step)
+        self.finish(experience, replaced, figures)
+        return {"experience": experience}
+
+    def sample(self, problems: Sequence[Problem], step: int) -> tuple[list[Group], list[tuple[Score, ...]]]:
+        """Draw a group for each problem and score it."""
+        if not problems:
+            return [], []
         with self.stage("render"):
             prompts = self.renderer.render(problems)
-            if self.renders_ahead:
+            if self.renders_ahead and not self.resample:
                 self.renderer.prefetch(self.ladder.upcoming())
         with self.stage("generate"):
             groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
         with self.stage("score"):
-            scores = self.score(groups, step)
+            return groups, self.rubric.score_all(groups, step)
+
+    def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
+        """Say what each completion is worth to the update."""
         with self.stage("weigh"):
-            terms, ranks = Terms(self.rubric.weights, self.rubric.accuracy), self.ranks
-            experience = weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, ranks)
-        with self.stage("update"):
-            figures = self.update(experience, step)
-        self.finish(experience, figures)
-        return {"experience": experience}
+            terms = Terms(self.rubric.weights, self.rubric.accuracy)
+            return weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, self.ranks)
 
     @property
     def renders_ahead(self) -> bool:
@@ -209,10 +235,6 @@ class ObserveLearner(PolicyModule):
     def ranks(self) -> Ranks:
         """This rank and the way to the others, for statistics of the whole batch."""
         return Ranks(self.global_rank, self.over_ranks)
-
-    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
-        """Return what the rewards say of each completion, P x G."""
-        return self.rubric.score_all(groups, step)
 
     def update(self, experience: Experience, step: int) -> dict[str, float]:
         """Take U optimizer steps on an experience.
@@ -331,16 +353,29 @@ class ObserveLearner(PolicyModule):
         limit = int(self._sampling["max_tokens"])
         return reduced(loss_N_T, seen.mask_N_T, self.denominator, entered, limit), figures
 
-    def finish(self, experience: Experience, figures: dict[str, float]) -> None:
-        """Count the rollout as finished, tell the ladder what it showed, and log."""
+    def finish(
+        self, experience: Experience, replaced: Sequence[Experience], figures: dict[str, float]
+    ) -> None:
+        """Count the rollout as finished, tell the ladder what it showed, and log.
+
+        Args:
+            experience: what was learned from.
+            replaced: what it was before groups without signal were replaced, attempt by attempt.
+            figures: of the update.
+        """
         problems = [group.problem for group in experience.groups]
-        rows_P = self.over_ranks(torch.tensor([problem.row for problem in problems]))
         levels_P = self.over_ranks(torch.tensor([problem.level for problem in problems]))
         pass_rates_P = self.over_ranks(experience.pass_rates_P)
-        self.ladder.finish_step(rows_P.tolist(), pass_rates_P.tolist())
+        observed: dict[int, float] = {}  # each row once: a group that stayed is in all of them
+        for shown in (*replaced, experience):
+            rows_P = self.over_ranks(torch.tensor([group.problem.row for group in shown.groups]))
+            observed |= dict(zip(rows_P.tolist(), self.over_ranks(shown.pass_rates_P).tolist(), strict=True))
+        self.ladder.finish_step(list(observed), list(observed.values()))
         tokens = self.global_sum(sum(group.tokens for group in experience.groups))
         seconds = self.stage.lap()
         own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
+        if self.resample:
+            own["train/resampled"] = len(observed) / len(levels_P) - 1
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
         parts = part_means(experience, self.over_ranks)
         figures = {f"train/{name}": value for name, value in (figures | parts).items()}

@@ -24,7 +24,6 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
     def mean(values: Sequence[float]) -> float:
         return sum(values) / len(values)
 
-    signal_P = experience.advantages_P_G.ne(0).any(-1)
     return {
         "reward": mean([score.reward for score in scores]),
         "accuracy": mean([score.correct for score in scores]),
@@ -35,7 +34,7 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "truncated": mean([not completion.finished for completion in completions]),
         "advantage_abs": float(experience.advantages_P_G.abs().mean()),
         "weight": float(experience.weights_P_G.mean()),
-        "zero_signal": 1 - float(signal_P.double().mean()),
+        "zero_signal": float(experience.silent_P.double().mean()),
     }
 
 

@@ -243,3 +243,8 @@ class Experience(Estimated):
     """Weight of each completion, never negative, float64; of most weightings the same over a group."""
     advantages_P_G: torch.Tensor
     """Normalised, bonus added, weighted, float64."""
+
+    @property
+    def silent_P(self) -> torch.Tensor:
+        """Which groups have no signal: all their advantages are 0. (P,) bool."""
+        return self.advantages_P_G.eq(0).all(-1)

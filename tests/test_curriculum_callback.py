@@ -1,4 +1,4 @@
-"""The curriculum callback: what it logs, where it can be customised, and that its pictures survive a resume."""
+"""The curriculum callback: what it logs, where it can be customised, and what survives a resume."""
 
 import re
 from pathlib import Path

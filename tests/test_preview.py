@@ -67,7 +67,7 @@ def test_no_model_is_loaded(tmp_path):
         f"code = main(['curriculum', 'preview', *{CONFIG!r}, '--output', {str(tmp_path / 'p.png')!r}]); "
         "import observer.pretrained as p; assert code == 0; print('loaded', p.load_model.__name__)"
     )
-    broken = "import observer.pretrained as p\ndef no(*_): raise SystemExit('a model was loaded')\np.load_model = no\n"
+    broken = "import observer.pretrained as p\ndef no(*_): raise SystemExit('a model!')\np.load_model = no\n"
     done = subprocess.run(
         [sys.executable, "-c", broken + script], capture_output=True, text=True, check=False
     )

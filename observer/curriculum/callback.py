@@ -49,9 +49,9 @@ class CurriculumCallback(Callback):
     What a subclass does must follow from the step or its own ``state_dict``, or a resumed run differs.
 
     Of each step it logs ``curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
-    ``curriculum/coverage`` (share of the ladder that was ever drawn), ``curriculum/repeats`` (share of the batch
-    that was drawn before) and ``curriculum_share/<level>``; to TensorBoard also the name of a stage that begins
-    and, now and then, a heat map of pass rates by level over the steps.
+    ``curriculum/coverage`` (share of the ladder that was ever drawn), ``curriculum/repeats`` (share of the
+    batch that was drawn before) and ``curriculum_share/<level>``; to TensorBoard also the name of a stage
+    that begins and, now and then, a heat map of pass rates by level over the steps.
 
     Args:
         schedule: what each step draws; None for ``Random()``.
@@ -64,7 +64,8 @@ class CurriculumCallback(Callback):
     def __init__(self, schedule: Schedule | None = None, heat_map_every_n_steps: int | None = 100) -> None:
         if heat_map_every_n_steps is not None and heat_map_every_n_steps < 1:
             raise RefusedError(
-                f"CurriculumCallback.heat_map_every_n_steps is {heat_map_every_n_steps}; it must be >= 1, or null"
+                f"CurriculumCallback.heat_map_every_n_steps is {heat_map_every_n_steps}; it must be >= 1, "
+                "or null"
             )
         self.schedule = Random() if schedule is None else schedule
         self.heat_map_every_n_steps = heat_map_every_n_steps

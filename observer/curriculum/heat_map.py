@@ -11,7 +11,7 @@ COLUMNS = 120
 
 
 def binned(history: Sequence[Mapping[int, tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
-    """Return the levels and their mean pass rate in each stretch of steps, (L, columns), NaN where none was drawn.
+    """Return the levels and their mean pass rate by stretch of steps, (L, columns), NaN where none was drawn.
 
     Args:
         history: of each step, level -> (prompts, sum of their pass rates).

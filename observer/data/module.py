@@ -26,6 +26,7 @@ from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
 from observer.rewards import Verifier
 from observer.rollout import PromptRenderer
+from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Problem, RefusedError
 
@@ -172,6 +173,28 @@ class LadderDataModule(lightning.LightningDataModule):
                 f"rows of 0 .. {size - 1}"
             )
         return rows
+
+    def draw_again(self, step: int, attempt: int, count: int) -> list[Problem]:
+        """Return other problems for a step, from the same schedule: none that the step has already drawn.
+
+        A draw of its own, which follows from the step and the attempt, so that every rank knows what the
+        others have; of this rank's slice.
+
+        Args:
+            step: the rollout.
+            attempt: 1 for the first time that the step draws again.
+            count: problems wanted, at most; there may be fewer.
+        """
+        assert self.ladder is not None
+        horizon = self.schedule.horizon or self.horizon
+        drawn = set(self.draw(step))
+        for number in range(1, attempt + 1):
+            seed = stable_seed(self.seed, "again", number)
+            rows = self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, seed)
+            fresh = [row for row in rows if row not in drawn]
+            drawn.update(rows)
+        mine = fresh[self._rank :: self._world_size][:count]
+        return [self.rows["train"][row] for row in mine]
 
     def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
         """Count a rollout as finished and note what it showed; with the same values on every rank."""

@@ -1,0 +1,153 @@
+"""Groups without signal are replaced by others from the same schedule, and resumed runs do the same."""
+
+import json
+from itertools import product
+
+import pytest
+import torch
+
+import runs
+from observer.curriculum import (
+    AdaptiveTarget,
+    Gaussian,
+    Ladder,
+    Mixture,
+    Random,
+    SelfPaced,
+    Sorted,
+    SourceUCB,
+    Stage,
+    Stages,
+    VarianceDriven,
+)
+from observer.curriculum.mixture import Part
+from observer.objective import Linear
+from observer.rollout import ScriptedEngine
+from observer.types import RefusedError
+from test_resume import EveryStep
+
+SCHEDULES = {
+    "random": Random(),
+    "sorted": Sorted(),
+    "reverse": Sorted(descending=True),
+    "ladder": Ladder(),
+    "stages": Stages([Stage(steps=2, levels={1: 1.0, 2: 1.0}), Stage(steps=None, levels={1: 1.0, 8: 1.0})]),
+    "gaussian": Gaussian(),
+    "adaptive": AdaptiveTarget(),
+    "sources": SourceUCB(),
+    "variance": VarianceDriven(),
+    "self-paced": SelfPaced(),
+    "mixture": Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+}
+
+
+class ByRow(ScriptedEngine):
+    """Rows that three divides are all wrong; of the others one to three in four are right."""
+
+    def generate(self, prompts, sampling):
+        return [group for prompt in prompts for group in self._one(prompt, sampling)]
+
+    def _one(self, prompt, sampling):
+        row = prompt.problem.row
+        right = 0 if row % 3 == 0 else 1 + (row + sampling.step) % 3
+        self.texts = [runs.RIGHT if place < right else runs.WRONG for place in range(4)]
+        return super().generate([prompt], sampling)
+
+
+def fit(folder, schedule=None, steps=3, ckpt_path=None, callbacks=(), **options):
+    folder.mkdir(exist_ok=True)
+    learner = runs.learner(engine=ByRow(["-"]), learning_rate=Linear(), **options)
+    trainer = runs.trainer(folder, steps * options.get("updates_per_rollout", 1), schedule, callbacks)
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    lines = [json.loads(line) for line in (folder / "completions.jsonl").read_text().splitlines()]
+    return learner, trainer, lines
+
+
+def drawn(lines, step):
+    return [
+        int(line["id"].rpartition("-")[2]) for line in lines if line["step"] == step and not line["index"]
+    ]
+
+
+def test_groups_without_signal_are_replaced_and_what_they_showed_is_observed(tmp_path):
+    _, plain, before = fit(tmp_path / "plain", steps=1)
+    _, trainer, after = fit(tmp_path / "again", steps=1, resample=8)
+    rows, others = drawn(before, 0), drawn(after, 0)
+    silent = [place for place, row in enumerate(rows) if row % 3 == 0]
+    assert silent
+    assert [row for row in others if row % 3 == 0] == []
+    assert [row for place, row in enumerate(others) if place not in silent] == [
+        row for place, row in enumerate(rows) if place not in silent
+    ]
+    assert len(set(others)) == len(others)
+    seen, visits, rates = trainer.datamodule.ladder.seen
+    assert set(seen.tolist()) >= set(rows) | set(others)
+    assert visits.max() == 1
+    assert all(bool(rate) == bool(row % 3) for row, rate in zip(seen.tolist(), rates.tolist(), strict=True))
+    figures = trainer.callback_metrics
+    assert float(figures["train/zero_signal"]) == 0
+    assert float(figures["train/resampled"]) == pytest.approx(len(seen) / 4 - 1)
+    assert float(plain.callback_metrics["train/zero_signal"]) == len(silent) / 4
+
+
+def test_the_bound_is_kept_and_what_is_left_stays(tmp_path, monkeypatch):
+    asked = []
+    generate = ByRow.generate
+
+    def all_wrong(self, prompts, sampling):
+        asked.append(len(prompts))
+        self.texts = [runs.WRONG]
+        return ScriptedEngine.generate(self, prompts, sampling)
+
+    monkeypatch.setattr(ByRow, "generate", all_wrong)
+    _, trainer, lines = fit(tmp_path, steps=1, resample=2)
+    assert asked == [4, 4, 4]
+    assert len({line["id"] for line in lines}) == 4
+    assert float(trainer.callback_metrics["train/zero_signal"]) == 1
+    assert len(trainer.datamodule.ladder.seen[0]) == 12
+    monkeypatch.setattr(ByRow, "generate", generate)
+
+
+def test_a_negative_bound_is_refused():
+    with pytest.raises(RefusedError, match=r"model.resample is -1; it must be >= 0"):
+        runs.learner(resample=-1)
+
+
+def pairwise():
+    """Each schedule with either number of updates and either way of sampling: every pair of settings once."""
+    both = [((1, 4), (4, 0)), ((1, 0), (4, 4))]
+    return [(name, *cell) for place, name in enumerate(SCHEDULES) for cell in both[place % 2]]
+
+
+def full():
+    return [cell for cell in product(SCHEDULES, (1, 4), (0, 4)) if cell not in pairwise()]
+
+
+def resumed_is_unbroken(tmp_path, name, updates, resample, at):
+    options = {"updates_per_rollout": updates, "resample": resample}
+    schedule = SCHEDULES[name]
+    learner, trainer, lines = fit(tmp_path / "whole", schedule, callbacks=[EveryStep(tmp_path)], **options)
+    again, resumed, rest = fit(tmp_path / "rest", schedule, ckpt_path=tmp_path / f"step-{at}.ckpt", **options)
+    assert rest == [line for line in lines if line["step"] >= at]
+    for key, value in learner.policy.state_dict().items():
+        assert torch.equal(value, again.policy.state_dict()[key]), key
+    states = (run.optimizers().state.values() for run in (learner, again))
+    for one, other in zip(*states, strict=True):
+        assert all(torch.equal(torch.as_tensor(one[key]), torch.as_tensor(other[key])) for key in one)
+    assert [group["lr"] for group in learner.optimizers().param_groups] == [
+        group["lr"] for group in again.optimizers().param_groups
+    ]
+    one, other = trainer.datamodule.state_dict(), resumed.datamodule.state_dict()
+    assert repr(one) == repr(other)
+
+
+@pytest.mark.parametrize(("name", "updates", "resample"), pairwise())
+def test_a_resumed_run_is_the_unbroken_one(tmp_path, name, updates, resample):
+    resumed_is_unbroken(tmp_path, name, updates, resample, at=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "updates", "resample"), full())
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_resumed_run_is_the_unbroken_one_in_all_other_settings(tmp_path, name, updates, resample, at):
+    resumed_is_unbroken(tmp_path, name, updates, resample, at)
