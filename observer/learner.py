@@ -97,10 +97,7 @@ class ObserveLearner(PolicyModule):
             RefusedError: a value is out of its range.
         """
         super().__init__(**options)
-        if updates_per_rollout < 1:
-            raise RefusedError(f"model.updates_per_rollout is {updates_per_rollout}; it must be >= 1")
-        if resample < 0:
-            raise RefusedError(f"model.resample is {resample}; it must be >= 0")
+        _check_least(updates_per_rollout=(updates_per_rollout, 1), resample=(resample, 0))
         if group_size < 2:
             raise RefusedError(
                 f"model.group_size is {group_size}; {type(advantage).__name__} compares the completions of a "
@@ -386,6 +383,13 @@ class ObserveLearner(PolicyModule):
         watched = {name: figures.pop(name) for name in WATCHED}
         self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))
+
+
+def _check_least(**given: tuple[int, int]) -> None:
+    """Refuse a number below its least."""
+    for name, (value, least) in given.items():
+        if value < least:
+            raise RefusedError(f"model.{name} is {value}; it must be >= {least}")
 
 
 def _check_choices(**given: tuple[str, Any]) -> None:

@@ -130,7 +130,7 @@ class CurriculumCallback(Callback):
             "curriculum/level": fmean(problem.level for problem in batch),
         }
         pl_module.log_dict(means, on_step=True, on_epoch=False, batch_size=len(batch), sync_dist=True)
-        now = trainer.datamodule.stage  # type: ignore[attr-defined]
+        now = getattr(trainer.datamodule, "stage", None)  # type: ignore[attr-defined]
         if now is not None and now != self._stage:
             self.on_stage_change(trainer, pl_module, self._stage, now)
         self._stage = now
@@ -140,8 +140,8 @@ class CurriculumCallback(Callback):
     ) -> None:
         """Log what the step drew and showed."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        (rows, pass_rates), ladder = data.observed, data.ladder
-        if not rows:
+        (rows, pass_rates), ladder = getattr(data, "observed", ((), ())), data.ladder
+        if not rows:  # of a data module that observes nothing
             return
         levels = ladder.level_R[torch.tensor(rows)].tolist()
         by_level: dict[int, list[float]] = {}

@@ -6,22 +6,20 @@ pass rates seen so far. It renders nothing and scores nothing.
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
 from observer.curriculum import LadderIndex, Random, Schedule
 from observer.data.door import Faults, refused_rows
-from observer.data.rows import RowFormat, Rows, Skipped
+from observer.data.kept import Kept, list_skipped
+from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
 from observer.rewards import Verifier
@@ -135,7 +133,7 @@ class LadderDataModule(lightning.LightningDataModule):
                 shown = "\n".join(str(error) for _, error in bad[:SHOWN])
                 raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
             if bad:
-                self.rows[split] = _Kept(rows, bad)
+                self.rows[split] = Kept(rows, bad)
                 if split == "train":
                     self.ladder = None  # its rows have other numbers
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
@@ -148,7 +146,7 @@ class LadderDataModule(lightning.LightningDataModule):
                     f"data.{split}: {left_out} rows are left out, see {folder / 'skipped_rows.jsonl'}"
                 )
         if self._rank == 0:
-            _list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
+            list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
         if "train" in self.rows and self.ladder is None:
             rows = self.rows["train"]
             if len(rows) < self.prompts_per_step:
@@ -353,52 +351,3 @@ class _TrainLoader(DataLoader):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing to do: the sampler starts at the data module's step."""
-
-
-class _Kept(Rows):
-    """Rows without those that were refused at the door, numbered anew."""
-
-    def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
-        self._rows = rows
-        self._kept_R = np.delete(np.arange(len(rows)), [row for row, _ in bad])
-        if not len(self._kept_R):
-            raise RefusedError(f"all {len(rows)} rows were refused, the first: {bad[0][1]}")
-        self.difficulty = rows.difficulty[self._kept_R]
-        self.complexity = rows.complexity[self._kept_R]
-        self.level = rows.level[self._kept_R]
-        self.source = None if rows.source is None else rows.source[self._kept_R]
-        self.sources = rows.sources
-        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
-
-    def __len__(self) -> int:
-        return len(self._kept_R)
-
-    def __getitem__(self, row: int) -> Problem:
-        return replace(self._rows[int(self._kept_R[row])], row=row)
-
-    def checked_rows(self) -> list[int]:
-        checked = set(self._rows.checked_rows())
-        return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
-
-
-def _left_out(problem: Problem, error: RefusedError) -> Skipped:
-    file, _, line = problem.source.rpartition(":")
-    if not line.isdecimal():  # of no file
-        file, line = problem.source, "0"
-    reason = str(error).removeprefix(f"{problem.source}: row {problem.id!r}: ")
-    return Skipped(file, int(line), problem.id, reason)
-
-
-def _list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
-    """Replace what a file says of these splits; what an earlier stage said of others stays."""
-    old = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
-    lines = [line for line in old if json.loads(line)["split"] not in skipped]
-    for split, rows in skipped.items():
-        for row in rows:
-            record = {"split": split, "file": row.file, "line": row.line, "id": row.id, "reason": row.reason}
-            lines.append(json.dumps(record, ensure_ascii=False))
-    if lines or old:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.tmp")
-        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        beside.replace(file)

@@ -1,0 +1,72 @@
+"""What is left of a source when rows are refused at the door, and the list of what was left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from observer.data.rows import Rows, Skipped
+from observer.types import Problem, RefusedError
+
+
+class Kept(Rows):
+    """Rows without those that were refused at the door, numbered anew."""
+
+    def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
+        """Leave rows out.
+
+        Args:
+            rows: an opened source.
+            bad: the rows to leave out, and why.
+
+        Raises:
+            RefusedError: nothing is left.
+        """
+        self._rows = rows
+        self._kept_R = np.delete(np.arange(len(rows)), [row for row, _ in bad])
+        if not len(self._kept_R):
+            raise RefusedError(f"all {len(rows)} rows were refused, the first: {bad[0][1]}")
+        self.difficulty = rows.difficulty[self._kept_R]
+        self.complexity = rows.complexity[self._kept_R]
+        self.level = rows.level[self._kept_R]
+        self.source = None if rows.source is None else rows.source[self._kept_R]
+        self.sources = rows.sources
+        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
+
+    def __len__(self) -> int:
+        return len(self._kept_R)
+
+    def __getitem__(self, row: int) -> Problem:
+        return replace(self._rows[int(self._kept_R[row])], row=row)
+
+    def checked_rows(self) -> list[int]:
+        """Return those of the source's that are left."""
+        checked = set(self._rows.checked_rows())
+        return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
+
+
+def _left_out(problem: Problem, error: RefusedError) -> Skipped:
+    file, _, line = problem.source.rpartition(":")
+    if not line.isdecimal():  # of no file
+        file, line = problem.source, "0"
+    reason = str(error).removeprefix(f"{problem.source}: row {problem.id!r}: ")
+    return Skipped(file, int(line), problem.id, reason)
+
+
+def list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
+    """Replace what a file says of these splits; what an earlier stage said of others stays."""
+    old = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
+    lines = [line for line in old if json.loads(line)["split"] not in skipped]
+    for split, rows in skipped.items():
+        for row in rows:
+            record = {"split": split, "file": row.file, "line": row.line, "id": row.id, "reason": row.reason}
+            lines.append(json.dumps(record, ensure_ascii=False))
+    if lines or old:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f".{file.name}.tmp")
+        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        beside.replace(file)
