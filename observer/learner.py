@@ -77,11 +77,9 @@ class ObserveLearner(PolicyModule):
             entropy_bonus: this times the entropy of each token is taken from its loss, >= 0. Above 0 it takes
                 memory for one more copy of the logits of a chunk.
             advantage_clip: advantages are cut to plus or minus this; null for no limit.
-            updates_per_rollout: U, optimizer steps a rollout: its groups are cut into U equal parts, one step
-                each.
-            resample: how often at most the groups of a step that have no signal (all advantages 0) are
-                replaced by groups of other rows from the same schedule: DAPO's dynamic sampling (arXiv
-                2503.14476) with a bound. What they showed is still observed.
+            updates_per_rollout: U, optimizer steps a rollout: one for each of U equal parts of its groups.
+            resample: how often at most a step's groups without signal are replaced by groups of other rows
+                from the same schedule (dynamic sampling, DAPO, arXiv 2503.14476); they count as observed.
             zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their
                 tokens count in the denominator. With a KL term or an entropy bonus they are always kept.
             truncated: completions that were cut at the limit are kept in the update, or masked: then they
