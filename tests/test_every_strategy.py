@@ -61,10 +61,11 @@ def run(folder, *words):
 def test_ten_steps_of_the_quickstart(family, name, tmp_path):
     options = [f"--{FAMILIES[family]}", name, *NEEDED.get(name, [])]
     if name in FOREIGN:
-        (tmp_path / "theirs.py").write_text(THEIRS)
-        options += ["--model.rewards.tried.function", f"{tmp_path / 'theirs.py'}:{FOREIGN[name]}"]
+        theirs = tmp_path / f"written_for_{FOREIGN[name]}.py"
+        theirs.write_text(THEIRS)
+        options += ["--model.rewards.tried.function", f"{theirs}:{FOREIGN[name]}"]
     if name == "Judge":
-        with Endpoint(lambda prompt, count: "Fine.\n7") as endpoint:
+        with Endpoint(lambda prompt, count: "Fine.\nScore: 7") as endpoint:
             where = ["--model.rewards.tried.url", endpoint.url, "--model.rewards.tried.model", "a judge"]
             lines = run(tmp_path, *options, *where)
     else:
@@ -72,7 +73,7 @@ def test_ten_steps_of_the_quickstart(family, name, tmp_path):
     assert len(lines) == 10
     if family == "reward":
         parts = [line["parts"]["tried"] for line in lines]
-        applies = name != "BoxIoU"  # the tiles have no boxes
+        applies = name not in ("BoxIoU", "LanguageConsistency")  # the tiles have neither boxes nor words
         assert all((part["applies"] > 0) is applies for part in parts)
     if name == "Judge":
         assert all(part["mean"] == pytest.approx(0.7) for part in parts)

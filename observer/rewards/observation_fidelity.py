@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -49,7 +49,7 @@ class ObservationFidelity(Reward):
     """
 
     weight: float = 0.5
-    fields: tuple[str, ...] = ("facts", "pips")
+    fields: list[str] = field(default_factory=lambda: ["facts", "pips"])
     count_surplus: bool = False
 
     def __post_init__(self) -> None:
@@ -82,12 +82,12 @@ class ObservationFidelity(Reward):
         return [0.0 if block is None else self.share(block, facts) for block in blocks]
 
     def _facts(self, problem: Problem) -> Sequence[str | float]:
-        for field in self.fields:
-            if (value := problem.metadata.get(field)) is not None:
+        for name in self.fields:
+            if (value := problem.metadata.get(name)) is not None:
                 facts = value if isinstance(value, list | tuple) else (value,)
                 for fact in facts:
                     if not _is_fact(fact):
-                        raise ValueError(f"metadata {field!r} holds {fact!r}; give numbers and texts")
+                        raise ValueError(f"metadata {name!r} holds {fact!r}; give numbers and texts")
                 return facts
         return ()
 
