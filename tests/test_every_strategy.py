@@ -92,7 +92,10 @@ def test_ten_steps_of_the_quickstart(family, name, tmp_path):
         ["--model.entropy_bonus", "0.01"],
         ["--model.weighting.apply_to", "accuracy", "--model.weighting.normalise", "true"],
         ["--model.kl", "K2", "--model.kl.apply_to", "loss"],
-        ["--model.kl", "K1", "--model.kl.apply_to", "reward", "--model.updates_per_rollout", "2"],
+        [
+            *("--model.kl", "K1", "--model.kl.apply_to", "reward"),
+            *("--model.updates_per_rollout", "2", "--trainer.max_steps", "20"),
+        ],
     ],
     ids=" ".join,
 )
