@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from observer.objective.advantages.base import EQUAL
@@ -13,6 +14,63 @@ from observer.types import Experience
 
 REWARD = "reward"
 """The sum of the rewards that enter before the normalisation, listed behind them."""
+
+
+class Moments:
+    """Means, spreads and correlations of parts, added up in memory that does not grow with them."""
+
+    def __init__(self, parts: int) -> None:
+        """Start with nothing.
+
+        Args:
+            parts: K.
+        """
+        # Entry (i, j) is of part i, over the completions that both i and j apply to.
+        self.counts, self._means = np.zeros((parts, parts)), np.zeros((parts, parts))
+        self._squares, self._products = np.zeros((parts, parts)), np.zeros((parts, parts))
+        self._least, self._most = np.full((parts, parts), np.inf), np.full((parts, parts), -np.inf)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each part over the completions that it applies to, (K,); NaN where there is none."""
+        return np.where(self.counts.diagonal() > 0, self._means.diagonal(), np.nan)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation of each part, with n - 1, (K,); 0 of one completion, NaN of none."""
+        counts, squares = self.counts.diagonal(), self._squares.diagonal()
+        return np.where(counts > 0, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Pearson correlation of the parts, (K, K), of two over the completions that both apply to.
+
+        Not a number where one of the two never changes there.
+        """
+        spread = np.where(self._most - self._least >= EQUAL, np.sqrt(self._squares), np.nan)
+        return np.clip(self._products / (spread * spread.T), -1.0, 1.0)  # rounding may lead beyond
+
+    def add(self, values_N_K: np.ndarray) -> None:
+        """Add completions: merges means and moments (Chan, Golub and LeVeque), which loses no digits.
+
+        Args:
+            values_N_K: NaN where a part does not apply.
+        """
+        there_N_K = ~np.isnan(values_N_K)
+        both_N_K_K = there_N_K[:, :, None] & there_N_K[:, None, :]
+        values_N_K_K = np.broadcast_to(values_N_K[:, :, None], both_N_K_K.shape)
+        count = both_N_K_K.sum(0)
+        total = np.maximum(self.counts + count, 1)
+        mean = np.where(both_N_K_K, values_N_K_K, 0.0).sum(0) / np.maximum(count, 1)
+        centred = np.where(both_N_K_K, values_N_K_K - mean, 0.0)
+        step = mean - self._means
+        share = self.counts * count / total
+        self._squares += (centred**2).sum(0) + step**2 * share
+        self._products += (centred * centred.swapaxes(1, 2)).sum(0) + step * step.T * share
+        self._means += step * count / total
+        self._least = np.minimum(self._least, np.where(both_N_K_K, values_N_K_K, np.inf).min(0))
+        self._most = np.maximum(self._most, np.where(both_N_K_K, values_N_K_K, -np.inf).max(0))
+        self.counts += count
 
 
 def component_values(experience: Experience) -> tuple[list[str], torch.Tensor, torch.Tensor]:
@@ -60,39 +118,41 @@ def component_table(
     >>> table["correlation"]
     {'accuracy ~ reward': 1.0}
     """
-    columns = {name: values_P_G_K[..., place] for place, name in enumerate(names)}
-    parts = {name: _part(values_P_G, levels_P) for name, values_P_G in columns.items()}
+    moments = Moments(len(names))
+    moments.add(values_P_G_K.flatten(0, 1).numpy())
+    counts, means, spreads = moments.counts.diagonal(), moments.mean, moments.spread
+    correlations = moments.correlation
+    parts = {
+        name: {
+            "applies": float(counts[place] / values_P_G_K[..., place].numel()),
+            "mean": _figure(means[place]),
+            "spread": _figure(spreads[place]) if counts[place] > 1 else None,
+            **_by_group(values_P_G_K[..., place], levels_P),
+        }
+        for place, name in enumerate(names)
+    }
     correlation = {
-        f"{one} ~ {other}": _correlation(columns[one], columns[other])
-        for place, one in enumerate(names)
-        for other in names[place + 1 :]
+        f"{names[place]} ~ {names[other]}": _figure(correlations[place, other])
+        for place in range(len(names))
+        for other in range(place + 1, len(names))
     }
     return {"parts": parts, "correlation": correlation}
 
 
-def _part(values_P_G: torch.Tensor, levels_P: torch.Tensor) -> dict[str, Any]:
+def _figure(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _by_group(values_P_G: torch.Tensor, levels_P: torch.Tensor) -> dict[str, Any]:
     there_P_G = ~values_P_G.isnan()
-    values = values_P_G[there_P_G]
     compared_P = there_P_G.sum(-1) > 1
     most_P = values_P_G.nan_to_num(-math.inf).amax(-1)
     least_P = values_P_G.nan_to_num(math.inf).amin(-1)
     silent_P = (most_P - least_P)[compared_P] < EQUAL
     by_level = {level: values_P_G[levels_P == level] for level in sorted(set(levels_P.tolist()))}
     return {
-        "applies": float(there_P_G.double().mean()),
-        "mean": float(values.mean()) if len(values) else None,
-        "spread": float(values.std()) if len(values) > 1 else None,
         "zero_variance": float(silent_P.double().mean()) if len(silent_P) else None,
         "levels": {
             level: float(own.nanmean()) for level, own in by_level.items() if not bool(own.isnan().all())
         },
     }
-
-
-def _correlation(one_P_G: torch.Tensor, other_P_G: torch.Tensor) -> float | None:
-    both = ~(one_P_G.isnan() | other_P_G.isnan())
-    one, other = one_P_G[both], other_P_G[both]
-    if len(one) < 2 or float(one.max() - one.min()) < EQUAL or float(other.max() - other.min()) < EQUAL:
-        return None
-    one, other = one - one.mean(), other - other.mean()
-    return max(-1.0, min(1.0, float((one @ other) / (one.norm() * other.norm()))))

@@ -186,11 +186,12 @@ class ObserveLearner(PolicyModule):
         groups, scores = self.sample(problems, step)
         experience = self.weigh(groups, scores)
         replaced: list[Experience] = []
-        while len(replaced) < self.resample and self.over_ranks(silent_P := experience.silent_P).any():
+        others = self.ladder.draw_again(step)
+        while len(replaced) < self.resample and self.over_ranks(experience.silent_P).any():
             replaced.append(experience)
-            wanted = silent_P.nonzero()[:, 0].tolist()
-            others = self.ladder.draw_again(step, len(replaced), len(wanted))
-            for place, group, row in zip(wanted, *self.sample(others, step), strict=False):
+            silent = experience.silent_P.nonzero()[:, 0].tolist()
+            fresh = self.ladder.problems(next(others)[: len(silent)])
+            for place, group, row in zip(silent, *self.sample(fresh, step), strict=False):
                 groups[place], scores[place] = group, row
             experience = self.weigh(groups, scores)
         with self.stage("update"):

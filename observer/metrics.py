@@ -29,7 +29,7 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "accuracy": mean([score.correct for score in scores]),
         "format": mean([score.formatted for score in scores]),
         "unverifiable": mean([_unverifiable(score) for score in scores]),
-        "timed_out": mean([_timed_out(score) for score in scores]),
+        "timed_out": mean([timed_out(score) for score in scores]),
         "length": mean([len(completion.ids) for completion in completions]),
         "truncated": mean([not completion.finished for completion in completions]),
         "advantage_abs": float(experience.advantages_P_G.abs().mean()),
@@ -60,7 +60,8 @@ def _unverifiable(score: Score) -> bool:
     return score.verdict is Verdict.UNVERIFIABLE
 
 
-def _timed_out(score: Score) -> bool:
+def timed_out(score: Score) -> bool:
+    """Say whether an answer was not checked in time."""
     return _unverifiable(score) and score.reason.startswith(TIMED_OUT)
 
 
@@ -94,7 +95,7 @@ class HeldOutMetrics(Metric):
                     not completion.finished,
                     len(completion.ids),
                     _unverifiable(score),
-                    _timed_out(score),
+                    timed_out(score),
                 )
                 self.sums_L_7[group.problem.level] += torch.tensor(
                     counts_7, dtype=torch.float64, device=self.sums_L_7.device

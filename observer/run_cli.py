@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
 import re
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +15,7 @@ from typing import Any, NoReturn
 import lightning
 import torch
 import transformers
+import yaml
 from jsonargparse import Namespace
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.callbacks import ProgressBar
@@ -67,6 +70,28 @@ class Parser(LightningArgumentParser):
                 near = difflib.get_close_matches(word, options, n=3)
                 message += f"\n\nNear {word}: {', '.join(near)}" if near else ""
         raise RefusedError(f"{message}\n\nobserver fit --help prints every option") from ex
+
+
+def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
+    """Put in the place of each configuration file of a command line what a command needs of it, as JSON.
+
+    Args:
+        words: the command line.
+        needed: (file, what it holds) -> what is needed.
+    """
+    left, given = list(words), []
+    while left:
+        word = left.pop(0)
+        if word in ("-c", "--config") and left:
+            word, file = "--config", left.pop(0)
+        elif word.startswith("--config="):
+            word, _, file = word.partition("=")
+        else:
+            given.append(word)
+            continue
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        given += [word, json.dumps(needed(file, content))]
+    return given
 
 
 class RunConfig(SaveConfigCallback):

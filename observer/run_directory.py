@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from observer.types import RefusedError
 
@@ -69,15 +70,32 @@ def _lock(folder: Path) -> None:
     _LOCKS[path] = descriptor
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[TextIO]:
+    """Write a text file in one go: a reader finds the old one, if there was one, or the new one.
+
+    Its folder is made. What ends the writing early leaves things as they were.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Replace a JSON file in one go: a reader finds the old one or the new one."""
-    beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
+    """Replace a JSON file in one go."""
+    with whole_file(path) as file:
         json.dump(record, file, indent=2, ensure_ascii=False)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:

@@ -49,12 +49,17 @@ def tried():
     ]
 
 
+DONE = (0, "complete", 10)
+
+
 def run(folder, *words):
+    """Exit code, status and steps of a run, and the lines of its component table."""
     options = ["fit", "--config", "configs/quickstart.yaml", "--run_dir", str(folder / "run"), *SIZES, *words]
-    assert main(options) == 0
+    code = main(options)
     summary = json.loads((folder / "run" / "summary.json").read_text())
-    assert (summary["status"], summary["steps"]) == ("complete", 10)
-    return [json.loads(line) for line in (folder / "run" / "components.jsonl").read_text().splitlines()]
+    return (code, summary["status"], summary["steps"]), [
+        json.loads(line) for line in (folder / "run" / "components.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize(("family", "name"), tried(), ids=lambda value: value)
@@ -67,10 +72,11 @@ def test_ten_steps_of_the_quickstart(family, name, tmp_path):
     if name == "Judge":
         with Endpoint(lambda prompt, count: "Fine.\nScore: 7") as endpoint:
             where = ["--model.rewards.tried.url", endpoint.url, "--model.rewards.tried.model", "a judge"]
-            lines = run(tmp_path, *options, *where)
+            ended, lines = run(tmp_path, *options, *where)
     else:
-        lines = run(tmp_path, *options)
-    assert len(lines) == 10
+        ended, lines = run(tmp_path, *options)
+    assert ended == DONE
+    assert [line["step"] for line in lines] == list(range(10))
     if family == "reward":
         parts = [line["parts"]["tried"] for line in lines]
         applies = name not in ("BoxIoU", "LanguageConsistency")  # the tiles have neither boxes nor words
@@ -100,4 +106,6 @@ def test_ten_steps_of_the_quickstart(family, name, tmp_path):
     ids=" ".join,
 )
 def test_ten_steps_with_every_option_of_the_objective(options, tmp_path):
-    run(tmp_path, *options)
+    ended, lines = run(tmp_path, *options)
+    assert ended == DONE
+    assert [line["step"] for line in lines] == list(range(10))

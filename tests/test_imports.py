@@ -24,6 +24,7 @@ ROOMS = [
         "attention",
         "allocation",
         "faster_layers",
+        "refusal",
     ],
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics", "components"],

@@ -587,9 +587,9 @@ def test_means_spreads_and_correlations_are_those_of_all_completions():
     for first, last in ((0, 7), (7, 8), (8, 60), (60, 90)):
         tally.add(parts_of(values_N_K[first:last], names))
     together = np.column_stack([values_N_K, values_N_K.sum(-1)])
-    assert tally.mean == pytest.approx(together.mean(0), rel=1e-12)
-    assert tally.spread == pytest.approx(together.std(0, ddof=1), rel=1e-6)
-    assert tally.correlation == pytest.approx(np.corrcoef(together.T), abs=1e-6)
+    assert tally.parts.mean == pytest.approx(together.mean(0), rel=1e-12)
+    assert tally.parts.spread == pytest.approx(together.std(0, ddof=1), rel=1e-6)
+    assert tally.parts.correlation == pytest.approx(np.corrcoef(together.T), abs=1e-6)
 
 
 def test_what_never_changes_correlates_with_nothing():
@@ -597,8 +597,8 @@ def test_what_never_changes_correlates_with_nothing():
     for size in (3, 11, 7):  # means of .1 that round differently
         values = np.column_stack([np.full(size, 0.1), np.arange(size)])
         tally.add(parts_of(values, "ab"))
-    assert np.isnan(tally.correlation[0]).all()
-    assert tally.correlation[1, 1] == pytest.approx(1)
+    assert np.isnan(tally.parts.correlation[0]).all()
+    assert tally.parts.correlation[1, 1] == pytest.approx(1)
 
 
 def test_parts_that_do_not_apply_are_left_out_of_means_spreads_and_correlations():
@@ -615,12 +615,19 @@ def test_parts_that_do_not_apply_are_left_out_of_means_spreads_and_correlations(
         tally.add(parts_of(rows[first:last], names))
     for place in range(3):
         own = values_N_K[there[:, place], place]
-        assert tally.mean[place] == pytest.approx(own.mean(), rel=1e-12)
-        assert tally.spread[place] == pytest.approx(own.std(ddof=1), rel=1e-6)
+        assert tally.parts.mean[place] == pytest.approx(own.mean(), rel=1e-12)
+        assert tally.parts.spread[place] == pytest.approx(own.std(ddof=1), rel=1e-6)
     both = there[:, 0] & there[:, 1]
     expected = np.corrcoef(values_N_K[both, 0], values_N_K[both, 1])[0, 1]
-    assert tally.correlation[0, 1] == tally.correlation[1, 0] == pytest.approx(expected, abs=1e-6)
-    assert np.isnan([tally.mean[3], tally.spread[3], tally.correlation[0, 2], *tally.correlation[3]]).all()
+    assert tally.parts.correlation[0, 1] == tally.parts.correlation[1, 0] == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(
+        [
+            tally.parts.mean[3],
+            tally.parts.spread[3],
+            tally.parts.correlation[0, 2],
+            *tally.parts.correlation[3],
+        ]
+    ).all()
     draw(tally)
 
 

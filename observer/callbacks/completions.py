@@ -7,7 +7,6 @@ It reads what a training step returns and changes nothing of it. What a picture 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -16,23 +15,19 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from observer.callbacks.completions_page import draw_group
 from observer.callbacks.step_log import StepLog
-from observer.module import PolicyModule
 from observer.types import Experience, RefusedError, Verdict
 
 FILE = "completions.jsonl"
 DIGITS = 6
 
 
-class Completions(lightning.Callback):
+class Completions(StepLog):
     """Logs completions: ``completions.jsonl`` in the run directory, and pictures in TensorBoard.
 
     A line is a completion with its problem, its score and its advantage; a picture is a group. Both carry the
-    step, rollouts finished before theirs, as the curves of TensorBoard do. A resumed run goes on with the
-    file: lines that its checkpoint does not know of are cut. Steps that return no experience (a cold start)
-    leave nothing to log. On several processes it shows the groups of the first.
-
-    When lines cannot be written, on a full disk for example, training goes on unchanged; that is told once,
-    and at the end how many lines are lost. A step's lines are written all or none.
+    step, rollouts finished before theirs, as the curves of TensorBoard do. Steps that return no experience (a
+    cold start) leave nothing to log. On several processes it shows the groups of the first. What becomes of
+    the file on a resume or a full disk: see ``StepLog``.
     """
 
     def __init__(
@@ -63,21 +58,11 @@ class Completions(lightning.Callback):
             raise RefusedError(
                 f"Completions.groups_per_step is {groups_per_step}; it must be >= 0, or null for all"
             )
+        super().__init__(FILE)
         self.groups_per_step = groups_per_step
         self.every_n_steps = every_n_steps
         self.pictures_per_step = pictures_per_step
         self.completions_per_picture = completions_per_picture
-        self._log = StepLog(FILE)
-
-    @property
-    def lost(self) -> int:
-        """Lines that could not be written."""
-        return self._log.lost
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        """Open the log and cut what the run has not done yet: all of it for a fresh run."""
-        if trainer.is_global_zero:
-            self._log.open(Path(trainer.default_root_dir), pl_module.ladder.step)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -86,21 +71,10 @@ class Completions(lightning.Callback):
         if not trainer.is_global_zero or not outputs or "experience" not in outputs:
             return
         experience, step = outputs["experience"], pl_module.ladder.step - 1
-        self._log.write(list(records(experience, step, self.groups_per_step)))
+        self.write(list(records(experience, step, self.groups_per_step)))
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if boards and step % self.every_n_steps == 0:
             self._draw(boards, experience, step)
-
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Close the log after a fit."""
-        if stage == "fit":
-            self._log.close()
-
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        """Close the log."""
-        self._log.close()
 
     def _draw(self, boards: list[TensorBoardLogger], experience: Experience, step: int) -> None:
         for number, place in enumerate(telling(experience)[: self.pictures_per_step]):

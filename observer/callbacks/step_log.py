@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning
 from lightning.pytorch.utilities import rank_zero_warn
 
 from observer.jsonl_log import JsonlLog
+from observer.module import PolicyModule
 
 
-class StepLog:
-    """JSON lines of the steps of a run. A step's lines are written all or none."""
+class StepLog(lightning.Callback):
+    """JSON lines of the steps of a run, written by the first rank; a step's lines are written all or none.
+
+    A resumed run goes on with the file: lines that its checkpoint does not know of are cut. When lines cannot
+    be written, on a full disk for example, training goes on unchanged; that is told once, and at the end how
+    many lines are lost.
+    """
 
     def __init__(self, name: str) -> None:
         """Name the file; nothing is opened.
@@ -25,19 +32,21 @@ class StepLog:
         self._log: JsonlLog | None = None
         self._warned = False
 
-    def open(self, folder: Path, step: int) -> None:
-        """Open the log and cut the lines of this step and of later ones: all of them for a fresh run."""
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Open the log and cut what the run has not done yet: all of it for a fresh run."""
         self._log = None
-        log = JsonlLog(folder / self._name)
+        if not trainer.is_global_zero:
+            return
+        log = JsonlLog(Path(trainer.default_root_dir) / self._name)
         try:
-            log.truncate_from(step)
+            log.truncate_from(pl_module.ladder.step)
         except OSError as error:
             self._warn(error)  # and write nothing: a step would stand there twice
         else:
             self._log = log
 
     def write(self, lines: list[dict[str, Any]]) -> None:
-        """Write the lines of a step, or count them as lost."""
+        """Write the lines of a step, or count them as lost. Only ever called on the first rank."""
         try:
             if self._log is not None:
                 self._log.append(lines)
@@ -46,8 +55,18 @@ class StepLog:
             self._warn(error)
         self.lost += len(lines)
 
-    def close(self) -> None:
-        """Close the log and tell what is lost."""
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the log after a fit."""
+        if stage == "fit":
+            self._close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the log."""
+        self._close()
+
+    def _close(self) -> None:
         if self._log is not None:
             self._log.close()
         if self.lost:

@@ -13,6 +13,7 @@ import numpy
 from observer.curriculum.dealing import counts_by_share, spread_offsets
 from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.schedules import Schedule
+from observer.refusal import refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -30,10 +31,8 @@ class Part:
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < math.inf:
-            raise RefusedError(
-                f"Part.share is {self.share}; it must be finite and > 0, or leave the part out"
-            )
+        fits = 0 < self.share < math.inf
+        refuse_unless(fits, self, "share", "it must be finite and > 0, or leave the part out")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Mixture(Schedule):
             if not wants:
                 continue
             own, seed_of_part = self._view(ladder, name), stable_seed(seed, "part", name)
-            batch = part.schedule.draw(own, step, count, part.schedule.horizon or horizon, seed_of_part)
+            batch = part.schedule.draw(own, step, count, part.schedule.course(horizon), seed_of_part)
             chance.shuffle(batch)
             rows |= dict.fromkeys([row for row in batch if row not in rows][:wants])
         drawn = list(rows)
@@ -105,7 +104,7 @@ class Mixture(Schedule):
         """Return the stages of the parts that have some."""
         stages = {
             name: part.schedule.stage(
-                self._view(ladder, name), step, part.schedule.horizon or self.horizon or horizon
+                self._view(ladder, name), step, part.schedule.course(self.course(horizon))
             )
             for name, part in self.parts.items()
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy
 
@@ -12,6 +12,7 @@ from observer.curriculum.dealing import counts_by_share, deal_passes, shuffled, 
 from observer.curriculum.ladder import RUNGS, LadderIndex
 from observer.curriculum.passes import permutation
 from observer.curriculum.schedules import Schedule, check_options
+from observer.refusal import refuse_unknown, refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -81,15 +82,12 @@ class Ladder(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value, known in (("table", self.table, Table), ("slots", self.slots, Slots)):
-            if value not in get_args(known):
-                raise RefusedError(
-                    f"Ladder.{name} is {value!r}; it must be one of {', '.join(get_args(known))}"
-                )
-        if self.window < 1 or not self.window % 2:
-            raise RefusedError(f"Ladder.window is {self.window}; it must be an odd number >= 1")
-        if self.table == "paper" and self.window != 5:
-            raise RefusedError(f"Ladder.window is {self.window}; the paper's table has 5, set table to even")
+        refuse_unknown(self, "table", Table)
+        refuse_unknown(self, "slots", Slots)
+        odd = self.window >= 1 and self.window % 2 == 1
+        refuse_unless(odd, self, "window", "it must be an odd number >= 1")
+        fits = self.table == "even" or self.window == 5
+        refuse_unless(fits, self, "window", "the paper's table has 5, set table to even")
         check_options(self, own=(1e-9, 1))
 
     def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
@@ -118,7 +116,7 @@ class Ladder(Schedule):
 
     def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
         """Return the slot that the middle of the step is in, from 1."""
-        horizon = self.horizon or horizon
+        horizon = self.course(horizon)
         sizes = [len(rows) for rows in ladder.rungs(self.by)]
         _, slot_T = self._plan(sizes, horizon, horizon)
         return f"slot {int(slot_T[min(step, horizon - 1)]) + 1} of {RUNGS}"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from observer.curriculum.ladder import By, LadderIndex
+from observer.refusal import refuse_unknown, refuse_unless
 from observer.types import RefusedError
 
 
@@ -32,11 +33,9 @@ class Schedule(ABC):
     horizon: int | None = None
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        if self.by not in get_args(By):
-            raise RefusedError(f"{name}.by is {self.by!r}; it must be one of {', '.join(get_args(By))}")
-        if self.horizon is not None and self.horizon < 1:
-            raise RefusedError(f"{name}.horizon is {self.horizon}; it must be >= 1, or null for the run's")
+        refuse_unknown(self, "by", By)
+        fits = self.horizon is None or self.horizon >= 1
+        refuse_unless(fits, self, "horizon", "it must be >= 1, or null for the run's")
 
     @abstractmethod
     def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
@@ -84,6 +83,14 @@ class Schedule(ABC):
         """Return the name of the stage that a step is in, for people; None where there are no stages."""
         return None
 
+    def course(self, of_run: int) -> int:
+        """Return the rollouts over which it runs its course: its own horizon where it has one.
+
+        Args:
+            of_run: rollouts of the run.
+        """
+        return self.horizon or of_run
+
     def begin(self, ladder: LadderIndex, step: int, count: int, horizon: int) -> int:
         """Refuse what no schedule can draw; a schedule's ``draw`` begins with it.
 
@@ -93,7 +100,7 @@ class Schedule(ABC):
         Raises:
             RefusedError: a number is out of its range.
         """
-        horizon = self.horizon or horizon
+        horizon = self.course(horizon)
         check_draw(ladder, step, count, horizon)
         return horizon
 
@@ -131,6 +138,5 @@ def check_options(schedule: Schedule, **allowed: tuple[float, float]) -> None:
     """
     for option, (least, greatest) in allowed.items():
         value = getattr(schedule, option)
-        if not least <= value <= greatest:
-            may_be = f">= {least:g}" if greatest == float("inf") else f"{least:g} .. {greatest:g}"
-            raise RefusedError(f"{type(schedule).__name__}.{option} is {value}; it must be {may_be}")
+        may_be = f">= {least:g}" if greatest == float("inf") else f"{least:g} .. {greatest:g}"
+        refuse_unless(least <= value <= greatest, schedule, option, f"it must be {may_be}")

@@ -7,7 +7,6 @@ How difficulty is estimated the ladder index knows.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from observer.curriculum import LadderIndex
 from observer.data import fields
 from observer.data.rows import Rows
+from observer.run_directory import whole_file
 from observer.types import Problem, RefusedError
 
 FIELDS = {"id", "difficulty", "complexity", "visits"}
@@ -49,10 +49,7 @@ def write_estimates(
     estimates = ladder.estimates(prior_visits)
     numbers: Sequence[int] = estimates.rows_N.tolist() if visited_only else range(len(ladder))
     difficulty = dict(zip(estimates.rows_N.tolist(), estimates.difficulty_N.tolist(), strict=True))
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.tmp")
-    with beside.open("w", encoding="utf-8") as out:
+    with whole_file(Path(path)) as out:
         for row in numbers:
             record = {
                 "id": rows[row].id,
@@ -61,9 +58,6 @@ def write_estimates(
                 "visits": int(ladder.visits_R[row]),
             }
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
     return len(numbers)
 
 

@@ -147,7 +147,7 @@ class JsonLines(RowFormat):
         for line, raw in _lines(self.path):
             default_id = name = f"{file}:{line}"
             try:
-                record = fields.parse_json(_decoded(raw))
+                record = fields.parse_json(decoded(raw))
                 if isinstance(record, dict):
                     name = fields.identity(record, default_id)
                     if name in estimates:
@@ -245,7 +245,12 @@ def _lines(path: str) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-def _decoded(raw: bytes) -> str:
+def decoded(raw: bytes) -> str:
+    """Return the text of a line.
+
+    Raises:
+        RefusedError: it is no UTF-8. The caller adds file and line.
+    """
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

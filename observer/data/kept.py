@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from observer.data.rows import Rows, Skipped
+from observer.run_directory import whole_file
 from observer.types import Problem, RefusedError
 
 
@@ -66,7 +67,5 @@ def list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
             record = {"split": split, "file": row.file, "line": row.line, "id": row.id, "reason": row.reason}
             lines.append(json.dumps(record, ensure_ascii=False))
     if lines or old:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f".{file.name}.tmp")
-        beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        beside.replace(file)
+        with whole_file(file) as out:
+            out.writelines(f"{line}\n" for line in lines)

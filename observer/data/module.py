@@ -7,7 +7,8 @@ pass rates seen so far. It renders nothing and scores nothing.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -162,37 +163,39 @@ class LadderDataModule(lightning.LightningDataModule):
             RuntimeError: the schedule did not draw as many distinct rows of the ladder as were asked for.
         """
         assert self.ladder is not None
-        horizon = self.schedule.horizon or self.horizon
-        rows = list(self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, self.seed))
-        count, size = self.prompts_per_step, len(self.ladder)
-        if len(rows) != count or len(set(rows)) != count or not all(row in range(size) for row in rows):
+        rows = self._drawn(step, self.seed)
+        wanted, size = self.prompts_per_step, len(self.ladder)
+        if len(rows) != wanted or len(set(rows)) != wanted or not all(row in range(size) for row in rows):
             raise RuntimeError(
-                f"{described(self.schedule)} drew {rows} at step {step}; it must draw {count} distinct "
+                f"{described(self.schedule)} drew {rows} at step {step}; it must draw {wanted} distinct "
                 f"rows of 0 .. {size - 1}"
             )
         return rows
 
-    def draw_again(self, step: int, attempt: int, count: int) -> list[Problem]:
-        """Return other problems for a step, from the same schedule: none that the step has already drawn.
+    def _drawn(self, step: int, seed: int) -> list[int]:
+        assert self.ladder is not None
+        horizon = self.schedule.course(self.horizon)
+        return list(self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, seed))
 
-        A draw of its own, which follows from the step and the attempt, so that every rank knows what the
-        others have; of this rank's slice.
+    def draw_again(self, step: int) -> Iterator[list[int]]:
+        """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.
+
+        They follow from the step and the number of the draw, so that every rank knows what the others have;
+        each yields its own. There may be fewer in a draw than prompts of a step, or none.
 
         Args:
             step: the rollout.
-            attempt: 1 for the first time that the step draws again.
-            count: problems wanted, at most; there may be fewer.
         """
-        assert self.ladder is not None
-        horizon = self.schedule.horizon or self.horizon
         drawn = set(self.draw(step))
-        for number in range(1, attempt + 1):
-            seed = stable_seed(self.seed, "again", number)
-            rows = self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, seed)
+        for number in count(1):
+            rows = self._drawn(step, stable_seed(self.seed, "again", number))
             fresh = [row for row in rows if row not in drawn]
             drawn.update(rows)
-        mine = fresh[self._rank :: self._world_size][:count]
-        return [self.rows["train"][row] for row in mine]
+            yield fresh[self._rank :: self._world_size]
+
+    def problems(self, rows: Sequence[int]) -> list[Problem]:
+        """Return the problems of rows that are trained on."""
+        return [self.rows["train"][row] for row in rows]
 
     def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
@@ -207,7 +210,7 @@ class LadderDataModule(lightning.LightningDataModule):
     def stage(self) -> str | None:
         """The name that the schedule gives the stage of the next step; None where it has none."""
         assert self.ladder is not None
-        return self.schedule.stage(self.ladder, self.step, self.schedule.horizon or self.horizon)
+        return self.schedule.stage(self.ladder, self.step, self.schedule.course(self.horizon))
 
     def train_dataloader(self) -> DataLoader:
         """Return row batches from ``step`` on, this rank's slice of each."""

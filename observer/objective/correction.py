@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from observer.objective.losses.base import Level
-from observer.types import RefusedError
+from observer.refusal import refuse_unknown, refuse_unless
 
 Mode = Literal["truncate", "mask"]
 
@@ -51,16 +51,10 @@ class Correction:
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choice in (("level", Level), ("mode", Mode)):
-            if getattr(self, name) not in get_args(choice):
-                raise RefusedError(
-                    f"Correction.{name} is {getattr(self, name)!r}; it must be one of "
-                    f"{', '.join(get_args(choice))}"
-                )
-        if not self.cap > 1:
-            raise RefusedError(f"Correction.cap is {self.cap}; it must be > 1, or .inf for no upper bound")
-        if not 0 <= self.floor <= 1:
-            raise RefusedError(f"Correction.floor is {self.floor}; it must be in [0, 1]; 0 is no bound")
+        refuse_unknown(self, "level", Level)
+        refuse_unknown(self, "mode", Mode)
+        refuse_unless(self.cap > 1, self, "cap", "it must be > 1, or .inf for no upper bound")
+        refuse_unless(0 <= self.floor <= 1, self, "floor", "it must be in [0, 1]; 0 is no bound")
 
     def __call__(
         self, old_N_T: torch.Tensor, drawn_N_T: torch.Tensor, mask_N_T: torch.Tensor

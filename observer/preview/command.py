@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from rich.console import Console
 
 from observer.curriculum import LadderIndex, Random, Schedule
 from observer.data import LadderDataModule
 from observer.preview.draws import ASSUMPTIONS, simulate
 from observer.preview.figures import picture, table
-from observer.run_cli import Parser, quieten
+from observer.run_cli import Parser, quieten, reduced
 from observer.strategies import described
 from observer.types import RefusedError
 
@@ -32,7 +32,7 @@ def preview_command(words: list[str]) -> None:
     """
     quieten()
     parser = _parser()
-    given = parser.instantiate(parser.parse_args(_reduced(words)))
+    given = parser.instantiate(parser.parse_args(reduced(words, _needed)))
     schedule, data = given.curriculum.schedule, given.data
     if data.formats["train"] is None:
         raise RefusedError("data.train is not set; name a row format and its options")
@@ -83,22 +83,8 @@ def _parser() -> Parser:
     return parser
 
 
-def _reduced(words: list[str]) -> list[str]:
-    """Put in the place of each configuration file what decides the draws."""
-    words, reduced = list(words), []
-    while words:
-        word, *words = words
-        if word in ("-c", "--config") and words:
-            reduced += ["--config", _part(words.pop(0))]
-        elif word.startswith("--config="):
-            reduced += ["--config", _part(word.removeprefix("--config="))]
-        else:
-            reduced.append(word)
-    return reduced
-
-
-def _part(file: str) -> str:
-    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+def _needed(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the draws."""
     kept: dict[str, Any] = {}
     for section, options in SECTIONS.items():
         value = content.get(section)
@@ -107,4 +93,4 @@ def _part(file: str) -> str:
     updates = (content.get("model") or {}).get("updates_per_rollout")
     if updates is not None:
         kept["model"] = {"updates_per_rollout": updates}
-    return yaml.safe_dump(kept)
+    return kept

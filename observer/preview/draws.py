@@ -56,16 +56,17 @@ def simulate(
     Args:
         ladder: the rows; what is seen of them and remembered changes.
         schedule: what is looked at.
-        steps: rollouts of the run, its horizon too.
+        steps: rollouts of the run.
         count: prompts of a step.
         seed: of the draws.
         assumption: pass rates of rows.
     """
     levels, place_R = torch.unique(ladder.level_R, return_inverse=True)
     counts, difficulty, complexity, stages = [], [], [], []
+    horizon = schedule.course(steps)
     for step in range(steps):
-        stages.append(schedule.stage(ladder, step, steps))
-        rows = schedule.draw(ladder, step, count, steps, seed)
+        stages.append(schedule.stage(ladder, step, horizon))
+        rows = schedule.draw(ladder, step, count, horizon, seed)
         rows_N = torch.tensor(rows)
         difficulty_N = ladder.difficulty_R[rows_N]
         counts.append(torch.bincount(place_R[rows_N], minlength=len(levels)))

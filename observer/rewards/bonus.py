@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from observer.rewards.base import Reward
+from observer.rewards.lengths import token_lengths
 from observer.types import Group, RefusedError, Score
 
 Constraint = Literal["eligible", "shortest"]
@@ -95,7 +96,7 @@ class Bonus(Reward):
         """Return each completion's share of the bonus."""
         pairs = list(zip(group.completions, scores, strict=True))
         return self.shares(
-            [len(completion.ids) for completion, _ in pairs],
+            token_lengths(group),
             [score.correct and score.formatted and completion.finished for completion, score in pairs],
         )
 

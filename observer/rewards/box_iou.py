@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, Score
 
 BoxOrder = Literal["xyxy", "xywh", "yxyx"]

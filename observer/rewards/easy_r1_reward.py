@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from observer.refusal import refuse_unless
 from observer.rewards.foreign import ForeignReward, completions_of, find_function
-from observer.rewards.refusal import refuse_unless
 from observer.types import Completion, Group, Problem
 
 EasyR1Kind = Literal["batch", "sequential"]

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from observer.refusal import refuse_unless
 from observer.rewards.apart import run_apart
 from observer.rewards.base import Reward
 from observer.rewards.judge_client import Client
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, RefusedError, Score
 
 PROMPT = """A model was asked this question, with pictures that you do not see:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.lengths import measured
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, Score
 
 

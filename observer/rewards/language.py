@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, Score
 
 Script = Literal[

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.blocks import find_block
 from observer.rewards.notation import compatible, fold
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, Problem, Score
 
 Fact = str | Fraction

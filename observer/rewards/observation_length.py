@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.blocks import find_block
-from observer.rewards.refusal import refuse_unless
 from observer.types import Completion, Group, RefusedError, Score
 
 LengthUnit = Literal["tokens", "characters"]

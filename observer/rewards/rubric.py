@@ -111,13 +111,14 @@ class Rubric:
         self, read: Sequence[Score], columns: Mapping[str, Sequence[float | None]]
     ) -> tuple[Score, ...]:
         """Fill in what the completions of a group are worth."""
-        terms = {name: _filled(columns[name]) for name in self.weights}
+        weights = self.weights
+        terms = {name: _filled(columns[name]) for name in weights}
         scores = []
         for row, score in enumerate(read):
             own = {name: values[row] for name, values in terms.items()}
             parts = {name: values[row] for name, values in columns.items()}
             # fsum rounds once, so that a sum does not depend on the order in which the rewards are named
-            total = math.fsum(weight * own[name] for name, weight in self.weights.items())
+            total = math.fsum(weight * own[name] for name, weight in weights.items())
             bonus = math.fsum(
                 reward.weight * (parts[name] or 0.0)
                 for name, reward in self.rewards.items()

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.lengths import measured
-from observer.rewards.refusal import refuse_unless
 from observer.types import Group, Score
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from observer.rewards import Limits
 from observer.run_cli import quieten
+from observer.run_directory import whole_file
 from observer.score.audit import Audit
 from observer.score.recipe import read_job
 from observer.score.rows import Row, read_rows, survey
@@ -43,8 +44,8 @@ def score_file(learner: type, words: list[str]) -> None:
     tally = Tally(job.recipe.rubric.rewards)
     with (
         closing(job.recipe.rubric.verifier),
-        _whole_file(job.output) as scored,
-        _whole_file(disagreements) if job.audit else nullcontext() as objections,
+        _output(job.output) as scored,
+        _output(disagreements) if job.audit else nullcontext() as objections,
     ):
         audit = Audit(objections) if objections is not None else None
         found = survey(job.input, job.recipe.rubric.verifier)
@@ -87,21 +88,13 @@ def _batches(rows: Iterable[Row], completions: int) -> Iterator[list[Row]]:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """Write a file that is there when it is whole, and not before."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = beside.open("w", encoding="utf-8")
-    except OSError as error:
-        raise RefusedError(
-            f"--output {path} cannot be written ({error.strerror}); name a file in a folder of yours"
-        ) from error
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _output(path: Path) -> Iterator[TextIO]:
+    """Write a file that is there when it is whole; refuse one that cannot be written."""
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(whole_file(path))
+        except OSError as error:
+            raise RefusedError(
+                f"--output {path} cannot be written ({error.strerror}); name a file in a folder of yours"
+            ) from error
+        yield file

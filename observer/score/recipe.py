@@ -6,19 +6,17 @@ Types, defaults and names are those of the learner's own signature.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from observer.learner import ObserveLearner
 from observer.module import DEFAULT_REWARDS
 from observer.objective import Advantage, Combine, Weighting
 from observer.rewards import Rubric, Verifier
-from observer.run_cli import Parser
+from observer.run_cli import Parser, reduced
 from observer.types import RefusedError
 
 OPTIONS = frozenset(
@@ -64,7 +62,9 @@ def read_job(learner: type, words: list[str]) -> Job:
     """
     learner = learner if issubclass(learner, ObserveLearner) else ObserveLearner
     parser = _parser(learner)
-    given = parser.instantiate(parser.parse_args(_reduced(words, _names(learner) - OPTIONS)))
+    given = parser.instantiate(
+        parser.parse_args(reduced(words, partial(_scoring_part, left_out=_names(learner) - OPTIONS)))
+    )
     model = given.model
     if model.advantage_clip is not None and not model.advantage_clip > 0:
         raise RefusedError(f"model.advantage_clip is {model.advantage_clip}; it must be > 0, or null")
@@ -142,23 +142,8 @@ def _parser(learner: type) -> Parser:
     return parser
 
 
-def _reduced(words: list[str], left_out: set[str]) -> list[str]:
-    """Put in the place of each configuration file what scoring needs of it."""
-    words, reduced = list(words), []
-    while words:
-        word, *words = words
-        if word in ("-c", "--config") and words:
-            reduced += [word, _scoring_part(words.pop(0), left_out)]
-        elif word.startswith("--config="):
-            reduced += ["--config", _scoring_part(word.removeprefix("--config="), left_out)]
-        else:
-            reduced.append(word)
-    return reduced
-
-
-def _scoring_part(file: str, left_out: set[str]) -> str:
+def _scoring_part(file: str, content: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
     """Return what scoring needs of a configuration; names that no learner has are kept, to be refused."""
-    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     model = content.get("model") or {}
     if not isinstance(model, Mapping):
         raise RefusedError(f"--config {file}: model is {model!r}; write its options in place, as a mapping")
@@ -173,4 +158,4 @@ def _scoring_part(file: str, left_out: set[str]) -> str:
     policy = model.get("policy")
     if isinstance(policy, Mapping) and "path" in policy:
         kept["policy"] = {"path": policy["path"]}
-    return json.dumps({"model": kept})
+    return {"model": kept}

@@ -11,6 +11,7 @@ from typing import Any
 from observer.data import Jsonl
 from observer.data.door import faults_of_golds
 from observer.data.fields import identity, parse_json, shown
+from observer.data.jsonlines import decoded
 from observer.data.rows import Skipped
 from observer.rewards import Question, Verifier
 from observer.rewards.notation import quote
@@ -100,7 +101,7 @@ def _read(path: Path) -> Iterator[Row | Skipped]:
     for line, raw in _lines(path):
         default = name = f"{path.name}:{line}"
         try:
-            record = parse_json(_decoded(raw))
+            record = parse_json(decoded(raw))
             if isinstance(record, dict):
                 name = identity(record, default)
             row = _row(form, record, line, default)
@@ -195,14 +196,4 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     except OSError as error:
         raise RefusedError(
             f"--input {path} cannot be read ({error.strerror}); name a file that you may read"
-        ) from error
-
-
-def _decoded(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RefusedError(
-            f"is no UTF-8 at byte {error.start} of its line: {shown(raw[error.start :][:8])}; "
-            "save the file as UTF-8"
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from observer.objective import GroupMean, Terms, weigh
+from observer.objective import Terms, weigh
 from observer.pretrained import PolicySpec, load_processor
 from observer.score.recipe import Recipe
 from observer.score.rows import Row
@@ -63,15 +63,13 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
     terms = Terms(recipe.rubric.weights, recipe.rubric.accuracy)
     scores = recipe.rubric.score_all(groups, step=0)
     places = range(len(groups))
-    for size, run in groupby(places, key=lambda place: len(groups[place].completions)):
+    for _, run in groupby(places, key=lambda place: len(groups[place].completions)):
         taken = list(run)
-        # One completion has nothing to be compared with: estimators divide by G - 1.
-        advantage = recipe.advantage if size > 1 else GroupMean()
         yield weigh(
             [groups[place] for place in taken],
             [scores[place] for place in taken],
             terms,
-            advantage,
+            recipe.advantage,
             recipe.weighting,
             recipe.combine,
         )

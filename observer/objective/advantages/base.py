@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
-
-from observer.types import RefusedError
 
 EQUAL = 1e-9
 """Rewards closer than this are the same reward: what is left of their difference is rounding."""
@@ -45,16 +42,6 @@ class Advantage(ABC):
             rewards_P_G: rewards of whole groups, float64.
         """
         return self.centred(rewards_P_G) / self.scale(rewards_P_G)
-
-
-def check_eps(advantage: Advantage, eps: float) -> None:
-    """Refuse an eps that is no small positive number.
-
-    Raises:
-        RefusedError: it is not > 0 and finite.
-    """
-    if not 0 < eps < math.inf:
-        raise RefusedError(f"{type(advantage).__name__}.eps is {eps}; it must be > 0 and finite")
 
 
 def width(values_P_G: torch.Tensor) -> torch.Tensor:

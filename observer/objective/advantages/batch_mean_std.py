@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from observer.objective.advantages.base import Advantage, centre, check_eps, spread
+from observer.objective.advantages.base import Advantage, centre, spread
+from observer.refusal import refuse_unless
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class BatchMeanStd(Advantage):
     eps: float = 1e-9
 
     def __post_init__(self) -> None:
-        check_eps(self, self.eps)
+        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
 
     def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:
         """Return R - the mean over the batch; see ``Advantage``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
-from observer.objective.advantages.base import Advantage, centre, check_eps, spread
-from observer.types import RefusedError
+from observer.objective.advantages.base import Advantage, centre, spread
+from observer.refusal import refuse_unless
 
 Spread = Literal["centred", "raw"]
 
@@ -48,11 +49,8 @@ class GroupMeanBatchStd(Advantage):
     eps: float = 1e-9
 
     def __post_init__(self) -> None:
-        check_eps(self, self.eps)
-        if self.of not in get_args(Spread):
-            raise RefusedError(
-                f"GroupMeanBatchStd.of is {self.of!r}; give one of {', '.join(get_args(Spread))}"
-            )
+        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
+        refuse_unless(self.of in get_args(Spread), self, "of", f"give one of {', '.join(get_args(Spread))}")
 
     def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:
         """Return R - mean(R) by group; see ``Advantage``."""

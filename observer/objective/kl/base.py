@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from observer.types import RefusedError
+from observer.refusal import refuse_unknown, refuse_unless
 
 Place = Literal["loss", "reward"]
 
@@ -35,15 +35,9 @@ def check_kl(kl: KL) -> None:
     Raises:
         RefusedError: the coefficient is not a positive number, or the place is unknown.
     """
-    if not 0 < kl.coefficient < math.inf:
-        raise RefusedError(
-            f"{type(kl).__name__}.coefficient is {kl.coefficient}; it must be > 0 and finite "
-            f"(kl: null switches the KL term off)"
-        )
-    if kl.apply_to not in get_args(Place):
-        raise RefusedError(
-            f"{type(kl).__name__}.apply_to is {kl.apply_to!r}; it must be one of {', '.join(get_args(Place))}"
-        )
+    mend = "it must be > 0 and finite (kl: null switches the KL term off)"
+    refuse_unless(0 < kl.coefficient < math.inf, kl, "coefficient", mend)
+    refuse_unknown(kl, "apply_to", Place)
 
 
 def reward_to_go(rewards_N_T: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from observer.objective.losses.base import Loss, ratio
-from observer.types import RefusedError
+from observer.refusal import refuse_unless
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,9 @@ class CISPO(Loss):
     cap: float = 5.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.floor < 1:
-            raise RefusedError(
-                f"CISPO.floor is {self.floor}; it must be in [0, 1): it bounds the ratio itself"
-            )
-        if not self.cap > 1:
-            raise RefusedError(f"CISPO.cap is {self.cap}; it must be > 1: it bounds the ratio itself")
+        itself = "it bounds the ratio itself"
+        refuse_unless(0 <= self.floor < 1, self, "floor", f"it must be in [0, 1): {itself}")
+        refuse_unless(self.cap > 1, self, "cap", f"it must be > 1: {itself}")
 
     def __call__(
         self,

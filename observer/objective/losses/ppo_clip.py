@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 
 from observer.objective.losses.base import Level, Loss, ratio
-from observer.types import RefusedError
+from observer.refusal import refuse_unknown, refuse_unless
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,11 @@ class PPOClip(Loss):
     dual: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.clip_low <= 1:
-            raise RefusedError(f"PPOClip.clip_low is {self.clip_low}; it must be in (0, 1]")
-        if not 0 < self.clip_high < math.inf:
-            raise RefusedError(f"PPOClip.clip_high is {self.clip_high}; it must be > 0 and finite")
-        if self.level not in get_args(Level):
-            raise RefusedError(
-                f"PPOClip.level is {self.level!r}; it must be one of {', '.join(get_args(Level))}"
-            )
-        if self.dual is not None and not 1 < self.dual < math.inf:
-            raise RefusedError(
-                f"PPOClip.dual is {self.dual}; it must be > 1 and finite, or null for no such bound"
-            )
+        refuse_unless(0 < self.clip_low <= 1, self, "clip_low", "it must be in (0, 1]")
+        refuse_unless(0 < self.clip_high < math.inf, self, "clip_high", "it must be > 0 and finite")
+        refuse_unknown(self, "level", Level)
+        fits = self.dual is None or 1 < self.dual < math.inf
+        refuse_unless(fits, self, "dual", "it must be > 1 and finite, or null for no such bound")
 
     def __call__(
         self,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from observer.objective.losses.base import Loss, ratio
-from observer.types import RefusedError
+from observer.refusal import refuse_unless
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class SAPO(Loss):
 
     def __post_init__(self) -> None:
         for name in ("tau_positive", "tau_negative"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise RefusedError(f"SAPO.{name} is {getattr(self, name)}; it must be > 0 and finite")
+            refuse_unless(0 < getattr(self, name) < math.inf, self, name, "it must be > 0 and finite")
 
     def __call__(
         self,

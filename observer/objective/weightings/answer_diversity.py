@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from observer.objective.weightings.answers import alike, distinct, evenness
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unknown, refuse_unless
 from observer.types import Estimated, Group, Score
 
 Diversity = Literal["distinct", "entropy"]
@@ -51,10 +52,9 @@ class AnswerDiversity(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("sigma", 0 < self.sigma < math.inf, "> 0 and finite")
-        self.require("gamma", 0 <= self.gamma < math.inf, ">= 0 and finite")
-        names = get_args(Diversity)
-        self.require("diversity", self.diversity in names, f"one of {', '.join(names)}")
+        refuse_unless(0 < self.sigma < math.inf, self, "sigma", "it must be > 0 and finite")
+        refuse_unless(0 <= self.gamma < math.inf, self, "gamma", "it must be >= 0 and finite")
+        refuse_unknown(self, "diversity", Diversity)
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return 4 sigma d (1 - d) D^gamma; see ``Weighting``."""

@@ -8,6 +8,7 @@ import torch
 
 from observer.objective.weightings.answers import alike, evenness
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unless
 from observer.types import Estimated
 
 
@@ -37,7 +38,9 @@ class AnswerEntropy(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("alpha", 0 < self.alpha <= 1, "in (0, 1] (Uniform switches weighting off)")
+        refuse_unless(
+            0 < self.alpha <= 1, self, "alpha", "it must be in (0, 1] (Uniform switches weighting off)"
+        )
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return 1 - alpha H / log G; see ``Weighting``."""

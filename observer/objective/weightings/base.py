@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
-from observer.types import Estimated, RefusedError
+from observer.refusal import refuse_unknown
+from observer.types import Estimated
 
 Share = Literal["all", "accuracy"]
 
@@ -31,21 +32,7 @@ class Weighting(ABC):
 
     def __post_init__(self) -> None:
         """Refuse an unknown share."""
-        self.require("apply_to", self.apply_to in get_args(Share), f"one of {', '.join(get_args(Share))}")
-
-    def require(self, name: str, fits: bool, what: str) -> None:
-        """Refuse a parameter that does not fit.
-
-        Args:
-            name: of the parameter.
-            fits: whether its value is possible.
-            what: what it must be.
-
-        Raises:
-            RefusedError: it does not fit.
-        """
-        if not fits:
-            raise RefusedError(f"{type(self).__name__}.{name} is {getattr(self, name)!r}; it must be {what}")
+        refuse_unknown(self, "apply_to", Share)
 
     @abstractmethod
     def __call__(self, batch: Estimated) -> torch.Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unless
 from observer.types import Estimated, Problem, RefusedError
 
 
@@ -53,11 +54,18 @@ class Disco(Weighting):
     def __post_init__(self) -> None:
         super().__post_init__()
         fits = all(0 < share <= 1 for share in self.shares.values())
-        self.require("shares", fits, "of numbers in (0, 1]")
+        refuse_unless(fits, self, "shares", "it must be of numbers in (0, 1]")
         fits = math.fsum(self.shares.values()) <= 1 + 1e-6
-        self.require("shares", fits, f"of numbers that add up to at most 1, not {sum(self.shares.values())}")
-        self.require("cap", self.cap is None or 0 < self.cap < math.inf, "> 0 and finite, or null")
-        self.require("eps", 0 < self.eps < math.inf, "> 0 and finite")
+        refuse_unless(
+            fits,
+            self,
+            "shares",
+            f"it must be of numbers that add up to at most 1, not {sum(self.shares.values())}",
+        )
+        refuse_unless(
+            self.cap is None or 0 < self.cap < math.inf, self, "cap", "it must be > 0 and finite, or null"
+        )
+        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the product of both factors; see ``Weighting``.

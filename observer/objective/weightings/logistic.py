@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unless
 from observer.types import Estimated
 
 
@@ -44,10 +45,12 @@ class Logistic(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("high", 0 < self.high < math.inf, "> 0 and finite")
-        self.require("low", 0 <= self.low < self.high, f"in [0, high), and high is {self.high}")
-        self.require("centre", 0 <= self.centre <= 1, "in [0, 1]")
-        self.require("slope", 0 < self.slope < math.inf, "> 0 and finite")
+        refuse_unless(0 < self.high < math.inf, self, "high", "it must be > 0 and finite")
+        refuse_unless(
+            0 <= self.low < self.high, self, "low", f"it must be in [0, high), and high is {self.high}"
+        )
+        refuse_unless(0 <= self.centre <= 1, self, "centre", "it must be in [0, 1]")
+        refuse_unless(0 < self.slope < math.inf, self, "slope", "it must be > 0 and finite")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return w(p) or w(1 - p) by the sign of the estimate, (P, G); see ``Weighting``."""

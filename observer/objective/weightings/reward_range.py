@@ -9,6 +9,7 @@ import torch
 
 from observer.objective.advantages.base import width
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unless
 from observer.types import Estimated
 
 
@@ -35,7 +36,7 @@ class RewardRange(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("range", 0 < self.range < math.inf, "> 0 and finite")
+        refuse_unless(0 < self.range < math.inf, self, "range", "it must be > 0 and finite")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the capped share of the range; see ``Weighting``."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from observer.objective.weightings.base import Weighting
+from observer.refusal import refuse_unknown, refuse_unless
 from observer.types import Estimated
 
 Name = Literal["easy", "medium", "hard"]
@@ -48,9 +49,9 @@ class Stage(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("stage", self.stage in get_args(Name), f"one of {', '.join(get_args(Name))}")
+        refuse_unknown(self, "stage", Name)
         fits = self.all_wrong is None or 0 <= self.all_wrong < math.inf
-        self.require("all_wrong", fits, ">= 0 and finite, or null")
+        refuse_unless(fits, self, "all_wrong", "it must be >= 0 and finite, or null")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the stage's half wave; see ``Weighting``."""
