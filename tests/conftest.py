@@ -12,11 +12,16 @@ import torch
 from PIL import Image
 
 import observer.data.tiles
+import stand_in
 from cases import END
+from observer.cli import main
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
+from observer.rewards import Limits, Verifier, isolation
 from observer.rollout import PromptRenderer
+from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
+from scoring import QUICK, ROOT, read, write
 
 CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
 
@@ -115,3 +120,80 @@ def groups_of(renderer, picture, problem):
         return groups
 
     return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data folder with two pictures, 20 x 30 and 40 x 50 (height x width)."""
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "a.png")
+    Image.new("RGB", (50, 40), "blue").save(tmp_path / "b.png")
+    return tmp_path
+
+
+@pytest.fixture
+def train(tmp_path):
+    """Where a file of rows is to be written, beside the pictures of ``folder``."""
+    return tmp_path / "train.jsonl"
+
+
+@pytest.fixture
+def verifier(monkeypatch):
+    """Factory of verifiers whose isolated checker does what it is told; the fields are those of Limits."""
+    made = []
+
+    def make(program=stand_in.PROGRAM, **limits):
+        monkeypatch.setattr(isolation, "PROGRAM", program)
+        made.append(Verifier(Limits(**{"workers": 2, **limits})))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def in_the_repository(monkeypatch):
+    """Configurations name their files from there."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def scored(tmp_path, in_the_repository):
+    """Score rows; return the lines that come out."""
+
+    def score(*rows, words=QUICK):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        output = tmp_path / "out" / f"{len(list((tmp_path / 'out').iterdir()))}.jsonl"
+        file = write(tmp_path / "rows.jsonl", *rows)
+        assert main(["score", *words, "--input", str(file), "--output", str(output)]) == 0
+        return read(output)
+
+    return score
+
+
+@pytest.fixture
+def refused(tmp_path, capfd, in_the_repository):
+    """Score what must be refused; return the message. Nothing may be left behind."""
+
+    def score(*rows, words=QUICK, text=None):
+        file = write(tmp_path / "rows.jsonl", *rows)
+        if text is not None:
+            file.write_bytes(text)
+        words = ["score", *words, "--input", str(file), "--output", str(tmp_path / "scored.jsonl")]
+        assert main(words) == 2
+        assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".py", ".yaml")] == [
+            "rows.jsonl"
+        ]
+        return " ".join(capfd.readouterr().err.split())
+
+    return score
+
+
+@pytest.fixture
+def no_tokenizer(monkeypatch):
+    """No tokenizer may be loaded for scoring."""
+
+    def refuse(spec):
+        raise AssertionError(f"the processor of {spec.path} was asked for")
+
+    monkeypatch.setattr(worth, "load_processor", refuse)

@@ -1,74 +1,16 @@
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-import observer
-import stand_in
 from bombs import BOMBS
+from isolating import RIGHT, UNVERIFIABLE, WRONG, group_of, members, timed, verdicts, wait_until
 from observer.rewards import isolation
 from observer.rewards.isolation import TIMED_OUT, Limits, Question, Verifier
 from observer.rewards.verifier import ISOLATED, KINDS
-from observer.types import RefusedError, Verdict
+from observer.types import RefusedError
 from stand_in import ask
-
-TESTS = Path(__file__).parent
-RIGHT, WRONG, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE
-
-
-@pytest.fixture
-def verifier(monkeypatch):
-    """Factory of verifiers whose isolated checker does what it is told; the fields are those of Limits."""
-    made = []
-
-    def make(program=stand_in.PROGRAM, **limits):
-        monkeypatch.setattr(isolation, "PROGRAM", program)
-        made.append(Verifier(Limits(**{"workers": 2, **limits})))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def verdicts(results):
-    return [verdict for verdict, _ in results]
-
-
-def timed(verifier, questions):
-    start = time.monotonic()
-    return verifier.verify_all(questions), time.monotonic() - start
-
-
-def group_of(verifier):
-    return verifier._process.pid
-
-
-def members(group):
-    """The living processes of a group."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state, _, in_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-        except OSError:  # it has just ended
-            continue
-        if int(in_group) == group and state not in "ZX":
-            found.append(int(folder.name))
-    return found
-
-
-def wait_until(claim, seconds):
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-
 
 # What is asked and what comes back
 
@@ -292,144 +234,6 @@ def test_an_interrupted_batch_is_not_the_answer_to_the_next(verifier):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert verdicts(one.verify_all(ask("8", "8 more"))) == [WRONG, WRONG]
-
-
-# Threads, forks and scripts
-
-
-def test_threads_may_share_a_verifier(verifier):
-    one = verifier(workers=2)
-
-    def score(thread):
-        return [verdicts(one.verify_all(ask(f"{thread} {i}", f"{i}", gold=f"{thread} "))) for i in range(10)]
-
-    with ThreadPoolExecutor(6) as threads:
-        assert all(scores == [[RIGHT, WRONG]] * 10 for scores in threads.map(score, range(20, 26)))
-    assert len(members(group_of(one))) == 3
-
-
-def script(tmp_path, body):
-    """A user's script without a guard; ``verifier`` checks as the stand-in does, ``note`` notes."""
-    head = f"""
-        import os, signal, sys, threading, time
-        def note(*words):
-            with open({str(tmp_path / "notes")!r}, "a") as file:
-                print(*words, file=file)
-        note("run")
-        sys.path.append({str(TESTS)!r})
-        from observer.rewards import isolation
-        from observer.rewards.isolation import Limits, Question, Verifier
-        import stand_in
-        from stand_in import ask
-        isolation.PROGRAM = stand_in.PROGRAM
-        def said(*orders):
-            return " ".join(str(verdict) for verdict, _ in verifier.verify_all(ask(*orders)))
-        verifier = Verifier(Limits(workers=2, seconds=60))
-        note("first", said("7"))
-        note("group", verifier._process.pid)
-    """
-    path = tmp_path / "script.py"
-    path.write_text(textwrap.dedent(head) + textwrap.dedent(body))
-    return [sys.executable, "-W", "error", path]
-
-
-def notes(tmp_path):
-    path = tmp_path / "notes"
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def group_noted(tmp_path):
-    return next((int(note.split()[1]) for note in notes(tmp_path) if note.startswith("group")), 0)
-
-
-def finish(tmp_path, command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
-    assert members(group_noted(tmp_path)) == []
-    return [note for note in notes(tmp_path) if not note.startswith("group")]
-
-
-def test_a_script_without_a_guard_runs_once_and_leaves_nothing_behind(tmp_path):
-    assert finish(tmp_path, script(tmp_path, "note(said('8', 'exit 1', '7'))")) == [
-        "run", "first correct", "wrong unverifiable correct",
-    ]  # fmt: skip
-
-
-def test_a_script_that_scores_in_a_daemon_thread_leaves_nothing_behind(tmp_path):
-    body = """
-        threading.Thread(target=said, args=("deaf",), daemon=True).start()
-        time.sleep(0.3)
-    """
-    assert finish(tmp_path, script(tmp_path, body)) == ["run", "first correct"]
-
-
-def test_a_forked_process_has_a_process_of_its_own(tmp_path):
-    body = """
-        threading.Thread(target=said, args=("sleep 0.7",)).start()
-        time.sleep(0.2)
-        if not (child := os.fork()):  # while the thread waits, and so holds the lock
-            note("child", said("8", "7 child"))
-            verifier.close()
-            sys.exit()  # with all that is done at exit
-        note("child exits with", os.waitpid(child, 0)[1])
-        group = verifier._process.pid
-        note("parent", said("8", "7 parent"))
-        note("same process", verifier._process.pid == group)
-    """
-    assert finish(tmp_path, script(tmp_path, body)) == [
-        "run", "first correct", "child wrong correct", "child exits with 0", "parent wrong correct",
-        "same process True",
-    ]  # fmt: skip
-
-
-def test_two_programs_at_once_do_not_meet(tmp_path):
-    folders = [tmp_path / name for name in "ab"]
-    running = []
-    for folder in folders:
-        folder.mkdir()
-        body = f"note(said('sleep 0.3', '7', {folder.name!r}))"
-        running.append(subprocess.Popen(script(folder, body)))
-    assert [process.wait(60) for process in running] == [0, 0]
-    assert len({group_noted(folder) for folder in folders}) == 2
-    assert all(notes(folder)[-1] == "wrong correct wrong" for folder in folders)
-
-
-def test_files_of_the_user_do_not_pass_for_modules(tmp_path):
-    work = tmp_path / "work"
-    work.mkdir()
-    for name in ("random.py", "observer.py", "pebble.py", "sympy.py"):
-        (work / name).write_text("raise SystemExit('this is not the library')")
-    assert finish(tmp_path, script(tmp_path, ""), cwd=work) == ["run", "first correct"]
-
-
-def test_files_beside_the_package_do_not_pass_for_modules(tmp_path):
-    (tmp_path / "observer").symlink_to(Path(observer.__file__).parent)
-    for name in ("random.py", "pebble.py"):
-        (tmp_path / name).write_text("raise SystemExit('this is not the library')")
-    assert finish(tmp_path, script(tmp_path, "")) == ["run", "first correct"]
-
-
-IDLE = "time.sleep(60)"
-BUSY = "said('deaf', 'deaf 2', 'deaf 3')"
-HELD = "import ctypes; ctypes.CDLL(None).fork() or time.sleep(60)\n" + BUSY
-"""What a library forked outlives it, and holds its end of the socket."""
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
-@pytest.mark.parametrize("body", [IDLE, BUSY, HELD], ids=["idle", "busy", "held"])
-def test_nothing_is_left_two_seconds_after_a_signal_ended_the_program(tmp_path, body, signum):
-    command = script(tmp_path, body)
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        wait_until(lambda: len(members(group_noted(tmp_path))) == 3, 30)
-        time.sleep(0.3)
-        running.send_signal(signum)
-        wait_until(lambda: members(group_noted(tmp_path)) == [], 2)
-        assert running.wait(2) == -signum
-    finally:
-        for process in members(running.pid):  # what it forked
-            os.kill(process, signal.SIGKILL)
-        running.wait()
 
 
 # The real checker of expressions

@@ -1,0 +1,44 @@
+"""What tests of the verifier's processes share."""
+
+import time
+from pathlib import Path
+
+from observer.types import Verdict
+
+TESTS = Path(__file__).parent
+
+
+def verdicts(results):
+    return [verdict for verdict, _ in results]
+
+
+def timed(verifier, questions):
+    start = time.monotonic()
+    return verifier.verify_all(questions), time.monotonic() - start
+
+
+def group_of(verifier):
+    return verifier._process.pid
+
+
+def members(group):
+    """The living processes of a group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, in_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it has just ended
+            continue
+        if int(in_group) == group and state not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
+def wait_until(claim, seconds):
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+RIGHT, WRONG, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE
