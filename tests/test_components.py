@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runs
 from observer.callbacks import Components
@@ -58,11 +60,12 @@ class OddLevels(Reward):
         return [1.0 if group.problem.level % 2 else None] * len(scores)
 
 
-def run(folder, steps, ckpt_path=None):
+def run(folder, steps):
     rewards = {"accuracy": Accuracy(), "format": Format(), "odd": OddLevels()}
     learner = runs.learner(rewards=rewards, engine=ScriptedEngine(runs.MIXED))
-    trainer = runs.trainer(folder, steps, callbacks=[Components()])
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    board = TensorBoardLogger(folder, name="", version="")
+    trainer = runs.trainer(folder, steps, callbacks=[Components()], logger=board, log_every_n_steps=1)
+    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
     return trainer
 
 
@@ -75,9 +78,19 @@ def test_a_run_writes_a_line_a_step_and_the_curves(tmp_path):
     figures = trainer.callback_metrics
     assert parts["accuracy"]["mean"] == pytest.approx(float(figures["train/accuracy"]))
     assert parts["reward"]["mean"] == pytest.approx(float(figures["train/reward"]))
-    assert float(figures["component/accuracy/spread"]) == pytest.approx(parts["accuracy"]["spread"])
     assert 0 < parts["odd"]["applies"] < 1
     assert all(int(level) % 2 for level in parts["odd"]["levels"])
-    assert "component/odd/spread" in figures
     assert lines[-1]["correlation"]["odd ~ reward"] is None
-    assert "component_correlation/odd ~ reward" not in figures
+    curves = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    curves.Reload()
+    spreads = curves.Scalars("component/accuracy/spread")
+    assert [event.value for event in spreads] == pytest.approx(
+        [line["parts"]["accuracy"]["spread"] for line in lines]
+    )
+    assert (
+        [event.step for event in spreads]
+        == [event.step for event in curves.Scalars("train/accuracy")]
+        == [0, 1, 2]
+    )
+    assert "component/odd/spread" in curves.Tags()["scalars"]
+    assert "component_correlation/odd ~ reward" not in curves.Tags()["scalars"]
