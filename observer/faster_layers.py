@@ -63,7 +63,7 @@ class FusedNorm(nn.Module):
             return nn.functional.rms_norm(hidden_states, shape, weight, eps)
         if torch.is_grad_enabled():
             return _RmsNorm.apply(hidden_states, weight, eps)
-        return _normalised(hidden_states, eps)[0] * weight
+        return _normalised(hidden_states, eps)[0].mul_(weight)
 
 
 def use_faster_layers(model: Any) -> None:

@@ -8,6 +8,6 @@ for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. No
 from observer.attention.decoding import Decoding, Prefill
 from observer.attention.interface import GROUP_ATTENTION, Layout
 from observer.attention.layout import GroupLayout
-from observer.attention.text_step import text_step
+from observer.attention.text_step import TextStep
 
-__all__ = ["GROUP_ATTENTION", "Decoding", "GroupLayout", "Layout", "Prefill", "text_step"]
+__all__ = ["GROUP_ATTENTION", "Decoding", "GroupLayout", "Layout", "Prefill", "TextStep"]

@@ -52,9 +52,8 @@ class Decoding:
         self._prompt_keys, self._prompt_values = {**prefill.keys}, {**prefill.values}
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
         self._padding_P_S = steps_S >= lengths_P[:, None]
-        self._keys: dict[int, torch.Tensor] = {}
-        """By layer, (P, key heads, R, room, head dim): the tokens behind the prompts."""
-        self._values: dict[int, torch.Tensor] = {}
+        self._own: dict[int, torch.Tensor] = {}
+        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, head dim)."""
         self._tokens = 0
         self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
 
@@ -91,42 +90,42 @@ class Decoding:
                     held[layer] = tensor.index_select(0, prompts)
         self._place(owner_N)
         slots_C = slots_N[self._row_C]
-        for held in (self._keys, self._values):
-            for layer, tensor in held.items():
-                rows = tensor.transpose(1, 2).flatten(0, 1).index_select(0, slots_C)
-                held[layer] = rows.unflatten(0, (-1, self._slots)).transpose(1, 2).contiguous()
+        for layer, tensor in self._own.items():
+            rows = tensor.transpose(2, 3).flatten(1, 2).index_select(1, slots_C)
+            self._own[layer] = rows.unflatten(1, (-1, self._slots)).transpose(2, 3).contiguous()
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
-        keys = self._append(self._keys, heads.layer, heads.key)
-        values = self._append(self._values, heads.layer, heads.value)
+        keys, values = self._append(heads)
         prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        query = self._table(heads.query, keys.shape[1])
+        query = self._table(heads.query[None] * heads.scale, keys.shape[1])[0].contiguous()
         shape = query.shape
         of_prompt = query.flatten(2, 3) @ prompt_keys.transpose(-1, -2)
         if self._hide is not None:
             of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
         of_own = query @ keys.transpose(-1, -2)
-        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1).float()
-        weights = (scores * heads.scale).softmax(-1).to(values.dtype)
+        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1)
+        weights = scores.softmax(-1, dtype=torch.float32).to(values.dtype)
         length = prompt_keys.shape[2]
         seen = (weights[..., :length].flatten(2, 3) @ prompt_values).view(shape)
         seen = seen + weights[..., length:] @ values
         rows = seen.transpose(1, 2).reshape(len(self._row_C), 1, -1, shape[-1])
         return rows if self._full else rows.index_select(0, self._slot_N)
 
-    def _table(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
-        """Put rows into their slots, (P, key heads, R, heads a key head, head dim)."""
-        rows = heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
-        table = rows.reshape(-1, self._slots, key_heads, rows.shape[1] // key_heads, rows.shape[3])
-        return table.transpose(1, 2).contiguous()
+    def _table(self, heads_K_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
+        """Put rows into their slots, (K, P, key heads, R, heads a key head, head dim)."""
+        rows = heads_K_N_H_1_D if self._full else heads_K_N_H_1_D.index_select(1, self._row_C)
+        size, _, all_heads, _, width = rows.shape
+        table = rows.reshape(size, -1, self._slots, key_heads, all_heads // key_heads, width)
+        return table.transpose(2, 3)
 
-    def _append(self, held: dict[int, torch.Tensor], layer: int, new: torch.Tensor) -> torch.Tensor:
-        """Put a token's key or value behind those of its row; return all of them."""
-        new = self._table(new, new.shape[1])
-        tensor = held.get(layer, new[:, :, :, :0])
-        if tensor.shape[3] < self._tokens:
-            room = new.new_empty(*new.shape[:3], GROWTH, new.shape[4])
-            tensor = held[layer] = torch.cat([tensor, room], dim=3)
-        tensor[:, :, :, self._tokens - 1 : self._tokens] = new
-        return tensor[:, :, :, : self._tokens]
+    def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put a token's key and value behind those of its row; return all keys and all values."""
+        new = self._table(torch.stack([heads.key, heads.value]), heads.key.shape[1])
+        held = self._own.get(heads.layer)
+        if held is None or held.shape[4] < self._tokens:
+            room = new.new_empty(*new.shape[:4], GROWTH, new.shape[5])
+            held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=4)
+        held[:, :, :, :, self._tokens - 1 : self._tokens] = new
+        keys, values = held[:, :, :, :, : self._tokens]
+        return keys, values

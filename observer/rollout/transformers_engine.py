@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from observer.attention import Decoding, Prefill, text_step
+from observer.attention import Decoding, Prefill, TextStep
 from observer.rollout.batch import pack_prompts
 from observer.rollout.engine import Engine, Served
 from observer.rollout.sampling import UniformStreams, draw, next_token_logprobs
@@ -107,6 +107,8 @@ class _Decoder:
         """In the order of the rows: ``group_size`` rows each."""
         self._decoding = Decoding(prefill, size)
         ends_P = prefill.lengths_P.cumsum(0) - 1
+        last = int(packed.next_P.max()) + sampling.max_tokens
+        self._text_step = TextStep(policy.model.model.language_model, int(packed.next_P.min()), last)
         self._hidden_N_D = output.last_hidden_state[0, ends_P].repeat_interleave(size, 0)
         self._position_N = packed.next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
@@ -163,6 +165,5 @@ class _Decoder:
             last_N, self._position_N = last_N[keep_N], self._position_N[keep_N]
             self._rows_N, self._done_N = self._rows_N[keep_N], self._done_N[keep_N]
         self._decoding.advance()
-        text = self._policy.model.model.language_model
-        self._hidden_N_D = text_step(text, last_N, self._position_N, self._decoding)
+        self._hidden_N_D = self._text_step(last_N, self._position_N, self._decoding)
         self._position_N = self._position_N + 1
