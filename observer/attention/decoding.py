@@ -53,7 +53,7 @@ class Decoding:
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
         self._padding_P_S = steps_S >= lengths_P[:, None]
         self._own: dict[int, torch.Tensor] = {}
-        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, head dim)."""
+        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, width)."""
         self._tokens = 0
         self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
 
