@@ -42,8 +42,8 @@ class Prefill:
 class Decoding:
     """Rows that are sampled behind prompts, one token each a pass; rows may leave.
 
-    Rows lie in a table of P prompts x R slots. All queries of a prompt meet its keys in one product, so a
-    prompt is read once a group, and a row that leaves takes only its own tokens along.
+    Rows lie in a table of P prompts x R slots, one after another. All queries of a prompt meet its keys in
+    one product, so a prompt is read once a group, and a row that leaves takes only its own tokens along.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
@@ -53,7 +53,7 @@ class Decoding:
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
         self._padding_P_S = steps_S >= lengths_P[:, None]
         self._own: dict[int, torch.Tensor] = {}
-        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, width)."""
+        """By layer, keys and values of the tokens behind the prompts, (2, P x R, key heads, room, width)."""
         self._tokens = 0
         self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
 
@@ -91,41 +91,45 @@ class Decoding:
         self._place(owner_N)
         slots_C = slots_N[self._row_C]
         for layer, tensor in self._own.items():
-            rows = tensor.transpose(2, 3).flatten(1, 2).index_select(1, slots_C)
-            self._own[layer] = rows.unflatten(1, (-1, self._slots)).transpose(2, 3).contiguous()
+            self._own[layer] = tensor.index_select(1, slots_C)
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
         keys, values = self._append(heads)
         prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        query = self._table(heads.query[None] * heads.scale, keys.shape[1])[0].contiguous()
-        shape = query.shape
-        of_prompt = query.flatten(2, 3) @ prompt_keys.transpose(-1, -2)
+        query = self._slotted(heads.query * heads.scale).unflatten(1, (keys.shape[1], -1)).squeeze(3)
+        by_row = (len(self._padding_P_S), self._slots)
+        of_prompt = self._by_prompt(query.unflatten(0, by_row)) @ prompt_keys.transpose(-1, -2)
         if self._hide is not None:
             of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
         of_own = query @ keys.transpose(-1, -2)
-        scores = torch.cat([of_prompt.view(*shape[:4], -1), of_own], dim=-1)
+        scores = torch.cat([self._by_slot(of_prompt), of_own.unflatten(0, by_row)], dim=-1)
         weights = scores.softmax(-1, dtype=torch.float32).to(values.dtype)
         length = prompt_keys.shape[2]
-        seen = (weights[..., :length].flatten(2, 3) @ prompt_values).view(shape)
-        seen = seen + weights[..., length:] @ values
-        rows = seen.transpose(1, 2).reshape(len(self._row_C), 1, -1, shape[-1])
+        seen = (weights[..., length:].flatten(0, 1) @ values).unflatten(0, by_row)
+        seen = seen + self._by_slot(self._by_prompt(weights[..., :length]) @ prompt_values)
+        rows = seen.flatten(0, 1).flatten(1, 2)[:, None]
         return rows if self._full else rows.index_select(0, self._slot_N)
 
-    def _table(self, heads_K_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
-        """Put rows into their slots, (K, P, key heads, R, heads a key head, head dim)."""
-        rows = heads_K_N_H_1_D if self._full else heads_K_N_H_1_D.index_select(1, self._row_C)
-        size, _, all_heads, _, width = rows.shape
-        table = rows.reshape(size, -1, self._slots, key_heads, all_heads // key_heads, width)
-        return table.transpose(2, 3)
+    def _slotted(self, heads_N_H_1_D: torch.Tensor) -> torch.Tensor:
+        """Put rows into their slots, (P x R, H, 1, head dim)."""
+        return heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
+
+    def _by_prompt(self, table: torch.Tensor) -> torch.Tensor:
+        """Put all queries of a prompt beside each other: (P, R, H, h, X) -> (P, H, R x h, X)."""
+        return table.transpose(1, 2).flatten(2, 3)
+
+    def _by_slot(self, table: torch.Tensor) -> torch.Tensor:
+        """Undo ``_by_prompt``."""
+        return table.unflatten(2, (self._slots, -1)).transpose(1, 2)
 
     def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
         """Put a token's key and value behind those of its row; return all keys and all values."""
-        new = self._table(torch.stack([heads.key, heads.value]), heads.key.shape[1])
+        new = torch.stack([self._slotted(heads.key), self._slotted(heads.value)])
         held = self._own.get(heads.layer)
-        if held is None or held.shape[4] < self._tokens:
-            room = new.new_empty(*new.shape[:4], GROWTH, new.shape[5])
-            held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=4)
-        held[:, :, :, :, self._tokens - 1 : self._tokens] = new
-        keys, values = held[:, :, :, :, : self._tokens]
+        if held is None or held.shape[3] < self._tokens:
+            room = new.new_empty(*new.shape[:3], GROWTH, new.shape[4])
+            held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=3)
+        held[:, :, :, self._tokens - 1 : self._tokens] = new
+        keys, values = held[:, :, :, : self._tokens]
         return keys, values
