@@ -7,69 +7,52 @@ from typing import Any, get_args
 
 import torch
 
+from observer.experience import RolloutModule
 from observer.failure import save_failure
 from observer.metrics import part_means, rollout_figures
-from observer.module import PolicyModule
 from observer.objective import (
     KL,
-    Advantage,
     Chunk,
-    Combine,
     Correction,
     Denominator,
     Entered,
     Entrance,
-    GroupMeanStd,
     Loss,
     Objective,
     PPOClip,
-    Quadratic,
-    Ranks,
-    Terms,
     Tokens,
     Truncated,
-    Weighting,
     ZeroSignal,
     reduced,
-    weigh,
 )
 from observer.policy import Reference
 from observer.seeding import stable_seed
 from observer.strategies import described
-from observer.types import Experience, Group, Problem, RefusedError, Score
+from observer.types import Experience, Group, Problem, RefusedError
 
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
 """What a progress bar shows of a step."""
 
 
-class ObserveLearner(PolicyModule):
+class ObserveLearner(RolloutModule):
     """Trains a policy on verifiable rewards: sync, generate, score, weigh, update."""
 
     def __init__(
         self,
-        group_size: int = 8,
-        advantage: Advantage = GroupMeanStd(),
-        combine: Combine = "sum_then_normalise",
-        weighting: Weighting = Quadratic(),
         loss: Loss = PPOClip(),
         correction: Correction | None = None,
         kl: KL | None = None,
         entropy_bonus: float = 0.0,
         advantage_clip: float | None = None,
         updates_per_rollout: int = 1,
-        resample: int = 0,
         zero_signal: ZeroSignal = "drop",
         truncated: Truncated = "keep",
         denominator: Denominator = "tokens",
         **options: Any,
     ) -> None:
-        """Keep the options; see ``PolicyModule`` for the others.
+        """Keep the options; see ``RolloutModule`` and ``PolicyModule`` for the others.
 
         Args:
-            group_size: G, completions a prompt.
-            advantage: how much better a completion is than its group.
-            combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
-            weighting: how much a group weighs, by how hard it was.
             loss: the policy loss by token.
             correction: importance weights for a sampler whose log-probs differ from the trainer's; null for
                 none.
@@ -78,8 +61,6 @@ class ObserveLearner(PolicyModule):
                 memory for one more copy of the logits of a chunk.
             advantage_clip: advantages are cut to plus or minus this; null for no limit.
             updates_per_rollout: U, optimizer steps a rollout: one for each of U equal parts of its groups.
-            resample: how often at most a step's groups without signal are replaced by groups of other rows
-                from the same schedule (dynamic sampling, DAPO, arXiv 2503.14476); they count as observed.
             zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their
                 tokens count in the denominator. With a KL term or an entropy bonus they are always kept.
             truncated: completions that were cut at the limit are kept in the update, or masked: then they
@@ -89,32 +70,23 @@ class ObserveLearner(PolicyModule):
                 number of those that enter. ``constant``: the completions that enter times max_tokens (Dr.
                 GRPO). ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches,
                 so that a token's weight depends on its neighbours (as in the Observe-R1 release).
-            options: those of ``PolicyModule``.
+            options: those of ``RolloutModule`` and ``PolicyModule``.
 
         Raises:
             RefusedError: a value is out of its range.
         """
         super().__init__(**options)
-        _check_least(updates_per_rollout=(updates_per_rollout, 1), resample=(resample, 0))
-        if group_size < 2:
-            raise RefusedError(
-                f"model.group_size is {group_size}; {type(advantage).__name__} compares the completions of a "
-                f"group: at least 2 are needed"
-            )
+        if updates_per_rollout < 1:
+            raise RefusedError(f"model.updates_per_rollout is {updates_per_rollout}; it must be >= 1")
         if advantage_clip is not None and not advantage_clip > 0:
             raise RefusedError(f"model.advantage_clip is {advantage_clip}; it must be > 0, or null")
         if not 0 <= entropy_bonus < float("inf"):
             raise RefusedError(f"model.entropy_bonus is {entropy_bonus}; it must be >= 0 and finite")
         _check_choices(
-            combine=(combine, Combine),
             zero_signal=(zero_signal, ZeroSignal),
             truncated=(truncated, Truncated),
             denominator=(denominator, Denominator),
         )
-        self.group_size = group_size
-        self.advantage = advantage
-        self.combine: Combine = combine
-        self.weighting = weighting
         self.objective = Objective(loss, kl, correction, entropy_bonus)
         self.entrance = Entrance(
             advantage_clip or float("inf"),
@@ -122,7 +94,6 @@ class ObserveLearner(PolicyModule):
             truncated,
         )
         self.updates_per_rollout = updates_per_rollout
-        self.resample = resample
         self.denominator: Denominator = denominator
         self._reference: Reference | None = None
 
@@ -151,12 +122,7 @@ class ObserveLearner(PolicyModule):
     def recipe(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed; see ``PolicyModule``."""
         return super().recipe() | {
-            "group_size": self.group_size,
             "updates_per_rollout": self.updates_per_rollout,
-            "resample": self.resample,
-            "advantage": described(self.advantage),
-            "combine": self.combine,
-            "weighting": described(self.weighting),
             "loss": described(self.objective.loss),
             "correction": described(self.objective.correction),
             "kl": described(self.objective.kl),
@@ -183,54 +149,11 @@ class ObserveLearner(PolicyModule):
         step = self.ladder.step
         with self.stage("sync"):
             self.sync()
-        groups, scores = self.sample(problems, step)
-        experience = self.weigh(groups, scores)
-        replaced: list[Experience] = []
-        others = self.ladder.draw_again(step)
-        while len(replaced) < self.resample and self.over_ranks(experience.silent_P).any():
-            replaced.append(experience)
-            silent = experience.silent_P.nonzero()[:, 0].tolist()
-            fresh = self.ladder.problems(next(others)[: len(silent)])
-            for place, group, row in zip(silent, *self.sample(fresh, step), strict=False):
-                groups[place], scores[place] = group, row
-            experience = self.weigh(groups, scores)
+        experience, replaced = self.rollout(problems, step)
         with self.stage("update"):
             figures = self.update(experience, step)
         self.finish(experience, replaced, figures)
         return {"experience": experience}
-
-    def sample(self, problems: Sequence[Problem], step: int) -> tuple[list[Group], list[tuple[Score, ...]]]:
-        """Draw a group for each problem and score it."""
-        if not problems:
-            return [], []
-        with self.stage("render"):
-            prompts = self.renderer.render(problems)
-            if self.renders_ahead and not self.resample:
-                self.renderer.prefetch(self.ladder.upcoming())
-        with self.stage("generate"):
-            groups = self.engine.generate(prompts, self.sampling(self.group_size, step))
-        with self.stage("score"):
-            return groups, self.rubric.score_all(groups, step)
-
-    def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
-        """Say what each completion is worth to the update."""
-        with self.stage("weigh"):
-            terms = Terms(self.rubric.weights, self.rubric.accuracy)
-            return weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, self.ranks)
-
-    @property
-    def renders_ahead(self) -> bool:
-        """Whether the prompts of the next step are rendered beside this one.
-
-        Not where the policy is on a CPU: its cores have no time to spare, and two threads that compute with
-        several cores each slow each other down many times.
-        """
-        return self.device.type != "cpu"
-
-    @property
-    def ranks(self) -> Ranks:
-        """This rank and the way to the others, for statistics of the whole batch."""
-        return Ranks(self.global_rank, self.over_ranks)
 
     def update(self, experience: Experience, step: int) -> dict[str, float]:
         """Take U optimizer steps on an experience.
@@ -382,13 +305,6 @@ class ObserveLearner(PolicyModule):
         watched = {name: figures.pop(name) for name in WATCHED}
         self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))
-
-
-def _check_least(**given: tuple[int, int]) -> None:
-    """Refuse a number below its least."""
-    for name, (value, least) in given.items():
-        if value < least:
-            raise RefusedError(f"model.{name} is {value}; it must be >= {least}")
 
 
 def _check_choices(**given: tuple[str, Any]) -> None:

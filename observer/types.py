@@ -138,6 +138,13 @@ class Sampling:
     """Seed of the run."""
     step: int = 0
     """Rollouts finished before this one: part of each token's seed. Evaluation uses negative numbers."""
+    first: int = 0
+    """The place in the group of the first of these completions, when others were drawn before them."""
+
+    @property
+    def places(self) -> range:
+        """The places in the group of these completions."""
+        return range(self.first, self.first + self.group_size)
 
 
 @dataclass(frozen=True)

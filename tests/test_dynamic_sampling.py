@@ -42,7 +42,11 @@ SCHEDULES = {
 
 
 class ByRow(ScriptedEngine):
-    """Rows that three divides are all wrong; of the others one to three in four are right."""
+    """Rows that three divides are all wrong; of the others the first one to three in four are right."""
+
+    def __init__(self, texts):
+        super().__init__(texts)
+        self.asked = []
 
     def generate(self, prompts, sampling):
         return [group for prompt in prompts for group in self._one(prompt, sampling)]
@@ -51,6 +55,7 @@ class ByRow(ScriptedEngine):
         row = prompt.problem.row
         right = 0 if row % 3 == 0 else 1 + (row + sampling.step) % 3
         self.texts = [runs.RIGHT if place < right else runs.WRONG for place in range(4)]
+        self.asked.append(sampling.places)
         return super().generate([prompt], sampling)
 
 
@@ -108,9 +113,39 @@ def test_the_bound_is_kept_and_what_is_left_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(ByRow, "generate", generate)
 
 
-def test_a_negative_bound_is_refused():
-    with pytest.raises(RefusedError, match=r"model.resample is -1; it must be >= 0"):
-        runs.learner(resample=-1)
+def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
+    learner, trainer, lines = fit(tmp_path, steps=1, resample=40, screen=3)
+    asked = learner.engine.asked
+    assert {row % 3 for row in drawn(lines, 0)} == {1}, "of 2 the first three are right, of 0 none is"
+    assert asked[-4:] == [range(3, 4)] * 4, "what is missing of each group, once"
+    assert set(asked[:-4]) == {range(3)}
+    seen, visits, rates = trainer.datamodule.ladder.seen
+    assert len(asked) - 4 == len(seen), "each row that was screened is observed"
+    assert visits.max() == 1
+    of_row = {0: 0, 1: 2 / 4, 2: 3 / 3}
+    assert rates.tolist() == [pytest.approx(of_row[row % 3]) for row in seen.tolist()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3] * 4
+    assert float(trainer.callback_metrics["train/zero_signal"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resample": -1}, "model.resample is -1; it must be >= 0"),
+        ({"screen": 2}, "model.screen is 2 and model.resample is 0"),
+        (
+            {"screen": 1, "resample": 1},
+            "screen is 1; it must be 0, or at least 2 and below group_size 4",
+        ),
+        (
+            {"screen": 4, "resample": 1},
+            "screen is 4; it must be 0, or at least 2 and below group_size 4",
+        ),
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(RefusedError, match=message):
+        runs.learner(**options)
 
 
 def pairwise():
@@ -123,9 +158,9 @@ def full():
     return [cell for cell in product(SCHEDULES, (1, 4), (0, 4)) if cell not in pairwise()]
 
 
-def both_ways(tmp_path, name, updates, resample, at):
+def both_ways(tmp_path, name, updates, resample, at, screen=0):
     """What a run ends with, unbroken and resumed at a step; of its lines, those from this step on."""
-    options = {"updates_per_rollout": updates, "resample": resample}
+    options = {"updates_per_rollout": updates, "resample": resample, "screen": screen}
     watch, saved = [EveryStep(tmp_path)], tmp_path / f"step-{at}.ckpt"
     whole = fit(tmp_path / "whole", SCHEDULES[name], callbacks=watch, **options)
     rest = fit(tmp_path / "rest", SCHEDULES[name], ckpt_path=saved, **options)
@@ -151,6 +186,13 @@ def outcome(learner, trainer, lines, at):
 def test_a_resumed_run_is_the_unbroken_one(tmp_path, name, updates, resample):
     whole, resumed = both_ways(tmp_path, name, updates, resample, at=2)
     assert whole["lines"]
+    assert whole["optimizer"]
+    assert resumed == whole
+
+
+@pytest.mark.parametrize(("name", "updates"), [("adaptive", 4), ("ladder", 1)])
+def test_a_resumed_run_that_screens_is_the_unbroken_one(tmp_path, name, updates):
+    whole, resumed = both_ways(tmp_path, name, updates, resample=2, at=2, screen=3)
     assert whole["optimizer"]
     assert resumed == whole
 

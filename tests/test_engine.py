@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -82,6 +84,18 @@ def test_the_kin_of_the_model_sample_what_their_policy_says_too(tmp_path, proces
     policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
     groups = started(policy).generate(prompts, Sampling(group_size=2, max_tokens=12))
     assert_same_logprobs(policy, groups)
+
+
+def test_a_group_that_is_drawn_in_two_parts_is_the_one_drawn_at_once(policy, prompts):
+    engine, whole = started(policy), Sampling(group_size=4, max_tokens=30)
+    at_once = engine.generate(prompts, whole)
+    parts = [engine.generate(prompts, replace(whole, group_size=2, first=first)) for first in (0, 2)]
+    for group, one, other in zip(at_once, *parts, strict=True):
+        joined = (*one.completions, *other.completions)
+        assert [completion.index for completion in joined] == [0, 1, 2, 3]
+        assert [completion.ids for completion in joined] == [
+            completion.ids for completion in group.completions
+        ]
 
 
 def test_finished_and_cut_completions_say_so(policy, prompts, processor):

@@ -37,7 +37,7 @@ class ScriptedEngine(Engine):
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
         """Return the script as groups. Log-probs are 0: nothing was drawn; see ``Engine``."""
         return [
-            Group(prompt, tuple(self._say(prompt, i, sampling) for i in range(sampling.group_size)), sampling)
+            Group(prompt, tuple(self._say(prompt, i, sampling) for i in sampling.places), sampling)
             for prompt in prompts
         ]
 

@@ -69,7 +69,7 @@ class TransformersEngine(Engine):
 
     def _generate_batch(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
         decoder = _Decoder(self._policy, prompts, sampling)
-        rows = [(prompt, index) for prompt in decoder.prompts for index in range(sampling.group_size)]
+        rows = [(prompt, index) for prompt in decoder.prompts for index in sampling.places]
         streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
         with torch.inference_mode():  # lighter than no_grad; nothing that outlives the loop is made here
             for token in range(sampling.max_tokens):
