@@ -28,7 +28,8 @@ HELP = """usage: observer COMMAND [OPTIONS]
   validate   measure a policy on data.val
   test       measure a policy on data.test
   score      say what completions that you already have are worth
-  curriculum preview   show what a schedule would draw
+  curriculum preview     show what a schedule would draw
+  curriculum estimates   write what a run has learned of how hard its rows are
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from observer.preview import preview_command
 
             preview_command(words[2:])
+        elif words[:2] == ["curriculum", "estimates"]:
+            estimates(words[2:])
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -87,6 +90,19 @@ def run_command(words: list[str]) -> None:
     from observer.run_cli import RunCLI
 
     RunCLI.run(learner, words)
+
+
+def estimates(words: list[str]) -> None:
+    """Write what a run has learned of how hard its rows are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run_dir", default="")
+    given, _ = parser.parse_known_args(words)
+    config = Path(given.run_dir) / "config.yaml"
+    if given.run_dir and config.is_file():
+        _learner(["--config", str(config)])  # imports what the run's configuration names
+    from observer.learned import estimates_command
+
+    estimates_command(words)
 
 
 def score_command(words: list[str]) -> None:

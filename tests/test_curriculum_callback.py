@@ -140,10 +140,10 @@ def test_the_callback_of_the_page_watches(tmp_path, capsys):
     assert "from stage 1 of 2 to stage 2 of 2" in shown
 
 
-def test_the_mixture_of_the_page_is_understood(tmp_path, capsys):
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
-    (tmp_path / "mixture.yaml").write_text(text, encoding="utf-8")
-    words = ["fit", "--config", "configs/quickstart.yaml", "--config", str(tmp_path / "mixture.yaml")]
+@pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
+def test_the_schedules_of_the_page_are_understood(text, tmp_path, capsys):
+    (tmp_path / "schedule.yaml").write_text(text, encoding="utf-8")
+    words = ["fit", "--config", "configs/quickstart.yaml", "--config", str(tmp_path / "schedule.yaml")]
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
     assert stop.value.code == 0

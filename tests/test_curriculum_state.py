@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+import yaml
 
 import runs
+from observer.cli import main
 from observer.curriculum import AdaptiveTarget, Ladder, Random, Schedule, SelfPaced, Sorted, SourceUCB, Stages
 from observer.curriculum.stages import Stage
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
@@ -289,3 +291,38 @@ def test_what_no_checkpoint_could_hold_is_refused_at_the_step_that_remembers_it(
     module = open_run(Tiles(rows=16), Careless([Stage(None, {1: 1.0, 2: 1.0, 3: 1.0})]))
     with pytest.raises(RefusedError, match=r"remembers a LadderIndex as memory\['ladder'\]"):
         module.finish_step([0, 1, 2, 3], [1.0] * 4)
+
+
+def test_the_command_writes_what_a_run_has_learned_and_the_next_run_starts_from_it(
+    open_run, write, tmp_path, capsys
+):
+    rows, run_dir, learned = write(r7={"answer": ""}), tmp_path / "first", tmp_path / "learned.jsonl"
+    run = open_run(Jsonl(rows, on_bad_row="skip"), Random())
+    run.finish_step([0, 1, 2, 3], [1.0, 1.0, 0.5, 0.0])
+    (run_dir / "checkpoints").mkdir(parents=True)
+    saved = {"global_step": 1, "LadderDataModule": run.state_dict()}
+    torch.save(saved, run_dir / "checkpoints" / "last.ckpt")
+    train = {"class_path": "Jsonl", "init_args": {"path": rows, "on_bad_row": "skip"}}
+    (run_dir / "config.yaml").write_text(yaml.safe_dump({"data": {"train": train}}))
+    words = ["curriculum", "estimates", "--run_dir", str(run_dir), "--output", str(learned)]
+    assert main(words) == 0
+    assert f"{ROWS - 1} rows, of which 4 were visited in 1 rollouts" in capsys.readouterr().out
+    again = open_run(Jsonl(rows, on_bad_row="skip", difficulty_from=str(learned)), Sorted())
+    assert again.ladder.difficulty_R[0] == run.ladder.difficulty_R[0] / 2
+    assert again.ladder.difficulty_R[3] > run.ladder.difficulty_R[3]
+    assert torch.equal(again.ladder.difficulty_R[4:], run.ladder.difficulty_R[4:])
+    write(r8={"difficulty": 0.0})
+    assert main(words) == 2
+    assert f"was drawn from {ROWS - 1} rows, and data.train of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--run_dir", "nowhere"], "--run_dir nowhere: it holds no config.yaml; name the directory of a run"),
+        ([], "run_dir"),
+    ],
+)
+def test_a_run_that_is_not_there_is_refused(words, message, capsys):
+    assert main(["curriculum", "estimates", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -11,6 +11,7 @@ from observer.curriculum import (
     AdaptiveTarget,
     Gaussian,
     Ladder,
+    LadderIndex,
     Mixture,
     Random,
     SelfPaced,
@@ -126,6 +127,26 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
     assert rates.tolist() == [pytest.approx(of_row[row % 3]) for row in seen.tolist()]
     assert [line["index"] for line in lines] == [0, 1, 2, 3] * 4
     assert float(trainer.callback_metrics["train/zero_signal"]) == 0
+
+
+@pytest.mark.parametrize("name", ["random", "adaptive", "ladder", "self-paced"])
+def test_what_is_drawn_again_is_new_until_there_is_nothing_left(name):
+    data = runs.ladder(val=None, test=None)
+    rows = data.rows["train"] = data.formats["train"].read()
+    data.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level)
+    data.schedule, data.horizon = SCHEDULES[name], 4
+    drawn = data.draw(0)
+    others = data.draw_again(0)
+    for _ in range(4):
+        fresh = next(others)
+        assert fresh, "also where chance has no say"
+        assert not set(fresh) & set(drawn)
+        drawn += fresh
+    for _ in range(60):
+        fresh = next(others)
+        assert not set(fresh) & set(drawn)
+        drawn += fresh
+    assert fresh == []
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ ROOMS = [
     ["export"],
     ["callbacks"],
     ["run_cli"],
-    ["score", "preview"],
+    ["score", "preview", "learned"],
     ["cli"],
 ]
 """From the ground up. A room imports from floors below it, and from no other room of its own floor."""

@@ -9,11 +9,13 @@ import torch
 
 from observer.curriculum import (
     AdaptiveTarget,
+    AtMost,
     Gaussian,
     Ladder,
     LadderIndex,
     Mixture,
     Part,
+    PerSource,
     Random,
     SelfPaced,
     Sorted,
@@ -23,6 +25,7 @@ from observer.curriculum import (
     VarianceDriven,
 )
 from observer.curriculum.neura_ladder import PAPER_SHARES, PAPER_TABLE
+from observer.seeding import stable_seed
 from observer.strategies import members
 from observer.types import RefusedError
 
@@ -46,6 +49,11 @@ CATALOGUE = [
     SelfPaced(by="difficulty", patience=1, promote=0.51, demote=0.5, replay=0.0),
     Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
     Mixture({"paced": Part(SelfPaced(patience=2), 1), "target": Part(AdaptiveTarget(), 1)}, horizon=30),
+    AtMost(AdaptiveTarget(start=0.5), visits=2),
+    AtMost(Ladder(), visits=2),
+    PerSource(),
+    PerSource(SelfPaced(patience=2), {"a": 2.0, "c": 1.0}),
+    PerSource(Sorted()),
 ]
 every = pytest.mark.parametrize("schedule", CATALOGUE, ids=lambda schedule: repr(schedule)[:60])
 
@@ -139,7 +147,8 @@ def test_seeds_differ_where_chance_has_a_say(schedule):
     def draws(seed):
         return run(schedule, ladder_of(), 0, 20, seed=seed)
 
-    by_rule = isinstance(schedule, AdaptiveTarget) and schedule.by == "both"
+    drawn_by = schedule.schedule if isinstance(schedule, AtMost) else schedule
+    by_rule = isinstance(drawn_by, AdaptiveTarget) and drawn_by.by == "both"
     by_rule |= isinstance(schedule, SelfPaced) and schedule.by == "both"
     assert (len({str(draws(seed)) for seed in range(3)}) > 1) or by_rule
 
@@ -163,8 +172,9 @@ def test_a_step_that_showed_nothing_is_no_fault(schedule):
 @every
 def test_a_stage_has_a_name_or_there_is_none(schedule):
     ladder = ladder_of()
+    staged = schedule.schedule if isinstance(schedule, PerSource) else schedule
     names = {str(schedule.stage(ladder, step, HORIZON)) for step in range(0, 70, 5)}
-    assert ("None" in names) == (len(names) == 1 and not isinstance(schedule, SelfPaced | Mixture))
+    assert ("None" in names) == (len(names) == 1 and not isinstance(staged, SelfPaced | Mixture))
 
 
 @pytest.mark.parametrize(
@@ -191,6 +201,9 @@ def test_a_stage_has_a_name_or_there_is_none(schedule):
         (lambda: SelfPaced(promote=0.2, demote=0.5), "SelfPaced.demote is 0.5 and SelfPaced.promote 0.2"),
         (lambda: Mixture({}), "Mixture.parts is empty"),
         (lambda: Part(Random(), 0.0), "Part.share is 0.0"),
+        (lambda: AtMost(Random(), visits=0), "AtMost.visits is 0; it must be >= 1"),
+        (lambda: PerSource(shares={}), "PerSource.shares is {}; name sources"),
+        (lambda: PerSource(shares={"a": math.nan}), "PerSource.shares is {'a': nan}"),
     ],
 )
 def test_impossible_parameters_are_refused_with_class_name_and_value(make, message):
@@ -389,6 +402,72 @@ def test_a_mixture_keeps_the_shares_of_its_parts_and_their_memories_apart():
     adaptive = Mixture({"one": Part(AdaptiveTarget(), 1), "two": Part(AdaptiveTarget(start=1.0), 1)})
     memory = adaptive.remember({}, ladder, 0, [0], [0.5])
     assert memory == {"one": {"target": 0.0}, "two": {"target": 1.0}}
+
+
+def test_no_row_is_visited_more_often_than_allowed_until_none_is_left():
+    ladder, schedule = ladder_of(), AtMost(AdaptiveTarget(start=0.5, eta=1e-6), visits=1)
+    steps = SIZE // COUNT
+    run(schedule, ladder, 0, steps, horizon=steps)
+    assert ladder.visits_R.unique().tolist() == [1], "every row comes as often as it may"
+    with pytest.raises(RefusedError, match=r"AtMost.visits is 1: 0 rows are left that were visited less"):
+        schedule.draw(ladder, steps, COUNT, steps, SEED)
+
+
+def test_a_row_that_has_its_visits_is_replaced_by_one_as_hard_and_then_by_the_nearest():
+    ladder, schedule = ladder_of(), AtMost(Random(), visits=1)
+    ladder.observe(range(SIZE // 2), [0.5] * (SIZE // 2), 0)
+    plain, bounded = (one.draw(ladder, 1, COUNT, HORIZON, SEED) for one in (Random(), schedule))
+    assert sum(row < SIZE // 2 for row in plain) > 2
+    assert ladder.level_R[plain].tolist() == ladder.level_R[bounded].tolist()
+    assert [row for row in plain if row >= SIZE // 2] == [
+        new for old, new in zip(plain, bounded, strict=True) if old >= SIZE // 2
+    ]
+    spent = (ladder.level_R <= 5).nonzero()[:, 0].tolist()
+    ladder.observe(spent, [0.5] * len(spent), 1)
+    bounded = schedule.draw(ladder, 2, COUNT, HORIZON, SEED)
+    plain = Random().draw(ladder, 2, COUNT, HORIZON, SEED)
+    assert {
+        int(ladder.level_R[new]) for old, new in zip(plain, bounded, strict=True) if ladder.level_R[old] <= 5
+    } == {6}
+
+
+def test_too_few_rows_for_the_run_are_refused_at_its_first_step():
+    with pytest.raises(RefusedError, match="enough for 75 rollouts of 12 prompts, and there are 76"):
+        AtMost(Random(), visits=1).draw(ladder_of(), 0, COUNT, 76, SEED)
+
+
+def test_sources_keep_their_shares_and_the_schedule_goes_over_each_without_repeats():
+    ladder, shares = ladder_of(), {"a": 3.0, "b": 1.0, "c": 1.0}
+    batches = run(PerSource(Random(), shares), ladder, 0, 25)
+    drawn = [row for rows in batches for row in rows]
+    by_source = numpy.bincount(ladder.source_R[drawn].numpy(), minlength=3)
+    assert by_source.tolist() == [180, 60, 60], "12 a step in 25 steps"
+    for rows in batches:
+        assert (
+            numpy.abs(numpy.bincount(ladder.source_R[rows].numpy(), minlength=3) - [7.2, 2.4, 2.4]).max() < 1
+        )
+    of_a = [row for row in drawn if ladder.source_R[row] == 0]
+    assert len(set(of_a)) == len(of_a), "180 of some 300 rows"
+
+
+def test_within_a_source_the_schedule_draws_as_if_there_were_no_other():
+    ladder = ladder_of()
+    of_b = ladder.source_R == 1
+    alone = LadderIndex(ladder.difficulty_R[of_b], ladder.complexity_R[of_b], ladder.level_R[of_b])
+    among_others = run(PerSource(Ladder(), {"b": 1.0}), ladder, 0, 20)
+    own = run(Ladder(), alone, 0, 20, seed=stable_seed(SEED, "b"))
+    rows_of_b = of_b.nonzero()[:, 0]
+    assert [sorted(rows) for rows in among_others] == [sorted(rows_of_b[rows].tolist()) for rows in own]
+
+
+def test_a_source_that_is_not_there_or_too_small_is_told():
+    with pytest.raises(RefusedError, match=r"PerSource.shares names 'd'; the ladder has rows of a, b, c"):
+        PerSource(shares={"d": 1.0}).draw(ladder_of(), 0, COUNT, HORIZON, SEED)
+    small = LadderIndex([0.5] * 10, [1.0] * 10, [0] * 10, [0] * 9 + [1], ["large", "small"])
+    rows = PerSource().draw(small, 0, 4, HORIZON, SEED)
+    assert sorted(small.source_R[rows].tolist()) == [0, 0, 0, 1]
+    with pytest.raises(RefusedError, match="the sources small have 1 rows, fewer than the 4 prompts"):
+        PerSource(shares={"small": 1.0}).draw(small, 0, 4, HORIZON, SEED)
 
 
 def test_stages_replay_what_earlier_stages_named():

@@ -1,4 +1,4 @@
-"""One rank and two ranks take the same steps, also when one of them sees only text."""
+"""One rank and two ranks take the same steps, also when one of them sees only text; so does a resumed run."""
 
 import json
 import os
@@ -11,20 +11,25 @@ import pytest
 import torch
 from PIL import Image
 
-SCRIPT = Path(__file__).parent / "two_ranks.py"
+TESTS = Path(__file__).parent
+SCRIPT = TESTS / "two_ranks.py"
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
 @pytest.fixture
 def rows(tmp_path):
+    return written(tmp_path, 4)
+
+
+def written(tmp_path, size):
     """Easy rows with pictures, hard ones with text only: sorted, the second rank sees no picture."""
     lines = []
-    for place in range(4):
+    for place in range(size):
         pixels = np.random.default_rng(place).integers(0, 256, (84, 84, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{place}.png")
-        lines.append(
-            {"question": "How many?" + " now" * place, "answer": str(place), "difficulty": place / 8}
-        )
-        if place < 2:
+        question, answer = "How many?" + " now" * (place % 4), str(place)
+        lines.append({"question": question, "answer": answer, "difficulty": place / 2 / size})
+        if place < size // 2:
             lines[-1]["images"] = [f"{place}.png"]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return tmp_path / "rows.jsonl"
@@ -33,12 +38,11 @@ def rows(tmp_path):
 def run(rows, ranks, recipe):
     output = rows.parent / f"ranks-{ranks}" / "out.pt"
     output.parent.mkdir()
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(rows), str(output), str(ranks), recipe],
         capture_output=True,
         text=True,
-        env=environment,
+        env=ENVIRONMENT,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -58,3 +62,37 @@ def test_two_ranks_take_the_steps_of_one(rows, recipe):
         two["ladder"]["ladder"]["pass_rate_sums"].tolist()
         == one["ladder"]["ladder"]["pass_rate_sums"].tolist()
     )
+
+
+def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):
+    rows = written(tmp_path, 24)
+    done = subprocess.run(
+        [sys.executable, str(TESTS / "two_ranks_resume.py"), str(rows), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (
+        [torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True) for name in ("whole", "resumed")]
+        for rank in range(2)
+    )
+    for whole, resumed in (first, second):
+        assert whole["drawn"]
+        assert any(len(tried) > len(rows) for _, rows, (tried, _) in whole["drawn"]), "nothing was replaced"
+        for name in ("drawn", "rates", "ladder"):
+            assert resumed[name] == whole[name], name
+        assert_same(resumed["weights"], whole["weights"])
+        assert len(whole["optimizer"]) == len(resumed["optimizer"]) > 0
+        for own, other in zip(whole["optimizer"], resumed["optimizer"], strict=True):
+            assert_same(own, other)
+    assert first[0]["drawn"] == second[0]["drawn"]
+    assert_same(first[0]["weights"], second[0]["weights"])
+
+
+def assert_same(one, other):
+    """Equal bit for bit."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name

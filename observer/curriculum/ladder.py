@@ -114,10 +114,12 @@ class LadderIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that its arrays take, orders that were asked for included."""
+        """Bytes of memory that its arrays take, orders and parts that were asked for included."""
         own = [value for value in vars(self).values() if isinstance(value, torch.Tensor)]
         orders = [value for value in self._cache.values() if isinstance(value, torch.Tensor)]
-        return sum(tensor.untyped_storage().nbytes() for tensor in own + orders)
+        parts = [value for value in self._cache.values() if isinstance(value, LadderIndex)]
+        tensors = sum(tensor.untyped_storage().nbytes() for tensor in own + orders)
+        return tensors + sum(part.nbytes for part in parts)
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -135,7 +137,13 @@ class LadderIndex:
         other._memory = memory
         return other
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made of the rows the first time: for orders and parts that every draw needs.
+
+        Args:
+            key: what it is, hashable.
+            make: makes it, of what never changes in a run.
+        """
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
@@ -150,7 +158,7 @@ class LadderIndex:
                 digest.update(numpy.ascontiguousarray(column_R.numpy()).data)
             return digest.hexdigest()
 
-        return self._once("fingerprint", make)
+        return self.once("fingerprint", make)
 
     def order(self, by: By) -> torch.Tensor:
         """Return all rows from easy to hard, equal ones by row, (R,), int32. Not to be changed."""
@@ -163,7 +171,7 @@ class LadderIndex:
                 order_R = order_R[torch.argsort(self.difficulty_R[order_R], stable=True)]
             return order_R.int()
 
-        return self._once(("order", by), make)
+        return self.once(("order", by), make)
 
     @property
     def easy_to_hard(self) -> torch.Tensor:
@@ -198,7 +206,7 @@ class LadderIndex:
                 ]
             return list(torch.tensor_split(order_R, cuts))
 
-        return self._once(("rungs", by), make)
+        return self.once(("rungs", by), make)
 
     def rung_of(self, rows: Any, by: By) -> torch.Tensor:
         """Return the rung, 0 .. 8, of each of these rows."""
@@ -214,17 +222,17 @@ class LadderIndex:
             starts = [self.order("complexity")[rung * len(self) // RUNGS] for rung in range(1, RUNGS)]
             return [float(self.complexity_R[row]) for row in starts]
 
-        return self._once("rung starts", make)
+        return self.once("rung starts", make)
 
     @property
     def rows_by_level(self) -> dict[int, torch.Tensor]:
         """Level -> its rows in ascending order, int32; levels in ascending order. Not to be changed."""
-        return self._once("level", lambda: _rows_by(self.level_R))
+        return self.once("level", lambda: _rows_by(self.level_R))
 
     @property
     def rows_by_source(self) -> dict[int, torch.Tensor]:
         """Source -> its rows in ascending order, int32; sources in ascending order. Not to be changed."""
-        return self._once("source", lambda: _rows_by(self.source_R))
+        return self.once("source", lambda: _rows_by(self.source_R))
 
     def observe(self, rows: Sequence[int], pass_rates: Sequence[float], step: int) -> None:
         """Take note of what a step has shown. To be called with the same values on every rank, once a step.

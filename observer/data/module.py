@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -172,10 +173,13 @@ class LadderDataModule(lightning.LightningDataModule):
             )
         return rows
 
-    def _drawn(self, step: int, seed: int) -> list[int]:
+    def _drawn(self, step: int, seed: int, size: int | None = None) -> list[int]:
         assert self.ladder is not None
-        horizon = self.schedule.course(self.horizon)
-        return list(self.schedule.draw(self.ladder, step, self.prompts_per_step, horizon, seed))
+        horizon, size = (
+            self.schedule.course(self.horizon),
+            min(size or self.prompts_per_step, len(self.ladder)),
+        )
+        return list(self.schedule.draw(self.ladder, step, size, horizon, seed))
 
     def draw_again(self, step: int) -> Iterator[list[int]]:
         """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.
@@ -189,6 +193,10 @@ class LadderDataModule(lightning.LightningDataModule):
         drawn = set(self.draw(step))
         for number in count(1):
             rows = self._drawn(step, stable_seed(self.seed, "again", number))
+            if drawn.issuperset(rows):  # where chance has no say, what comes next is in a larger draw
+                size = min(len(drawn) + self.prompts_per_step, len(self.rows["train"]))
+                with suppress(RefusedError):  # there are no more
+                    rows = self._drawn(step, self.seed, size)
             fresh = [row for row in rows if row not in drawn]
             drawn.update(rows)
             yield fresh[self._rank :: self._world_size]

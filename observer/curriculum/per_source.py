@@ -1,0 +1,131 @@
+"""One schedule for each source of rows, and a share of the batch for each source."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+import torch
+
+from observer.curriculum.dealing import counts_by_share, fit, spread_offsets
+from observer.curriculum.ladder import LadderIndex
+from observer.curriculum.ladder_part import LadderPart
+from observer.curriculum.random_order import Random
+from observer.curriculum.schedules import Schedule
+from observer.refusal import refuse_unless
+from observer.seeding import stable_seed
+from observer.types import RefusedError
+
+
+@dataclass(frozen=True)
+class PerSource(Schedule):
+    """Sources in balance: each has its share of every batch, and a schedule of its own within it.
+
+    Source s gets count w_s / sum(w) rows, rounded so that shares are kept over the steps, however many rows
+    it has. The schedule draws within each source as if there were no other: its passes, windows and memory
+    are of that source alone. Where a source gets one row more in some steps than in others, it draws the
+    greater number and one row, chosen at random, is left out. A source with fewer rows than its share gives
+    all it has in every step, and the largest others fill up. ``by`` and the horizon are the schedule's own.
+
+    Reference: none; temperature and equal mixing of sources are common practice.
+
+    Args:
+        schedule: what is drawn within each source.
+        shares: name of a source -> its share, relative to their sum; a source that is not named has none.
+            None for equal shares of all.
+
+    >>> ladder = LadderIndex([0.5] * 6, [1.0] * 6, [0] * 6, [0, 0, 0, 0, 1, 1], ["charts", "maps"])
+    >>> rows = PerSource().draw(ladder, 0, 4, horizon=4, seed=0)
+    >>> sorted(ladder.source_R[rows].tolist())
+    [0, 0, 1, 1]
+    """
+
+    schedule: Schedule = field(default_factory=Random)
+    shares: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shares is not None:
+            fits = bool(self.shares) and all(0 < share < math.inf for share in self.shares.values())
+            refuse_unless(fits, self, "shares", "name sources with shares that are finite and > 0, or null")
+
+    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+        """Return ``count`` rows, of each source its share, shuffled."""
+        horizon = self.begin(ladder, step, count, horizon)
+        parts = self._parts(ladder)
+        shares = numpy.array([1.0 if self.shares is None else self.shares[name] for name in parts])
+        sizes = [len(part) for part in parts.values()]
+        if sum(sizes) < count:
+            raise RefusedError(
+                f"{type(self).__name__}: the sources {', '.join(parts)} have {sum(sizes)} rows, fewer than "
+                f"the {count} prompts of a step; name more sources in shares"
+            )
+        offset_T = spread_offsets(stable_seed(seed, "per source offset"), step, step + 1)
+        wanted = counts_by_share(shares[None], count, offset_T)[0].tolist()
+        largest_first = sorted(range(len(sizes)), key=lambda place: -sizes[place])
+        counts = fit(wanted, sizes, largest_first)
+        due = numpy.ceil(shares / shares.sum() * count - 1e-9).astype(int).tolist()
+        chance = random.Random(stable_seed(seed, "per source", step))
+        rows: list[int] = []
+        for (name, part), wants, most, size in zip(parts.items(), counts, due, sizes, strict=True):
+            own = part.with_memory(ladder.memory.get(name, {}))
+            drawn = self.schedule.draw(
+                own, step, min(size, max(wants, most)), self.schedule.course(horizon), stable_seed(seed, name)
+            )
+            kept = set(chance.sample(range(len(drawn)), wants))
+            rows += part.rows_N[[row for place, row in enumerate(drawn) if place in kept]].tolist()
+        chance.shuffle(rows)  # so that ranks get like shares
+        return rows
+
+    def remember(
+        self,
+        memory: dict[str, Any],
+        ladder: LadderIndex,
+        step: int,
+        rows: Sequence[int],
+        pass_rates: Sequence[float],
+    ) -> dict[str, Any]:
+        """Return what the schedule remembers of each source, by its name."""
+        sources_N = ladder.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
+        remembered = {}
+        for name, part in self._parts(ladder).items():
+            source = ladder.sources.index(name)
+            own = [place for place, of in enumerate(sources_N) if of == source]
+            remembered[name] = self.schedule.remember(
+                memory.get(name, {}),
+                part.with_memory(memory.get(name, {})),
+                step,
+                part.within(torch.tensor([rows[place] for place in own], dtype=torch.int64)).tolist(),
+                [pass_rates[place] for place in own],
+            )
+        return remembered
+
+    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+        """Return the stages of the sources; one name where they are the same."""
+        horizon = self.schedule.course(self.course(horizon))
+        stages = {
+            name: self.schedule.stage(part.with_memory(ladder.memory.get(name, {})), step, horizon)
+            for name, part in self._parts(ladder).items()
+        }
+        if len(set(stages.values())) == 1:
+            return next(iter(stages.values()))
+        return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage)
+
+    def _parts(self, ladder: LadderIndex) -> dict[str, LadderPart]:
+        """Return the rows of each source that has a share and rows, by the source's name."""
+        known = {ladder.sources[source]: rows_N for source, rows_N in ladder.rows_by_source.items()}
+        for name in self.shares or ():
+            if name not in known:
+                raise RefusedError(
+                    f"{type(self).__name__}.shares names {name!r}; the ladder has rows of {', '.join(known)}"
+                )
+        names = known if self.shares is None else self.shares
+
+        def part(name: str) -> LadderPart:
+            return ladder.once(("part of source", name), lambda: LadderPart(ladder, known[name]))
+
+        return {name: part(name) for name in names}

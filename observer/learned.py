@@ -1,0 +1,83 @@
+"""``observer curriculum estimates``: what a run has learned of its rows, for the next run to start from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from observer.curriculum import LadderIndex
+from observer.data import LadderDataModule
+from observer.data.estimates import write_estimates
+from observer.data.kept import Kept
+from observer.data.rows import Rows
+from observer.run_cli import Parser, quieten, reduced, resolve_checkpoint
+from observer.types import RefusedError
+
+
+def estimates_command(words: list[str]) -> None:
+    """Write the difficulties of a run's rows as they are by now.
+
+    Args:
+        words: the command line behind ``observer curriculum estimates``.
+
+    Raises:
+        RefusedError: there is no such run or checkpoint, or its rows are no longer those that it drew from.
+    """
+    quieten()
+    given = _options().parse_args(words)
+    run_dir = Path(given.run_dir)
+    if not (run_dir / "config.yaml").is_file():
+        raise RefusedError(f"--run_dir {given.run_dir}: it holds no config.yaml; name the directory of a run")
+    checkpoint = resolve_checkpoint(run_dir, given.checkpoint)
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["LadderDataModule"]
+    rows = _rows(run_dir)
+    ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+    if ladder.fingerprint != state["draws"]["ladder"]:
+        raise RefusedError(
+            f"{checkpoint} was drawn from {state['draws']['rows']} rows, and data.train of "
+            f"{run_dir / 'config.yaml'} holds {len(ladder)} others now; bring back the file it was trained on"
+        )
+    ladder.load_state_dict(state["ladder"])
+    output = Path(given.output)
+    written = write_estimates(output, rows, ladder, given.prior_visits, given.visited_only)
+    visited = len(ladder.seen[0])
+    print(f"{output}: {written} rows, of which {visited} were visited in {state['step']} rollouts")
+
+
+def _options() -> Parser:
+    parser = Parser(
+        prog="observer curriculum estimates",
+        description="Write what a run has learned of how hard its rows are, for data.train.difficulty_from.",
+    )
+    parser.add_argument("--run_dir", type=str, required=True, help="The run.")
+    parser.add_argument("--checkpoint", type=str, default="last", help="last, best, or a .ckpt file.")
+    parser.add_argument("--output", type=str, default="estimates.jsonl", help="The file to write.")
+    parser.add_argument(
+        "--prior_visits", type=float, default=1.0, help="How many visits the difficulty before counts for."
+    )
+    parser.add_argument("--visited_only", type=bool, default=False, help="Leave out rows without a visit.")
+    return parser
+
+
+def _rows(run_dir: Path) -> Rows:
+    """Return the rows that a run was trained on: those of its configuration that it did not leave out."""
+    parser = Parser()
+    parser.add_argument("-c", "--config", action="config")
+    parser.add_class_arguments(LadderDataModule, "data", sub_configs=True)
+    words = reduced(["--config", str(run_dir / "config.yaml")], _data)
+    row_format = parser.instantiate(parser.parse_args(words)).data.formats["train"]
+    rows = row_format.read()
+    skipped = run_dir / "skipped_rows.jsonl"
+    lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.is_file() else []
+    reasons = {r["id"]: r["reason"] for r in map(json.loads, lines) if r["split"] == "train"}
+    bad = [(p.row, RefusedError(reasons[p.id])) for p in rows if p.id in reasons] if reasons else []
+    return Kept(rows, bad) if bad else rows
+
+
+def _data(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what says which rows there are."""
+    return {"data": content["data"]}
