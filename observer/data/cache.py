@@ -25,7 +25,17 @@ from observer.run_directory import whole_file
 SEAL_BYTES = 32
 UNUSED_DAYS = 30
 """How long a file stays that nobody asks for."""
-LIBRARIES = ("numpy", "pillow", "pyarrow", "transformers", "tokenizers", "math-verify", "sympy")
+LIBRARIES = (
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "transformers",
+    "tokenizers",
+    "jinja2",
+    "math-verify",
+    "latex2sympy2-extended",
+    "sympy",
+)
 """Packages whose versions decide what a check finds, beside the code of this one."""
 _OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|door)(\.\d+\.tmp)?")
 """Names of the files, whole or half-written."""
