@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, Literal
 
 from observer.types import RefusedError
 
@@ -71,10 +71,14 @@ def _lock(folder: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """Write a text file in one go: a reader finds the old one, if there was one, or the new one.
+def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Write a file in one go: a reader finds the old one, if there was one, or the new one.
 
     Its folder is made. What ends the writing early leaves things as they were.
+
+    Args:
+        path: of the file.
+        mode: ``w`` for text in UTF-8, ``wb`` for bytes.
 
     Raises:
         OSError: it cannot be written.
@@ -82,7 +86,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with beside.open(mode, encoding="utf-8" if mode == "w" else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may reach the network
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache():
+    """Neither tests nor the processes that they start touch the user's own folder of checked rows."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OBSERVER_CACHE", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -173,7 +173,8 @@ def test_no_file_is_written_when_nothing_is_left_out(renderer, ladder_file, tmp_
 
 def test_one_rank_lists_what_is_left_out(strict, ladder_file, tmp_path):
     module = LadderDataModule(Jsonl(ladder_file(r3=LONG), on_bad_row="skip"), prompts_per_step=PROMPTS)
-    module.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    alike = SimpleNamespace(broadcast=lambda mine, src: mine)
+    module.trainer = SimpleNamespace(global_rank=1, world_size=2, strategy=alike)
     module.setup("fit")
     module.admit(strict(60), Verifier(), tmp_path)
     assert len(module.rows["train"]) == ROWS - 1

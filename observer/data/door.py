@@ -19,6 +19,13 @@ from observer.types import Problem, RefusedError, Verdict
 
 Faults = dict[Question, str]
 """Gold answer -> why no rule can check it."""
+UNEQUAL = "is not found equal to itself"
+LASTING = (UNEQUAL, "the gold answer")
+"""What faults begin with that are the answer's own, and not the moment's: too slow, too large, killed."""
+
+
+class NotNowError(RefusedError):
+    """A row that is refused now and may pass another time: its answer could not be checked in time, say."""
 
 
 def refused_rows(
@@ -79,7 +86,7 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
             if verdict is Verdict.UNVERIFIABLE:
                 faults[gold] = reason
             elif verdict is Verdict.WRONG:
-                faults[gold] = f"is not found equal to itself: {reason}"
+                faults[gold] = f"{UNEQUAL}: {reason}"
     return faults
 
 
@@ -88,7 +95,8 @@ def _against_itself(problem: Problem) -> Question:
 
 
 def _unverifiable(problem: Problem, fault: str) -> RefusedError:
-    return RefusedError(
+    refusal = RefusedError if fault.startswith(LASTING) else NotNowError
+    return refusal(
         f"{problem.source}: row {problem.id!r}: no rule can check the answer {quote(problem.answer)} "
         f"(kind {problem.kind}): {fault}; correct the answer or its kind, or drop the row"
     )

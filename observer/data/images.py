@@ -67,16 +67,13 @@ def resolve_picture(name: str, root: str | Path) -> Path:
     Raises:
         RefusedError: the name is another URL, leads out of the folder, or is no file.
     """
-    local = _LOCAL_URL.match(name)
-    if local is None and _URL.match(name):
+    if _URL.match(name) and not _LOCAL_URL.match(name):
         raise RefusedError(
             f"picture {_shown(name)} is a URL; only local files are opened: download it into the data folder"
         )
-    # Data made for the original release does not percent-encode its file URLs: the plain reading comes first.
-    readings = [name] if local is None else [name[local.end() :], unquote(name[local.end() :])]
     try:
         folder = os.path.realpath(root)
-        files = [os.path.realpath(os.path.join(folder, reading)) for reading in readings]
+        files = [os.path.realpath(os.path.join(folder, reading)) for reading in readings(name)]
     except (OSError, ValueError) as error:
         raise RefusedError(f"picture {_shown(name)} is no path that can be looked up: {error}") from error
     file = next((file for file in files if os.path.isfile(file)), files[0])
@@ -88,6 +85,15 @@ def resolve_picture(name: str, root: str | Path) -> Path:
     if not os.path.isfile(file):
         raise RefusedError(f"picture {_shown(name)} is no file; looked for {file}")
     return Path(file)
+
+
+def readings(name: str) -> list[str]:
+    """Return the paths that a picture's name may mean, the likelier one first."""
+    local = _LOCAL_URL.match(name)
+    if local is None:
+        return [name]
+    # Data made for the original release does not percent-encode its file URLs: the plain reading comes first.
+    return [name[local.end() :], unquote(name[local.end() :])]
 
 
 def picture_size(path: str | Path, limits: PictureLimits) -> tuple[int, int]:

@@ -30,6 +30,8 @@ class Jsonl(JsonLines):
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
         difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
             replace those of the rows, by id; each of its ids has to be a row's.
+        keep_checked: keep the rows once they were checked, so that they are opened in seconds as long as
+            nothing has changed: no byte of the file, no picture, no option, no line of this package.
 
     Example:
         Level 6 is round(8 * 0.75).

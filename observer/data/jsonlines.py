@@ -6,6 +6,7 @@ the check of the pictures, and what happens to bad rows. No row is dropped witho
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data import fields
+from observer.data.checked import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
 from observer.data.images import PictureLimits, file_picture
 from observer.data.rows import RowFormat, Skipped
@@ -47,6 +49,8 @@ class JsonLines(RowFormat):
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
         difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
             replace those of the rows, by id; each of its ids has to be a row's.
+        keep_checked: keep the rows once they were checked, so that they are opened in seconds as long as
+            nothing has changed: no byte of the file, no picture, no option, no line of this package.
     """
 
     path: str
@@ -55,6 +59,7 @@ class JsonLines(RowFormat):
     max_image_pixels: int = PictureLimits.max_pixels
     check_images: CheckImages = "decode"
     difficulty_from: str | None = None
+    keep_checked: bool = True
 
     own_fields: ClassVar[frozenset[str]]
     """Names of the fields that ``chat`` reads."""
@@ -89,22 +94,37 @@ class JsonLines(RowFormat):
         return PictureLimits(self.max_image_pixels)
 
     def read(self) -> FileRows:
-        """Read and check the file: first every row, then every distinct picture.
+        """Read and check the file: first every row, then every distinct picture; or open what was kept of it.
 
         Raises:
             RefusedError: the file cannot be read, holds no good row, or holds a bad one that is not skipped.
         """
+        checked = checked_once(self._entry(), self._check) if self.keep_checked else self._check()
+        pa.default_memory_pool().release_unused()  # what a pass has taken
+        return FileRows(checked.batches, self.path, self.root, self.limits, checked.skipped, checked.identity)
+
+    def _entry(self) -> Entry:
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = type(self)
+        name = {"class": f"{own.__module__}.{own.__qualname__}", "options": options, "root": self.root}
+        files = [self.path, *([self.difficulty_from] if self.difficulty_from else [])]
+        classes = [cls for cls in own.__mro__ if cls is not object]
+        return Entry({**name, "file": str(Path(self.path).absolute())}, classes, files, self.root)
+
+    def _check(self) -> Checked:
         bad = _BadRows(self.path, self.on_bad_row)
         problems = self._problems(bad)
         batches = []
         while chunk := list(islice(problems, BATCH_ROWS)):
             batches.append(record_batch(chunk))
         bad.settle()
+        pictures = distinct_pictures(batches)
+        stamped = stamp(pictures, self.root)  # before they are opened: what changes from here on is noticed
         batches = self._with_good_pictures(batches, bad)
         bad.settle()
         if not any(len(batch) for batch in batches):
             raise RefusedError(f"{Path(self.path).absolute()} holds no good row{bad.listed()}")
-        return FileRows(batches, self.path, self.root, self.limits, bad.found)
+        return Checked(batches, pictures, stamped, bad.found)
 
     def problem(self, record: object, default_id: str = "row") -> Problem:
         """Make a problem of one JSON object. Its ``row`` and ``source`` are set by whoever knows them.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from observer.data.rows import Rows, Skipped
+from observer.data.cache import digest
+from observer.data.rows import Identity, Rows, Skipped
 from observer.run_directory import whole_file
 from observer.types import Problem, RefusedError
 
@@ -36,6 +37,9 @@ class Kept(Rows):
         self.level = rows.level[self._kept_R]
         self.source = None if rows.source is None else rows.source[self._kept_R]
         self.sources = rows.sources
+        if rows.identity is not None:
+            parts = rows.identity.fingerprint, [row for row, _ in bad]
+            self.identity = Identity(rows.identity.place, digest(parts))
         self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
 
     def __len__(self) -> int:

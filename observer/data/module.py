@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import torch
@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from observer.curriculum import LadderIndex, Random, Schedule
 from observer.data.door import Faults, refused_rows
 from observer.data.kept import Kept, list_skipped
+from observer.data.outcome import Outcome
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
@@ -30,6 +31,7 @@ from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Problem, RefusedError
 
+T = TypeVar("T")
 SHOWN = 10
 """Refused rows that one message lists."""
 _OF_THE_ROWS = {"rows", "ladder", "first row", "last row"}
@@ -117,7 +119,8 @@ class LadderDataModule(lightning.LightningDataModule):
         """Check every opened row, before any compute, and build the ladder's index.
 
         What it costs: rendering the length of each row's prompt, and a check of each distinct gold answer
-        that is an expression. Other gold answers were checked when the row was read.
+        that is an expression. Other gold answers were checked when the row was read. Rows that went through
+        the same door before, and are kept, cost nothing.
 
         Args:
             renderer: the policy's; it knows how long a prompt is.
@@ -130,7 +133,7 @@ class LadderDataModule(lightning.LightningDataModule):
         """
         for split, rows in self.rows.items():
             row_format = self.formats[split]
-            bad = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
+            bad = self._refused(rows, renderer, verifier)
             if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
                 shown = "\n".join(str(error) for _, error in bad[:SHOWN])
                 raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
@@ -156,6 +159,17 @@ class LadderDataModule(lightning.LightningDataModule):
                     f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
                 )
             self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+
+    def _refused(
+        self, rows: Rows, renderer: PromptRenderer, verifier: Verifier
+    ) -> list[tuple[int, RefusedError]]:
+        outcome = Outcome(rows, renderer, verifier)
+        known = outcome.find()
+        # The ranks check together or not at all: one that knew it all would leave the others waiting.
+        if not all(self._of_all_ranks(known is not None)) or known is None:
+            known = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
+            outcome.keep(known)
+        return known
 
     def draw(self, step: int) -> list[int]:
         """Return the rows of the global batch of a step.
@@ -282,10 +296,13 @@ class LadderDataModule(lightning.LightningDataModule):
 
     def _joined(self, faults: Faults) -> Faults:
         """Join what the ranks found."""
+        return {gold: fault for found in self._of_all_ranks(faults) for gold, fault in found.items()}
+
+    def _of_all_ranks(self, mine: T) -> list[T]:
+        """Return what each rank has, by rank."""
         if self.trainer is None:
-            return faults
-        ranks = [self.trainer.strategy.broadcast(faults, src=rank) for rank in range(self._world_size)]
-        return {gold: fault for found in ranks for gold, fault in found.items()}
+            return [mine]
+        return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is: builtins and tensors only."""

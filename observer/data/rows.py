@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,15 @@ class Skipped:
         return f"{self.file}:{self.line}: row {self.id!r}: {self.reason}"
 
 
+class Identity(NamedTuple):
+    """What tells whether checked rows are still the same."""
+
+    place: str
+    """A digest of where they come from and how they are read; what they hold may change."""
+    fingerprint: str
+    """A digest of all that they were made of."""
+
+
 class Rows(ABC):
     """An opened source: a sequence of R problems, and what the ladder index needs of all of them at once."""
 
@@ -47,6 +57,8 @@ class Rows(ABC):
     """Names of the sources, of which some may have no row."""
     skipped: Sequence[Skipped] = ()
     """Rows that were left out, in the order of the source."""
+    identity: Identity | None = None
+    """For what is known of these rows to be kept; None where nothing is."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data.images import PictureLimits, file_picture
-from observer.data.rows import Rows, Skipped
+from observer.data.rows import Identity, Rows, Skipped
 from observer.types import Problem, Turn
 
 _TEXTS = pa.list_(pa.string())
@@ -71,6 +71,7 @@ class FileRows(Rows):
         root: the data folder of their pictures.
         limits: what a picture may be.
         skipped: rows of the file that were left out.
+        identity: what tells whether they are still the same, if they are kept.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class FileRows(Rows):
         root: str,
         limits: PictureLimits,
         skipped: Sequence[Skipped] = (),
+        identity: Identity | None = None,
     ) -> None:
         self._batches = [batch for batch in batches if len(batch)]
         self._starts = [0, *accumulate(len(batch) for batch in self._batches)]
@@ -87,6 +89,7 @@ class FileRows(Rows):
         self._root = root
         self._limits = limits
         self.skipped = tuple(skipped)
+        self.identity = identity
         self.difficulty = self._column("difficulty", np.float32)
         self.complexity = self._column("complexity", np.float32)
         self.level = self._column("level", np.int64)
@@ -129,10 +132,15 @@ class FileRows(Rows):
             return np.zeros(0, np.int32), [Path(self._path).name]
         column = pa.chunked_array([batch["source"] for batch in self._batches])
         codes = column.fill_null(Path(self._path).name).combine_chunks().dictionary_encode()
-        return codes.indices.to_numpy(), codes.dictionary.to_pylist()
+        return _array(codes.indices), codes.dictionary.to_pylist()
 
     def _column(self, name: str, dtype: type[np.generic]) -> np.ndarray:
-        parts = [batch[name].to_numpy() for batch in self._batches]
+        parts = [_array(batch[name]) for batch in self._batches]
         column = np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)
         column.setflags(write=False)
         return column
+
+
+def _array(column: pa.Array) -> np.ndarray:
+    """Return numbers, of which none is missing, without a copy; Arrow's own way to numpy imports pandas."""
+    return np.from_dlpack(column)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from hashlib import blake2b
 from itertools import islice, repeat
 from typing import Any
 
@@ -30,6 +33,29 @@ class PromptRenderer:
         self._ahead: tuple[list[tuple], Future[list[Prompt]]] | None = None
         self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         self._special = tuple(processor.tokenizer.all_special_tokens)
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """A digest of all that ``check`` depends on beside a problem and this package's code.
+
+        None for a tokenizer that cannot be written down.
+        """
+        tokenizer = self.processor.tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        parts = [
+            self.system_prompt,
+            self.max_tokens,
+            self.processor.chat_template,
+            self.processor.to_dict(),
+            [type(part).__qualname__ for part in (self.processor, tokenizer, self.processor.image_processor)],
+            tokenizer.special_tokens_map,
+            self._special,
+            backend.to_str(),
+        ]
+        # What is no builtin is told apart by what it shows of itself; an address only costs a check.
+        return blake2b(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
     def text(self, problem: Problem) -> str:
         """Return the chat as text, one placeholder a picture.

@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import IO, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -75,7 +75,7 @@ def disagreements(experience: Experience) -> Iterator[dict[str, Any]]:
 class Audit:
     """Writes disagreements down, and keeps the first of them to be shown."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: IO[str]) -> None:
         """Name an open file."""
         self._file = file
         self._first: list[dict[str, Any]] = []

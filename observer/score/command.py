@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from rich.console import Console
 
@@ -88,7 +88,7 @@ def _batches(rows: Iterable[Row], completions: int) -> Iterator[list[Row]]:
 
 
 @contextmanager
-def _output(path: Path) -> Iterator[TextIO]:
+def _output(path: Path) -> Iterator[IO[str]]:
     """Write a file that is there when it is whole; refuse one that cannot be written."""
     with ExitStack() as stack:
         try:

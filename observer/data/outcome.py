@@ -1,0 +1,71 @@
+"""Keeps what came out when rows were checked at the door, so that they need not be rendered again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from observer.data import cache
+from observer.data.checked import UNREADABLE
+from observer.data.door import NotNowError
+from observer.data.rows import Rows
+from observer.rewards.isolation import Verifier
+from observer.rollout import PromptRenderer
+from observer.types import RefusedError
+
+OUTCOMES = 8
+"""Outcomes that are kept of the rows of a file, say for several system prompts; older ones are forgotten."""
+
+
+class Outcome:
+    """Which rows were refused, if these rows went through the same door before.
+
+    Args:
+        rows: an opened source.
+        renderer: how long a prompt is, and how long it may be.
+        verifier: what checking an answer may take.
+    """
+
+    def __init__(self, rows: Rows, renderer: PromptRenderer, verifier: Verifier) -> None:
+        self._place = None if rows.identity is None else rows.identity.place
+        self._key: str | None = None
+        if rows.identity is not None:
+            code = cache.code_digest()
+            parts = [rows.identity.fingerprint, renderer.fingerprint, repr(verifier.limits), code]
+            self._key = None if None in parts else cache.digest(parts)
+
+    def find(self) -> list[tuple[int, RefusedError]] | None:
+        """Return the rows that were refused, in order, and why; None where that is not known."""
+        if self._key is None:
+            return None
+        try:
+            known = self._known()[self._key]
+            return [(row, RefusedError(message)) for row, message in known]
+        except UNREADABLE:
+            return None
+
+    def keep(self, bad: list[tuple[int, RefusedError]]) -> None:
+        """Keep which rows were refused, unless one of them may pass another time."""
+        if self._key is None or any(isinstance(error, NotNowError) for _, error in bad):
+            return
+        try:
+            known = self._known()
+        except UNREADABLE:
+            known = {}
+        known = {key: rows for key, rows in known.items() if key != self._key}
+        latest = dict([*known.items(), (self._key, [(row, str(error)) for row, error in bad])][-OUTCOMES:])
+        try:
+            cache.write(self._path, json.dumps(latest).encode())
+        except UNREADABLE as error:
+            rank_zero_info(f"what came out of checking the rows is not kept: {error}")
+
+    @property
+    def _path(self) -> Path:
+        return cache.folder() / "rows" / f"{self._place}.door"
+
+    def _known(self) -> dict[str, list[tuple[int, str]]]:
+        if not cache.whole(self._path):
+            return {}
+        return json.loads(self._path.read_bytes()[: -cache.SEAL_BYTES])
