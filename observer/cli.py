@@ -22,6 +22,10 @@ DEFAULT_LEARNER = "observer.learner.ObserveLearner"
 RUN_COMMANDS = ("fit", "validate", "test")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions that are answered with their message alone; by name, for importing Lightning takes seconds."""
+MADE_ROOM = (
+    "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
+    "that a checkpoint holds is lost"
+)
 HELP = """usage: observer COMMAND [OPTIONS]
 
   fit        train a policy; --help prints every option
@@ -68,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if refused is not None:
             print(f"observer: refused: {refused}", file=sys.stderr)
             return 2
+        failed = next((cause for cause in causes if type(cause).__name__ == "WriteError"), None)
+        if failed is not None:
+            mend = MADE_ROOM if words[0] == "fit" else "make room and run it again"
+            print(f"observer: failed: {failed}; {mend}", file=sys.stderr)
+            return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
             return 130
         raise
