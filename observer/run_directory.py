@@ -44,18 +44,30 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if (code := _fault(error)) is None:
             raise
-        raise WriteError(code, f"{path} cannot be written: {os.strerror(code)}") from error
+        raise WriteError(f"{path} cannot be written: {os.strerror(code)}") from error
 
 
-def _fault(error: BaseException | None) -> int | None:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and what led to it, each once.
+
+    There may be a circle: TensorBoard keeps what its thread has raised, and raises it again while that is
+    being handled.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+
+
+def _fault(error: BaseException) -> int | None:
     """Return the number of the disk's fault that an exception came of, if it came of one."""
-    while error is not None:
-        code = error.errno if isinstance(error, OSError) else None
-        if found := re.search(r"\(os error (\d+)\)", str(error)):  # as libraries written in Rust say it
+    for cause in causes(error):
+        code = cause.errno if isinstance(cause, OSError) else None
+        if found := re.search(r"\(os error (\d+)\)", str(cause)):  # as libraries written in Rust say it
             code = int(found[1])
         if code in _FAULTS:
             return code
-        error = error.__cause__ or error.__context__
     return None
 
 

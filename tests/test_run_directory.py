@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from observer.run_directory import WriteError, claim, write_folder, write_json, writing
+from observer.run_directory import WriteError, causes, claim, write_folder, write_json, writing
 from observer.types import RefusedError
 
 
@@ -155,6 +155,22 @@ def failing(error):
         raise error
     except Exception as cause:
         raise ValueError("what a library says") from cause
+
+
+def test_an_error_that_is_raised_again_while_it_is_handled_is_looked_at_once():
+    """As TensorBoard's on a full disk: a search for the first cause went on until memory was full."""
+    kept = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail():
+        try:
+            with writing("tensorboard"):
+                raise kept
+        except WriteError:
+            raise kept  # noqa: B904
+
+    with pytest.raises(OSError) as caught:
+        fail()
+    assert [type(cause) for cause in causes(caught.value)] == [OSError, WriteError]
 
 
 def test_other_failures_are_not_taken_for_the_disk(tmp_path):
