@@ -20,7 +20,7 @@ from test_interrupt import SLURM
 
 ROOT = Path(__file__).parent.parent
 KILLS = int(os.environ.get("CHAOS_KILLS", "20"))
-STEPS_A_KILL = 8
+STEPS_A_KILL = 6
 """So many steps a kill there are; where a machine takes more in 10 s, the kill comes sooner."""
 SECONDS = 10.0
 SMALL = [
@@ -195,7 +195,7 @@ echo $$ > "$JOB/pid"
 exec "$@"
 """
 SCONTROL = """#!/bin/bash
-echo "$@" >> "$JOB/scontrol"
+echo "$@" >> "$JOB/requeued"
 """
 
 
@@ -225,9 +225,9 @@ def test_the_batch_script_of_the_documentation_requeues_a_job_that_goes_on_exact
     wait_for(first, run_dir, lambda: steps_logged(run_dir) >= 1)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)  # to the step, not to the script
     assert first.wait(timeout=120) == 143, said(run_dir)
-    assert (tmp_path / "scontrol").read_text() == "requeue 7\n"
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert 0 < torch.load(last, weights_only=True)["global_step"] < 5
     again = submit()
     assert again.wait(timeout=300) == 0, said(run_dir)
-    assert (tmp_path / "scontrol").read_text() == "requeue 7\n"
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert_same_run(run_dir, unbroken)

@@ -138,6 +138,15 @@ def test_going_on_from_the_last_keeps_it_as_the_one_before(run_dir):
     assert rollouts(run_dir) == {"last": 4, "previous": 3}
 
 
+def test_a_kill_while_the_last_was_written_leaves_nothing_behind(run_dir):
+    last, previous = (run_dir / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
+    previous.unlink()
+    os.link(last, previous)  # as it was at that moment
+    train(run_dir, 4, newest_checkpoint(run_dir))
+    assert sorted(path.name for path in last.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert rollouts(run_dir) == {"last": 4, "previous": 3}
+
+
 def test_going_back_leaves_no_later_state_to_be_found(tmp_path):
     train(tmp_path, 6, validates=True, accuracies=[0.9, 0.1])
     best = tmp_path / "checkpoints" / "best.ckpt"

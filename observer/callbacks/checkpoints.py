@@ -135,6 +135,7 @@ def _rename_copy(path: Path, target: Path) -> None:
         os.replace(path, target)
     else:
         os.replace(temporary, target)
+        temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
 
 
 def _sync_folder(folder: Path) -> None:
