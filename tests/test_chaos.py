@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shlex
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from test_interrupt import SLURM
+from test_interrupt import SLURM, batch_script
 
 ROOT = Path(__file__).parent.parent
 KILLS = int(os.environ.get("CHAOS_KILLS", "20"))
@@ -201,16 +200,17 @@ echo "$@" >> "$JOB/requeued"
 
 @pytest.mark.slow
 def test_the_batch_script_of_the_documentation_requeues_a_job_that_goes_on_exactly(tmp_path):
-    (text,) = re.findall(
-        r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (ROOT / "docs/runs.md").read_text(), re.DOTALL
-    )
     unbroken, run_dir = tmp_path / "unbroken", tmp_path / "run"
     complete(unbroken, 5)
     for name, program in (("srun", SRUN), ("scontrol", SCONTROL)):
         (tmp_path / name).write_text(program)
         (tmp_path / name).chmod(0o755)
     small = shlex.join(["--trainer.max_steps", "5", *SMALL])
-    script = text.replace("runs/mine", str(run_dir)).replace("quickstart.yaml", f"quickstart.yaml {small}")
+    script = (
+        batch_script()
+        .replace("runs/mine", str(run_dir))
+        .replace("quickstart.yaml", f"quickstart.yaml {small}")
+    )
     path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     job = {"JOB": str(tmp_path), "PATH": path, **SLURM}
 

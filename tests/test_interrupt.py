@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -165,6 +166,34 @@ def test_a_slurm_job_stops_between_rollouts_and_leaves_the_requeueing_to_its_scr
     resumed = fit(tmp_path / "run", newest_checkpoint(tmp_path / "run"))
     assert first.story + resumed.story == unbroken.story
     assert weights(resumed) == weights(unbroken)
+
+
+def batch_script():
+    """The one of docs/runs.md."""
+    docs = (TESTS.parent / "docs" / "runs.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", docs, re.DOTALL | re.MULTILINE)
+    return script
+
+
+@pytest.mark.parametrize("code", [0, 1, 143])
+def test_the_batch_script_of_the_documentation_resumes_and_requeues_a_run_that_was_stopped(
+    tmp_path, requeued, code
+):
+    (tmp_path / "bin" / "srun").write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    (tmp_path / "bin" / "srun").chmod(0o755)
+
+    def submit():
+        done = subprocess.run(["bash", "-c", batch_script()], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code
+        assert requeued.exists() == (code == 143)
+        return done.stdout
+
+    fresh = "observer fit --config configs/quickstart.yaml --run_dir runs/mine"
+    assert submit() == f"{fresh}\n"
+    (tmp_path / "runs" / "mine" / "checkpoints").mkdir(parents=True)
+    assert submit() == f"{fresh}\n"
+    (tmp_path / "runs" / "mine" / "checkpoints" / "last.ckpt").touch()
+    assert submit() == f"{fresh} --ckpt_path last\n"
 
 
 def test_a_handler_of_sigusr1_that_is_in_use_is_left_alone(tmp_path):
