@@ -65,13 +65,19 @@ def test_a_checkpoint_can_be_read_whenever_its_writer_is_killed(tmp_path, kills)
     states = [state(0), state(1)]
     io.save_checkpoint(states[0], target)
     seen, killed_while_writing = set(), 0
-    for _ in range(kills):
+    for kill in range(kills):
+        wait, told = os.pipe()
         if not (child := os.fork()):
             for generation in itertools.cycle((1, 0)):
                 io.save_checkpoint(states[generation], target)
+                os.write(told, b".")
+        os.close(told)
+        if kill % 2:
+            os.read(wait, 1)  # one write has come to its end, however slow the machine is
         time.sleep(chance.uniform(0.01, 0.06))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(wait)
         killed_while_writing += any(path.suffix == ".tmp" for path in tmp_path.iterdir())
         found = read(target)
         assert bool((found["weights"] == found["global_step"]).all())

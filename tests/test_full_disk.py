@@ -18,7 +18,7 @@ from observer.run_cli import Board
 from observer.run_directory import WriteError, write_folder
 
 SMALL = [
-    *("--trainer.max_steps", "1", "--data.prompts_per_step", "4", "--model.group_size", "4"),
+    *("--trainer.max_steps", "1", "--data.prompts_per_step", "1", "--model.group_size", "4"),
     *("--data.val", "null", "--data.test", "null", "--trainer.enable_progress_bar", "false"),
 ]
 
@@ -35,10 +35,11 @@ def full_for_files_above(size):
 
 
 def train(run_dir, ckpt_path=None, *callbacks):
-    learner = runs.learner()
+    learner = runs.learner(max_tokens=32)
     kept = [*checkpoint_callbacks(run_dir, 1, validates=False), *callbacks]
     trainer = runs.trainer(run_dir, 3, callbacks=kept)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    data = runs.ladder(val=None, test=None, prompts_per_step=2)
+    trainer.fit(learner, datamodule=data, ckpt_path=ckpt_path)
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     return weights, (run_dir / "completions.jsonl").read_bytes()
 
