@@ -180,6 +180,8 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """
     beside, old = (path.with_name(f".{path.name}{word}.{os.getpid()}.tmp") for word in ("", ".old"))
     with writing(path):
+        for left in (beside, old):  # by a killed process of the same number, as containers give them
+            shutil.rmtree(left, ignore_errors=True)
         beside.mkdir(parents=True)
         try:
             fill(beside)

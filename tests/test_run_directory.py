@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import subprocess
 
 import pytest
@@ -116,6 +117,17 @@ def test_a_folder_is_made_with_its_parents_and_replaced_as_a_whole(tmp_path):
     assert names(path) == ["new.txt"]
     assert names(path.parent) == ["export"]
     assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_a_killed_process_of_the_same_number_had_begun_is_written_anew(tmp_path):
+    path = tmp_path / "export"
+    path.mkdir()
+    for name in (f".export.{os.getpid()}.tmp", f".export.old.{os.getpid()}.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.txt").touch()
+    write_folder(path, lambda folder: (folder / "new.txt").write_text("1"))
+    assert names(path) == ["new.txt"]
+    assert names(tmp_path) == ["export"]
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])

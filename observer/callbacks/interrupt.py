@@ -63,8 +63,8 @@ class GracefulStop(Callback):
         self._last = last[0]
         self._received, self.interrupted = 0, None
         if threading.current_thread() is threading.main_thread():
-            ahead = [] if signal.getsignal(signal.SIGUSR1) else [signal.SIGUSR1]  # unless it is in use
-            for signum in (signal.SIGINT, signal.SIGTERM, *ahead):
+            free = signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL  # else somebody uses it otherwise
+            for signum in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if free else [])):
                 signal.signal(signum, lambda signum, _: self._receive(trainer, signum))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
