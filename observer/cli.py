@@ -9,19 +9,24 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from observer import __version__, strategies
+from observer.run_directory import WriteError, causes
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
 RUN_COMMANDS = ("fit", "validate", "test")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions that are answered with their message alone; by name, for importing Lightning takes seconds."""
+MADE_ROOM = (
+    "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
+    "that a checkpoint holds is lost"
+)
 HELP = """usage: observer COMMAND [OPTIONS]
 
   fit        train a policy; --help prints every option
@@ -66,22 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        causes = list(_causes(error))
-        refused = next((cause for cause in causes if type(cause).__name__ in REFUSALS), None)
+        led = list(causes(error))  # parsers and trainers wrap what was raised inside them
+        refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
         if refused is not None:
             print(f"observer: refused: {refused}", file=sys.stderr)
             return 2
-        if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+        failed = next((cause for cause in led if isinstance(cause, WriteError)), None)
+        if failed is not None:
+            mend = MADE_ROOM if words[0] == "fit" else "make room and run it again"
+            print(f"observer: failed: {failed}; {mend}", file=sys.stderr)
+            return 1
+        if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
         raise
     return 0
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what led to it: parsers and trainers wrap what was raised inside them."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def run_command(words: list[str]) -> None:

@@ -47,6 +47,15 @@ class JsonlLog:
                 file.truncate(whole)
             raise
 
+    def sync(self) -> None:
+        """Have what was written on the disk, where a power cut leaves it.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        if self._file is not None and self._path.is_file():
+            os.fsync(self._file.fileno())
+
     def truncate_from(self, step: int) -> int:
         """Cut the lines of a step and of later ones, and lines that are no whole record.
 

@@ -220,8 +220,13 @@ class PolicyModule(HeldOutEvaluation):
 
         Raises:
             RefusedError: the weights are those of another model, or a fit would go on with another recipe;
-                names what differs.
+                names what differs. Or the checkpoint is no fit's.
         """
+        if lost := {"policy", "recipe", type(self.ladder).__qualname__} - checkpoint.keys():
+            raise RefusedError(
+                f"the checkpoint holds no {', '.join(sorted(lost))}: it was made by no fit, or is damaged; "
+                f"give another with --ckpt_path"
+            )
         self.engine.version = -1
         own, saved = self.state_dict(), checkpoint["state_dict"]
         expected = own.keys() if self.spec.lora is None else self._trained_names()

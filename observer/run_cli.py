@@ -38,7 +38,7 @@ from observer.callbacks import (
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.module import DEFAULT_REWARDS
-from observer.run_directory import claim
+from observer.run_directory import claim, whole_file, writing
 from observer.types import RefusedError
 
 FORCED = {
@@ -112,7 +112,22 @@ class RunConfig(SaveConfigCallback):
         folder, path = Path(trainer.default_root_dir), Path(trainer.default_root_dir) / "config.yaml"
         if self.config.get("ckpt_path") is not None:
             path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
-        self.parser.save(self.config, path, skip_none=False, multifile=False, overwrite=True)
+        with whole_file(path) as file:
+            file.write(self.parser.dump(self.config, skip_none=False))
+
+
+class Board(TensorBoardLogger):
+    """TensorBoard's curves; says where they could not be written."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log figures at a step."""
+        with writing(Path(self.log_dir)):
+            super().log_metrics(metrics, step)
+
+    def save(self) -> None:
+        """Hand what was logged to the operating system."""
+        with writing(Path(self.log_dir)):
+            super().save()
 
 
 class RunCLI(LightningCLI):
@@ -214,7 +229,7 @@ class RunCLI(LightningCLI):
         """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""
         config: Namespace = self.config[self.subcommand]
         if config.trainer.logger in (None, True):
-            kwargs["logger"] = TensorBoardLogger(
+            kwargs["logger"] = Board(
                 config.run_dir,
                 name="",
                 version="tensorboard",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
+from observer.run_directory import WriteError
 from observer.types import RefusedError
 from tiny_run import UPDATES, Tiny, fit
 
@@ -64,13 +65,19 @@ def test_a_checkpoint_can_be_read_whenever_its_writer_is_killed(tmp_path, kills)
     states = [state(0), state(1)]
     io.save_checkpoint(states[0], target)
     seen, killed_while_writing = set(), 0
-    for _ in range(kills):
+    for kill in range(kills):
+        wait, told = os.pipe()
         if not (child := os.fork()):
             for generation in itertools.cycle((1, 0)):
                 io.save_checkpoint(states[generation], target)
+                os.write(told, b".")
+        os.close(told)
+        if kill % 2:
+            os.read(wait, 1)  # one write has come to its end, however slow the machine is
         time.sleep(chance.uniform(0.01, 0.06))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(wait)
         killed_while_writing += any(path.suffix == ".tmp" for path in tmp_path.iterdir())
         found = read(target)
         assert bool((found["weights"] == found["global_step"]).all())
@@ -120,7 +127,9 @@ def test_a_file_that_would_run_code_is_not_loaded_even_when_asked_to(tmp_path):
 
 def put(run_dir, name, steps, seconds=1):
     path = run_dir / "checkpoints" / f"{name}.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"global_step": steps, "weights": torch.zeros(1000)}, path)
+    parts = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+    held = {"global_step": steps, "weights": torch.zeros(1000)} | {part: {} for part in parts}
+    AtomicCheckpointIO().save_checkpoint(held, path)
     os.utime(path, (seconds, seconds))
     return path
 
@@ -199,7 +208,7 @@ def test_the_last_is_saved_at_the_end_of_a_rollout_that_reaches_a_multiple_and_a
 
 def test_without_validation_rows_there_is_no_best(tmp_path):
     fit(tmp_path, every=2, validates=False)
-    assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["last.ckpt", "previous.ckpt"]
 
 
 def test_the_last_checkpoint_of_a_run_is_its_final_state(tmp_path):
@@ -213,7 +222,7 @@ def test_the_best_is_saved_when_it_is_best_and_the_last_after_every_validation(t
     fit(tmp_path, rollouts=12, accuracies=[0.2, 0.5, 0.5, 0.4], io=io)
     assert [step for name, step in io.saved if name == "best.ckpt"] == [6, 12]
     assert [step for name, step in io.saved if name == "last.ckpt"] == [0, 6, 12, 18, 24]
-    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt"]
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
 def test_a_worse_one_after_a_resume_does_not_replace_the_best(tmp_path):
@@ -287,7 +296,7 @@ def test_a_write_that_fails_says_why_and_leaves_the_one_before(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(WriteError, match=f"{path} cannot be written: File too large"):
             AtomicCheckpointIO().save_checkpoint(state(200), path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -188,7 +188,8 @@ def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_
     assert {"config.yaml", "before.json", "completions.jsonl", "checkpoints", "export", "tensorboard"} <= {
         path.name for path in folder.iterdir()
     }
-    assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    checkpoints = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert checkpoints == {"best.ckpt", "last.ckpt", "previous.ckpt"}
 
     assert main(["fit", *QUICK, *SMALL, *run_dir]) == 2
     assert "holds a run already" in capfd.readouterr().err

@@ -300,7 +300,8 @@ def test_the_command_writes_what_a_run_has_learned_and_the_next_run_starts_from_
     run = open_run(Jsonl(rows, on_bad_row="skip"), Random())
     run.finish_step([0, 1, 2, 3], [1.0, 1.0, 0.5, 0.0])
     (run_dir / "checkpoints").mkdir(parents=True)
-    saved = {"global_step": 1, "LadderDataModule": run.state_dict()}
+    saved = {"global_step": 1, "LadderDataModule": run.state_dict(), "state_dict": {}, "loops": {}}
+    saved |= {"callbacks": {}, "optimizer_states": [], "lr_schedulers": []}
     torch.save(saved, run_dir / "checkpoints" / "last.ckpt")
     train = {"class_path": "Jsonl", "init_args": {"path": rows, "on_bad_row": "skip"}}
     (run_dir / "config.yaml").write_text(yaml.safe_dump({"data": {"train": train}}))

@@ -1,3 +1,5 @@
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ pytestmark = [
 ]
 
 TESTS = Path(__file__).parent
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def send(*signums):
@@ -125,6 +127,84 @@ def test_the_handlers_from_before_are_back_afterwards(tmp_path, at):
     stopped(tmp_path, at, extra=[Watch()]) if at else fit(tmp_path, extra=[Watch()])
     assert [signal.getsignal(signum) for signum in SIGNALS] == before
     assert not set(inside) & set(before)
+
+
+# On a cluster
+
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "train",
+    **{f"SLURM_{name}": "1" for name in ("NTASKS", "NTASKS_PER_NODE", "NNODES")},
+    **{f"SLURM_{name}": "0" for name in ("PROCID", "LOCALID", "NODEID")},
+}
+
+
+@pytest.fixture
+def requeued(tmp_path, monkeypatch):
+    """A SLURM job; the path is there when somebody has called scontrol."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "scontrol").write_text(f"#!/bin/sh\ntouch {tmp_path / 'requeued'}\n")
+    (programs / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "requeued"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("moment", [("update 0", 2), ("rollout", 3)], ids=str)
+def test_a_slurm_job_stops_between_rollouts_and_leaves_the_requeueing_to_its_script(
+    tmp_path, requeued, signum, moment
+):
+    """Lightning's own way would save in the middle of a step, beside the checkpoints, and requeue at once."""
+    unbroken = fit(tmp_path / "unbroken")
+    first, code = stopped(tmp_path / "run", {moment: send(signum)})
+    assert code == 128 + signum
+    assert not requeued.exists()
+    assert [path.name for path in (tmp_path / "run").rglob("*.ckpt") if path.name.startswith("hpc")] == []
+    resumed = fit(tmp_path / "run", newest_checkpoint(tmp_path / "run"))
+    assert first.story + resumed.story == unbroken.story
+    assert weights(resumed) == weights(unbroken)
+
+
+def batch_script():
+    """The one of docs/runs.md."""
+    docs = (TESTS.parent / "docs" / "runs.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", docs, re.DOTALL | re.MULTILINE)
+    return script
+
+
+@pytest.mark.parametrize("code", [0, 1, 143])
+def test_the_batch_script_of_the_documentation_resumes_and_requeues_a_run_that_was_stopped(
+    tmp_path, requeued, code
+):
+    (tmp_path / "bin" / "srun").write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    (tmp_path / "bin" / "srun").chmod(0o755)
+
+    def submit():
+        done = subprocess.run(["bash", "-c", batch_script()], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == code
+        assert requeued.exists() == (code == 143)
+        return done.stdout
+
+    fresh = "observer fit --config configs/quickstart.yaml --run_dir runs/mine"
+    assert submit() == f"{fresh}\n"
+    (tmp_path / "runs" / "mine" / "checkpoints").mkdir(parents=True)
+    assert submit() == f"{fresh}\n"
+    (tmp_path / "runs" / "mine" / "checkpoints" / "last.ckpt").touch()
+    assert submit() == f"{fresh} --ckpt_path last\n"
+
+
+def test_a_handler_of_sigusr1_that_is_in_use_is_left_alone(tmp_path):
+    used = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: used.append(1))
+    try:
+        fit(tmp_path, at={("update 0", 1): send(signal.SIGUSR1)})
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert used == [1]
+    assert rollouts_in(tmp_path) == 6
 
 
 def test_without_the_callback_that_saves_it_refuses(tmp_path):

@@ -175,6 +175,22 @@ def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, chan
     assert not (tmp_path / "resumed" / "summary.json").exists()
 
 
+def test_a_checkpoint_without_the_place_in_the_ladder_is_refused(tmp_path):
+    """Lightning says nothing, and the run would draw from the first row again."""
+    options = {"max_tokens": 8}
+    watch = EveryStep(tmp_path)
+    data = runs.ladder(prompts_per_step=1, val=None, test=None)
+    runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(runs.learner(**options), datamodule=data)
+    held = torch.load(tmp_path / "step-1.ckpt", weights_only=True)
+    del held["LadderDataModule"], held["recipe"]
+    torch.save(held, tmp_path / "lost.ckpt")
+    data = runs.ladder(prompts_per_step=1, val=None, test=None)
+    with pytest.raises(RefusedError, match="the checkpoint holds no LadderDataModule, recipe"):
+        runs.trainer(tmp_path / "resumed", 2).fit(
+            runs.learner(**options), datamodule=data, ckpt_path=tmp_path / "lost.ckpt"
+        )
+
+
 def test_micro_batches_are_part_of_a_recipe_only_where_they_change_the_loss():
     def recipe(**options):
         return runs.learner(**options).recipe()

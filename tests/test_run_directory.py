@@ -1,8 +1,11 @@
+import errno
 import json
+import os
+import subprocess
 
 import pytest
 
-from observer.run_directory import MARKS, claim, write_folder, write_json
+from observer.run_directory import WriteError, causes, claim, write_folder, write_json, writing
 from observer.types import RefusedError
 
 
@@ -23,9 +26,17 @@ def test_a_directory_of_other_things_may_be_claimed(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("mark", MARKS)
-def test_a_used_directory_is_refused_unless_it_is_resumed(tmp_path, mark):
-    (tmp_path / mark).touch()
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        ("summary.json", '{"status": "complete", "steps": 0}'),
+        ("summary.json", '{"status": "failed", "steps": 3}'),
+        ("summary.json", "none of ours"),
+        ("completions.jsonl", '{"step": 0}\n'),
+    ],
+)
+def test_a_used_directory_is_refused_unless_it_is_resumed(tmp_path, mark, text):
+    (tmp_path / mark).write_text(text)
     with pytest.raises(RefusedError) as caught:
         claim(tmp_path, resume=False)
     assert f"run_dir {str(tmp_path)!r} holds a run already ({mark})" in str(caught.value)
@@ -36,6 +47,32 @@ def test_a_used_directory_is_refused_unless_it_is_resumed(tmp_path, mark):
     with pytest.raises(RefusedError, match="resume it with --ckpt_path last"):
         claim(tmp_path, resume=False)
     assert claim(tmp_path, resume=True) == tmp_path
+
+
+@pytest.mark.parametrize("status", [None, "running", "interrupted", "failed"])
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_started_again(tmp_path, status):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "completions.jsonl").touch()
+    if status is not None:
+        write_json(tmp_path / "summary.json", {"status": status, "steps": 0})
+    assert claim(tmp_path, resume=False) == tmp_path
+
+
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "checkpoints").mkdir()
+    kept = [tmp_path / "notes.tmp", tmp_path / ".hidden.tmp", tmp_path / "checkpoints" / "last.ckpt"]
+    for path in kept:
+        path.touch()
+    for name in (".summary.json", ".before.json", "checkpoints/.last.ckpt", "checkpoints/.previous.ckpt"):
+        (tmp_path / f"{name}.{dead.pid}.tmp").touch()
+    for name in (".export", ".export.old"):
+        (tmp_path / f"{name}.{dead.pid}.tmp").mkdir()
+        (tmp_path / f"{name}.{dead.pid}.tmp" / "model.safetensors").touch()
+    claim(tmp_path, resume=True)
+    left = {path for path in tmp_path.rglob("*") if path.is_file() or path.suffix == ".tmp"}
+    assert left == {*kept, tmp_path / ".lock"}
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -82,6 +119,17 @@ def test_a_folder_is_made_with_its_parents_and_replaced_as_a_whole(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o755
 
 
+def test_a_folder_that_a_killed_process_of_the_same_number_had_begun_is_written_anew(tmp_path):
+    path = tmp_path / "export"
+    path.mkdir()
+    for name in (f".export.{os.getpid()}.tmp", f".export.old.{os.getpid()}.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.txt").touch()
+    write_folder(path, lambda folder: (folder / "new.txt").write_text("1"))
+    assert names(path) == ["new.txt"]
+    assert names(tmp_path) == ["export"]
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_a_folder_that_was_not_filled_leaves_the_old_one_and_nothing_beside_it(tmp_path, failure):
     path = tmp_path / "export"
@@ -102,3 +150,42 @@ def test_a_first_folder_that_was_not_filled_is_not_there(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_folder(tmp_path / "export", lambda folder: 1 / 0)
     assert names(tmp_path) == []
+
+
+def test_a_full_disk_is_told_with_the_file_also_by_what_a_library_makes_of_it(tmp_path):
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),  # as safetensors says it
+    ):
+        with pytest.raises(WriteError, match=f"{tmp_path}/export cannot be written: No space left on device"):
+            write_folder(tmp_path / "export", lambda folder, error=error: failing(error))
+    assert names(tmp_path) == []
+
+
+def failing(error):
+    try:
+        raise error
+    except Exception as cause:
+        raise ValueError("what a library says") from cause
+
+
+def test_an_error_that_is_raised_again_while_it_is_handled_is_looked_at_once():
+    """As TensorBoard's on a full disk: a search for the first cause went on until memory was full."""
+    kept = OSError(errno.ENOSPC, "No space left on device")
+
+    def fail():
+        try:
+            with writing("tensorboard"):
+                raise kept
+        except WriteError:
+            raise kept  # noqa: B904
+
+    with pytest.raises(OSError) as caught:
+        fail()
+    assert [type(cause) for cause in causes(caught.value)] == [OSError, WriteError]
+
+
+def test_other_failures_are_not_taken_for_the_disk(tmp_path):
+    for error in (ValueError("4"), FileNotFoundError(errno.ENOENT, "No such file"), RefusedError("no")):
+        with pytest.raises(type(error)), writing(tmp_path):
+            raise error

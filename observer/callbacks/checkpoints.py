@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,13 +20,16 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from observer.run_directory import writing
 from observer.types import RefusedError
 
 FOLDER = "checkpoints"
 """Where checkpoints are, below the run directory."""
+_NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+"""What a run goes on with; a file without one of them is no checkpoint of a run."""
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError)
-"""What ``torch.load`` raises for a file that was cut, is empty, or never was a checkpoint."""
+_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
+"""What a file raises that was cut or damaged, is empty, or never was a checkpoint."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -47,10 +51,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             TypeError: there are storage options.
+            WriteError: the disk is full, for example; the file before is as it was.
         """
         if storage_options is not None:
             raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
-        target = Path(path)
+        with writing(target := Path(path)):
+            self._write(checkpoint, target)
+
+    @staticmethod
+    def _write(checkpoint: dict[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target.parent)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -116,6 +125,19 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def _rename_copy(path: Path, target: Path) -> None:
+    """Give a file a second name, in place of what has it; on a disk without links, only that name."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        os.replace(path, target)
+    else:
+        os.replace(temporary, target)
+        temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -127,6 +149,9 @@ def _sync_folder(folder: Path) -> None:
 
 class Last(Checkpoint):
     """Keeps ``last.ckpt``, from which a run goes on: every n steps, after every validation, and at the end.
+
+    The one before stays as ``previous.ckpt``, for when the last is damaged later on. The one before that goes
+    before a new one is written, so that the disk never holds more than these two.
 
     It saves between rollouts only. A checkpoint that falls on a validation is written when that has ended,
     because Lightning does not make up for a validation that was due when a checkpoint was written. (Stock
@@ -147,13 +172,16 @@ class Last(Checkpoint):
         self.requested = False
         """Whether to save at the next occasion, as if n steps were over."""
         self._saved = 0
+        self._previous = path.with_name("previous.ckpt")
+        self._resumed_from: Path | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count from where the run starts or goes on; save a start, so that there is one to resume."""
         self.requested = False
         self._saved = trainer.global_step
+        self._resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
         if not trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path, weights_only=False)
+            self._replace(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save when it is time, unless a validation comes first."""
@@ -172,8 +200,18 @@ class Last(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.global_step > self._saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(self.path, weights_only=False)
+            self._replace(trainer)
             self._saved = trainer.global_step
+
+    def _replace(self, trainer: Trainer) -> None:
+        last = self.path.resolve()
+        followed = self._resumed_from == last  # by the state that is saved now; and it can be read
+        if trainer.is_global_zero and followed:
+            _rename_copy(self.path, self._previous)
+        trainer.save_checkpoint(self.path, weights_only=False)
+        if trainer.is_global_zero and not followed and self._resumed_from != self._previous.resolve():
+            self._previous.unlink(missing_ok=True)  # of a run that this one does not go on from
+        self._resumed_from = last
 
 
 def _validation_follows(trainer: Trainer) -> bool:
@@ -239,10 +277,10 @@ def checkpoint_callbacks(run_dir: Path, every_n_steps: int, validates: bool) -> 
 
 
 def newest_checkpoint(run_dir: Path) -> Path:
-    """Return the checkpoint that a run goes on from: the one with the most steps that can be read.
+    """Return the checkpoint that a run goes on from: the one with the most steps that is whole.
 
     Args:
-        run_dir: the run directory. Files in it that cannot be read are passed over with a warning.
+        run_dir: the run directory. Files in it that are damaged are passed over with a warning.
 
     Raises:
         RefusedError: there is none; names the folder and the files that cannot be read.
@@ -250,21 +288,26 @@ def newest_checkpoint(run_dir: Path) -> Path:
     folder = run_dir / FOLDER
     found: dict[Path, tuple[int, int]] = {}
     bad: list[str] = []
+
+    def pass_over(path: Path, error: Exception) -> None:
+        bad.append(f"{path.name} ({path.stat().st_size} bytes) cannot be read: {_reason(error)}")
+
     for path in sorted(folder.glob("*.ckpt")):
         try:
             found[path] = (_steps_in(path), path.stat().st_mtime_ns)
         except _UNREADABLE as error:
-            reason = str(error).partition("\n")[0]
-            bad.append(f"{path.name} ({path.stat().st_size} bytes) cannot be read: {reason}")
-    if not found:
-        held = "; ".join(bad) or "it holds no *.ckpt" if folder.is_dir() else "there is no such folder"
-        raise RefusedError(
-            f"nothing to resume from in {folder}: {held}. Start anew, in another run directory"
-        )
-    newest = max(found, key=lambda path: found[path])
-    for message in bad:
-        warnings.warn(f"{folder}: {message}; going on from {newest.name}", stacklevel=2)
-    return newest
+            pass_over(path, error)
+    for path in sorted(found, key=lambda path: found[path], reverse=True):
+        try:
+            _check_sums(path)
+        except _UNREADABLE as error:
+            pass_over(path, error)
+            continue
+        for message in bad:
+            warnings.warn(f"{folder}: {message}; going on from {path.name}", stacklevel=2)
+        return path
+    held = "; ".join(bad) or "it holds no *.ckpt" if folder.is_dir() else "there is no such folder"
+    raise RefusedError(f"nothing to resume from in {folder}: {held}. Start anew, in another run directory")
 
 
 def check_checkpoint(path: Path) -> None:
@@ -274,16 +317,34 @@ def check_checkpoint(path: Path) -> None:
         path: an existing file.
 
     Raises:
-        RefusedError: it cannot be read, or is no checkpoint of a run.
+        RefusedError: it cannot be read, is damaged, or is no checkpoint of a run.
     """
     try:
         _steps_in(path)
+        _check_sums(path)
     except _UNREADABLE as error:
-        raise RefusedError(f"checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
+        raise RefusedError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _steps_in(path: Path) -> int:
+    """Read how far a checkpoint is; its tensors are left on the disk."""
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith("data.pkl"):
+                archive.read(name)  # raises if it is damaged: what the pickle would raise then is anything
     checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    if not isinstance(checkpoint, dict) or "global_step" not in checkpoint:
-        raise ValueError("it holds no global_step")
+    missing = [name for name in _NEEDED if not isinstance(checkpoint, dict) or name not in checkpoint]
+    if missing:
+        raise ValueError(f"it holds no {', '.join(missing)}")
     return int(checkpoint["global_step"])
+
+
+def _check_sums(path: Path) -> None:
+    """Read the whole file and compare it with its own check sums, which ``torch.load`` never looks at."""
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"its part {damaged} is damaged")

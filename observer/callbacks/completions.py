@@ -7,6 +7,7 @@ It reads what a training step returns and changes nothing of it. What a picture 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -15,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from observer.callbacks.completions_page import draw_group
 from observer.callbacks.step_log import StepLog
+from observer.run_directory import writing
 from observer.types import Experience, RefusedError, Verdict
 
 FILE = "completions.jsonl"
@@ -86,7 +88,10 @@ class Completions(StepLog):
                 self.completions_per_picture,
             )
             for board in boards:
-                board.experiment.add_image(f"completions/{number}", np.asarray(page), step, dataformats="HWC")
+                with writing(Path(board.log_dir)):
+                    board.experiment.add_image(
+                        f"completions/{number}", np.asarray(page), step, dataformats="HWC"
+                    )
 
 
 def telling(experience: Experience) -> list[int]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run stops between two rollouts, after saving, and its exit code says so."""
+"""Ctrl-C, SIGTERM, SIGUSR1: a run stops between two rollouts, after saving, and its exit code says so."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -18,12 +19,12 @@ MESSAGE = b"\nfinishing this step, then saving; press Ctrl-C again to stop at on
 
 
 class GracefulStop(Callback):
-    """Stops a run between two rollouts when SIGINT or SIGTERM has arrived, after ``Last`` has saved it.
+    """Stops a run between two rollouts after SIGINT, SIGTERM or SIGUSR1, when ``Last`` has saved it.
 
     The step under way is finished, and the validation under way or due. Then the process ends with exit code
-    130 (SIGINT) or 143 (SIGTERM). Of several ranks all stop at the same step; those above 0 exit with 0. A
-    second SIGINT stops at once, saves nothing more, and exits with 130. A run whose last step is over is not
-    stopped by the first.
+    130 (SIGINT), 143 (SIGTERM) or 138 (SIGUSR1, which clusters may send ahead of the end). Of several ranks
+    all stop at the same step; those above 0 exit with 0. A second SIGINT stops at once, saves nothing more,
+    and exits with 130. A run whose last step is over is not stopped by the first.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,18 @@ class GracefulStop(Callback):
         self._received = 0
         self._last: Last
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep Lightning from requeueing a SLURM job itself.
+
+        On SIGUSR1 it saves in the middle of a step, which no run can go on from exactly, beside the run's
+        checkpoints, and requeues at once. The batch script requeues, by the exit code: docs/runs.md.
+        """
+        environment = trainer._accelerator_connector.cluster_environment
+        if isinstance(environment, SLURMEnvironment):
+            environment.auto_requeue = False
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take both signals over from Lightning, which has just put in its own handlers.
+        """Take the signals over from Lightning, which has just put in its own handlers.
 
         On SIGTERM those do not save, exit with 0, and start a collective in the middle of whatever is going
         on. When ``fit`` ends or raises, Lightning puts back what it had found, so nothing is undone here.
@@ -52,7 +63,8 @@ class GracefulStop(Callback):
         self._last = last[0]
         self._received, self.interrupted = 0, None
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            free = signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL  # else somebody uses it otherwise
+            for signum in (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if free else [])):
                 signal.signal(signum, lambda signum, _: self._receive(trainer, signum))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

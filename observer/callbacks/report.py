@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
@@ -90,7 +90,10 @@ class RunReport(lightning.Callback):
             return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
         record = {"status": "interrupted"} if stopped else {"status": "failed", "error": f"{exception!r}"}
-        self._write(trainer, pl_module, record)
+        try:
+            self._write(trainer, pl_module, record)
+        except OSError as error:  # must not hide why the run ends, of which it may be a consequence
+            rank_zero_warn(str(error))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run adds to."""

@@ -55,6 +55,16 @@ class StepLog(lightning.Callback):
             self._warn(error)
         self.lost += len(lines)
 
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Have the lines on the disk before the checkpoint that knows of them: no power cut makes a gap."""
+        try:
+            if self._log is not None:
+                self._log.sync()
+        except OSError as error:
+            self._warn(error)
+
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the log after a fit."""
         if stage == "fit":
