@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import torch
 
+from observer.curves import log_present
 from observer.experience import RolloutModule
 from observer.failure import save_failure
 from observer.metrics import part_means, rollout_figures
@@ -296,12 +297,13 @@ class ObserveLearner(RolloutModule):
         if self.resample:
             own["train/resampled"] = len(observed) / len(levels_P) - 1
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
-        parts = part_means(experience, self.over_ranks)
-        figures = {f"train/{name}": value for name, value in (figures | parts).items()}
+        figures = {f"train/{name}": value for name, value in figures.items()}
+        present = {f"train/{name}": value for name, value in part_means(experience, self.over_ranks).items()}
         figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():
-            figures[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
+            present[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
+        log_present(self.trainer, present, self.ladder.step - 1)
         watched = {name: figures.pop(name) for name in WATCHED}
         self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))

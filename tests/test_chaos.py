@@ -111,6 +111,15 @@ def curves(run_dir):
     }
 
 
+def steps_without_a_point(curves, expected):
+    """Return the steps at which some curve lacks a point; there must be no other points than expected."""
+    lost = set()
+    for name, points in expected.items():
+        assert set(curves[name]) <= set(points), f"{name} has other points"
+        lost |= {step for step, _ in set(points) - set(curves[name])}
+    return lost
+
+
 def same(one, two):
     if isinstance(one, torch.Tensor):
         return torch.equal(one, two)
@@ -125,10 +134,9 @@ def assert_same_run(run_dir, unbroken):
     ends = [torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in (run_dir, unbroken)]
     for name in ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "LadderDataModule"):
         assert same(*(end[name] for end in ends)), f"{name} differs"
-    for folder in ("export",):
-        files = [{p.name: p.read_bytes() for p in (f / folder).iterdir()} for f in (run_dir, unbroken)]
-        assert "model.safetensors" in files[0]
-        assert files[0] == files[1]
+    exports = [{p.name: p.read_bytes() for p in (f / "export").iterdir()} for f in (run_dir, unbroken)]
+    assert "model.safetensors" in exports[0]
+    assert exports[0] == exports[1], "the exports differ"
     for name in ("completions.jsonl", "components.jsonl", "before.json"):
         assert (run_dir / name).read_bytes() == (unbroken / name).read_bytes(), f"{name} differs"
     assert temporary_files(run_dir) == []
@@ -164,9 +172,10 @@ def test_a_run_that_is_killed_at_any_moment_ends_as_the_unbroken_run(tmp_path):
     print(f"{KILLS} kills, {while_writing} while writing: {time.monotonic() - began:.0f} s")
     assert_same_run(run_dir, unbroken)
     assert_whole(run_dir)
-    there, expected = curves(run_dir), curves(unbroken)
-    differ = {name: there.get(name) for name in expected if there.get(name) != expected[name]}
-    print(f"curves that differ: {differ}")
+    lost = steps_without_a_point(curves(run_dir), curves(unbroken))
+    print(f"steps that a curve lacks: {sorted(lost)}")
+    # Between a checkpoint and the curves of its step there are milliseconds.
+    assert len(lost) <= KILLS // 10
 
 
 @pytest.mark.slow

@@ -36,6 +36,15 @@ def events(folder):
     return read
 
 
+def test_a_level_has_no_point_at_a_step_that_drew_none_of_it(tmp_path):
+    """Lightning writes the last value of a figure again, to the end of the epoch: here of two steps."""
+    fit(tmp_path, CurriculumCallback(Stages([Stage(1, {1: 1.0}), Stage(None, {8: 1.0})])), steps=2)
+    read = events(tmp_path)
+    for name in ("curriculum_share", "train_level"):
+        assert [event.step for event in read.Scalars(f"{name}/1")] == [0]
+        assert [event.step for event in read.Scalars(f"{name}/8")] == [1]
+
+
 def test_a_run_logs_what_was_drawn_its_stages_and_a_heat_map(tmp_path):
     trainer = fit(tmp_path, CurriculumCallback(TWO, heat_map_every_n_steps=3))
     read = events(tmp_path)

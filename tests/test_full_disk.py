@@ -19,7 +19,16 @@ from observer.run_directory import WriteError, write_folder
 
 SMALL = [
     *("--trainer.max_steps", "1", "--data.prompts_per_step", "1", "--model.group_size", "4"),
-    *("--data.val", "null", "--data.test", "null", "--trainer.enable_progress_bar", "false"),
+    *(
+        "--data.val",
+        "null",
+        "--data.test",
+        "null",
+        "--model.max_tokens",
+        "8",
+        "--trainer.enable_progress_bar",
+        "false",
+    ),
 ]
 
 
@@ -35,9 +44,9 @@ def full_for_files_above(size):
 
 
 def train(run_dir, ckpt_path=None, *callbacks):
-    learner = runs.learner(max_tokens=32)
+    learner = runs.learner(max_tokens=24)
     kept = [*checkpoint_callbacks(run_dir, 1, validates=False), *callbacks]
-    trainer = runs.trainer(run_dir, 3, callbacks=kept)
+    trainer = runs.trainer(run_dir, 2, callbacks=kept)
     data = runs.ladder(val=None, test=None, prompts_per_step=2)
     trainer.fit(learner, datamodule=data, ckpt_path=ckpt_path)
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}

@@ -23,6 +23,7 @@ ROOMS = [
         "jsonl_log",
         "attention",
         "allocation",
+        "curves",
         "faster_layers",
         "refusal",
     ],

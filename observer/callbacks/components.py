@@ -8,6 +8,7 @@ import lightning
 
 from observer.callbacks.step_log import StepLog
 from observer.components import component_table, component_values
+from observer.curves import log_present
 
 FILE = "components.jsonl"
 
@@ -41,7 +42,5 @@ class Components(StepLog):
             figures |= {f"component_level/{name}/{level}": mean for level, mean in part["levels"].items()}
         figures |= {f"component_correlation/{pair}": value for pair, value in table["correlation"].items()}
         shown = {name: value for name, value in figures.items() if value is not None}
-        if (step + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # set by its connector
-            for logger in trainer.loggers:  # not by log_dict, which takes ten times as long for so many
-                logger.log_metrics(shown, step)
+        log_present(trainer, shown, step)
         self.write([{"step": step, **table}])

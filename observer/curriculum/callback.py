@@ -18,6 +18,7 @@ from observer.curriculum.heat_map import heat_map
 from observer.curriculum.ladder import LadderIndex
 from observer.curriculum.random_order import Random
 from observer.curriculum.schedules import Schedule
+from observer.curves import log_present
 from observer.types import Problem, RefusedError
 
 
@@ -152,10 +153,11 @@ class CurriculumCallback(Callback):
             "curriculum/coverage": int(torch.count_nonzero(ladder.visits_R)) / len(ladder),
             "curriculum/repeats": float((ladder.visits_R[torch.tensor(rows)] > 1).double().mean()),
         }
-        figures |= {
+        pl_module.log_dict(figures, rank_zero_only=True, batch_size=len(rows))
+        shares = {
             f"curriculum_share/{level}": len(rates) / len(rows) for level, rates in sorted(by_level.items())
         }
-        pl_module.log_dict(figures, rank_zero_only=True, batch_size=len(rows))
+        log_present(trainer, shares, data.step - 1)
         every = self.heat_map_every_n_steps
         if every is not None and data.step % every == 0:
             self._draw_heat_map(trainer)

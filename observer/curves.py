@@ -1,0 +1,22 @@
+"""Curves of figures that not every step has: a point where there is a figure, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def log_present(trainer: Any, figures: Mapping[str, float], step: int) -> None:
+    """Log what a step has figures for, on the first rank, as often as the trainer logs.
+
+    Not by ``log_dict``: Lightning writes the last value of a figure again at every step, to the end of the
+    epoch, and takes ten times as long for many. A resumed run would not repeat what it does not know.
+
+    Args:
+        trainer: of the run.
+        figures: by name.
+        step: rollouts finished before it.
+    """
+    if figures and trainer.is_global_zero and (step + 1) % trainer.log_every_n_steps == 0:
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step)
