@@ -243,8 +243,10 @@ def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path,
     assert "9 lines are lost" in told[1]
 
 
-@pytest.mark.parametrize("what", ["add_scalar", "add_image"])
-def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(tiny, tmp_path, what):  # V12
+@pytest.mark.parametrize(("what", "written"), [("add_scalar", 1), ("add_image", 2)])
+def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
+    tiny, tmp_path, what, written
+):  # V12
     well, failing, resumed = Keeping(every_n_steps=1), Keeping(every_n_steps=1), Keeping(every_n_steps=1)
     fit(tiny, tmp_path / "well", well, steps=3)
     folder = tmp_path / "failing"
@@ -257,7 +259,7 @@ def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
     assert "No space left on device" in f"{caught.value} {caught.value.__cause__}"
     known = len(read(folder))
     assert read(folder) == read(tmp_path / "well")[:known]
-    assert known == 2 * 9
+    assert known == written * 9  # the curves of a step come before its lines, its pictures after
     fit(tiny, folder, resumed, steps=3, checkpoint=folder / "1.ckpt")
     well.seen = well.seen[1:]
     assert same_worth(well, resumed)
