@@ -13,6 +13,7 @@ import yaml
 
 import runs
 from observer.cli import main
+from observer.experience import RolloutModule
 from observer.learner import ObserveLearner
 from observer.module import PolicyModule
 from observer.objective import Uniform
@@ -170,7 +171,7 @@ def test_the_defaults_are_those_of_the_learner(tmp_path):
     job = read_job(ObserveLearner, ["--input", "a", "--output", "b"])
     defaults = {
         name: parameter.default
-        for cls in (PolicyModule, ObserveLearner)
+        for cls in (PolicyModule, RolloutModule, ObserveLearner)
         for name, parameter in inspect.signature(cls.__init__).parameters.items()
     }
     assert defaults.keys() >= OPTIONS
