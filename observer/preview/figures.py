@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,6 +17,8 @@ ROWS = 10
 """Stretches of steps in the table."""
 SMOOTH = 60
 """Points of the picture."""
+WIDTH = 110
+"""Characters of a line above the picture."""
 
 
 def table(drawn: Drawn, title: str) -> Table:
@@ -69,7 +72,8 @@ def picture(drawn: Drawn, title: str, path: Path) -> None:
     colours = [_colour(place, len(drawn.levels)) for place in range(len(drawn.levels))]
     axes.stackplot(middle, shares.T.numpy(), labels=[str(level) for level in drawn.levels], colors=colours)
     axes.set(xlim=(middle[0], middle[-1] or 1), ylim=(0, 1), xlabel="step", ylabel="share of the batch")
-    axes.set_title(title, loc="left", fontsize=10)
+    lines = [part for line in title.split("\n") for part in wrap(line, WIDTH)]  # schedules may be nested
+    axes.set_title("\n".join(lines), loc="left", fontsize=10)
     mean = axes.twinx()
     difficulty = [float(drawn.difficulty_T[first:last].mean()) for first, last in spans]
     mean.plot(middle, difficulty, color="black", linewidth=1.5, label="mean difficulty")
