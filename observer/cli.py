@@ -59,13 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             export_command(words[1:])
         elif words[0] == "score":
             score_command(words[1:])
-        elif words[:2] == ["curriculum", "preview"]:
-            _learner(words)  # imports what has a name
-            from observer.preview import preview_command
-
-            preview_command(words[2:])
-        elif words[:2] == ["curriculum", "estimates"]:
-            estimates(words[2:])
+        elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
+            curriculum_command(words[1], words[2:])
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -95,14 +90,19 @@ def run_command(words: list[str]) -> None:
     RunCLI.run(learner, words)
 
 
-def estimates(words: list[str]) -> None:
-    """Write what a run has learned of how hard its rows are."""
+def curriculum_command(what: str, words: list[str]) -> None:
+    """Show what a schedule would draw, or write what a run has learned of how hard its rows are."""
+    if what == "preview":
+        _learner(words)  # imports what has a name
+        from observer.preview import preview_command
+
+        preview_command(words)
+        return
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--run_dir", default="")
-    given, _ = parser.parse_known_args(words)
-    config = Path(given.run_dir) / "config.yaml"
-    if given.run_dir and config.is_file():
-        _learner(["--config", str(config)])  # imports what the run's configuration names
+    run_dir = parser.parse_known_args(words)[0].run_dir
+    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
+        _learner(["--config", str(config)])
     from observer.learned import estimates_command
 
     estimates_command(words)

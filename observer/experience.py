@@ -6,10 +6,11 @@ What is learned from it is the learner's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from observer.module import PolicyModule
 from observer.objective import Advantage, Combine, GroupMeanStd, Quadratic, Ranks, Terms, Weighting, weigh
+from observer.refusal import refuse_unlisted
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError, Score
 
@@ -50,9 +51,7 @@ class RolloutModule(PolicyModule):
                 f"model.group_size is {group_size}; {type(advantage).__name__} compares the completions of a "
                 f"group: at least 2 are needed"
             )
-        if combine not in get_args(Combine):
-            known = ", ".join(get_args(Combine))
-            raise RefusedError(f"model.combine is {combine!r}; it must be one of {known}")
+        refuse_unlisted(combine=(combine, Combine))
         if resample < 0:
             raise RefusedError(f"model.resample is {resample}; it must be >= 0")
         if screen and not 2 <= screen < group_size:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from observer.curriculum import LadderIndex
 from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
 from observer.data.kept import Kept
@@ -35,7 +34,7 @@ def estimates_command(words: list[str]) -> None:
     checkpoint = resolve_checkpoint(run_dir, given.checkpoint)
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["LadderDataModule"]
     rows = _rows(run_dir)
-    ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+    ladder = rows.ladder()
     if ladder.fingerprint != state["draws"]["ladder"]:
         raise RefusedError(
             f"{checkpoint} was drawn from {state['draws']['rows']} rows, and data.train of "

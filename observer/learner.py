@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -27,6 +27,7 @@ from observer.objective import (
     reduced,
 )
 from observer.policy import Reference
+from observer.refusal import refuse_unlisted
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError
@@ -83,7 +84,7 @@ class ObserveLearner(RolloutModule):
             raise RefusedError(f"model.advantage_clip is {advantage_clip}; it must be > 0, or null")
         if not 0 <= entropy_bonus < float("inf"):
             raise RefusedError(f"model.entropy_bonus is {entropy_bonus}; it must be >= 0 and finite")
-        _check_choices(
+        refuse_unlisted(
             zero_signal=(zero_signal, ZeroSignal),
             truncated=(truncated, Truncated),
             denominator=(denominator, Denominator),
@@ -307,10 +308,3 @@ class ObserveLearner(RolloutModule):
         watched = {name: figures.pop(name) for name in WATCHED}
         self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))
-
-
-def _check_choices(**given: tuple[str, Any]) -> None:
-    """Refuse a value that is none of its literals."""
-    for name, (value, choice) in given.items():
-        if value not in get_args(choice):
-            raise RefusedError(f"model.{name} is {value!r}; it must be one of {', '.join(get_args(choice))}")

@@ -1,4 +1,4 @@
-"""One sentence for every parameter of a strategy that is refused."""
+"""One sentence for every parameter of a strategy, and every option of a learner, that is refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,21 @@ def refuse_unless(possible: bool, strategy: object, name: str, mend: str) -> Non
     """
     if not possible:
         raise RefusedError(f"{type(strategy).__name__}.{name} is {getattr(strategy, name)!r}; {mend}")
+
+
+def refuse_unlisted(**given: tuple[str, Any]) -> None:
+    """Refuse an option of ``model`` that is none of the values of its ``Literal``.
+
+    Args:
+        given: name of the option -> its value and the ``Literal``.
+
+    Raises:
+        RefusedError: names the option, its value and the values that there are.
+    """
+    for name, (value, literal) in given.items():
+        if value not in get_args(literal):
+            known = ", ".join(get_args(literal))
+            raise RefusedError(f"model.{name} is {value!r}; it must be one of {known}")
 
 
 def refuse_unknown(strategy: object, name: str, literal: Any) -> None:

@@ -20,8 +20,8 @@ MARKS = ("summary.json", "checkpoints", "completions.jsonl")
 """What a run leaves in its directory; any of them means that the directory is used."""
 _LOCKS: dict[Path, int] = {}
 """Locks that this process holds, until it ends."""
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
-"""Names of what is not written to its end yet."""
+TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+"""Names of what is not written to its end yet, with the process that writes it; see ``temporary_name``."""
 _FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
 """What a disk says: full, over the quota, a file too large, broken, made read-only, gone."""
 
@@ -121,7 +121,7 @@ def _took_no_step(folder: Path) -> bool:
 def _remove_unfinished(folder: Path) -> None:
     """Remove what killed processes were writing. Only while nobody else can be writing there."""
     for path in [*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp")]:
-        if _TEMPORARY.fullmatch(path.name):
+        if TEMPORARY.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -143,6 +143,11 @@ def _lock(folder: Path) -> None:
     _remove_unfinished(folder)
 
 
+def temporary_name(path: Path) -> Path:
+    """Return the name beside a path under which this process writes what will be there."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 @contextmanager
 def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Write a file in one go: a reader finds the old one, if there was one, or the new one.
@@ -156,7 +161,7 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     Raises:
         WriteError: it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = temporary_name(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -182,7 +187,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     Raises:
         WriteError: it cannot be written.
     """
-    beside, old = (path.with_name(f".{path.name}{word}.{os.getpid()}.tmp") for word in ("", ".old"))
+    beside, old = temporary_name(path), temporary_name(path.with_name(f"{path.name}.old"))
     with writing(path):
         for left in (beside, old):  # by a killed process of the same number, as containers give them
             shutil.rmtree(left, ignore_errors=True)

@@ -15,7 +15,9 @@ from PIL import Image
 import observer.data.tiles
 import stand_in
 from cases import END
+from kept_rows import ROWS, row
 from observer.cli import main
+from observer.data import Jsonl
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
 from observer.rewards import Limits, Verifier, isolation
@@ -23,6 +25,7 @@ from observer.rollout import PromptRenderer
 from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 from scoring import QUICK, ROOT, read, write
+from written_rows import written
 
 CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
 
@@ -206,3 +209,32 @@ def no_tokenizer(monkeypatch):
         raise AssertionError(f"the processor of {spec.path} was asked for")
 
     monkeypatch.setattr(worth, "load_processor", refuse)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A cache of the test's own that keeps small files too, in batches that are cut more than once."""
+    monkeypatch.setenv("OBSERVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("observer.data.checked.LEAST_ROWS", 10)
+    monkeypatch.setattr("observer.data.checked.STORED_ROWS", 8)
+    monkeypatch.setattr("observer.data.jsonlines.BATCH_ROWS", 5)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Counts how often rows are parsed and checked."""
+    made = []
+    check = Jsonl._check
+
+    def counted(self):
+        made.append(self.path)
+        return check(self)
+
+    monkeypatch.setattr("observer.data.jsonlines.JsonLines._check", counted)
+    return made
+
+
+@pytest.fixture
+def file(folder, train):
+    """Rows with all that a row may have."""
+    return written(train, *map(row, range(ROWS)))

@@ -34,11 +34,12 @@ def members(group):
     return found
 
 
-def wait_until(claim, seconds):
+def comes_true(claim, seconds):
+    """Whether a claim holds now or before the seconds are over."""
     deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "waited too long"
+    while not (holds := claim()) and time.monotonic() < deadline:
         time.sleep(0.02)
+    return holds
 
 
 RIGHT, WRONG, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE

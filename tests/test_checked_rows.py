@@ -2,85 +2,24 @@
 
 import json
 import os
-import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 
-from observer.data import Jsonl, LadderDataModule, Message, cache
-from observer.data import module as data_module
-from observer.data.checked import Entry, stamp
-from observer.data.door import NotNowError, refused_rows
+from kept_rows import ROWS, entries, plain, row
+from observer.data import Jsonl, Message, cache
+from observer.data.checked import stamp
 from observer.data.estimates import FIELDS
-from observer.data.outcome import OUTCOMES, Outcome
-from observer.pretrained import PolicySpec, load_processor
-from observer.rewards import Limits, Verifier
-from observer.rollout import PromptRenderer
 from observer.strategies import load_plugin
 from observer.types import RefusedError
 from written_rows import ROW, written
 
-ROWS = 24
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch, tmp_path):
-    """A cache of the test's own that keeps small files too, in batches that are cut more than once."""
-    monkeypatch.setenv("OBSERVER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("observer.data.checked.LEAST_ROWS", 10)
-    monkeypatch.setattr("observer.data.checked.STORED_ROWS", 8)
-    monkeypatch.setattr("observer.data.jsonlines.BATCH_ROWS", 5)
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """Counts how often rows are parsed and checked."""
-    made = []
-    check = Jsonl._check
-
-    def counted(self):
-        made.append(self.path)
-        return check(self)
-
-    monkeypatch.setattr("observer.data.jsonlines.JsonLines._check", counted)
-    return made
-
-
-@pytest.fixture
-def file(folder, train):
-    """Rows with all that a row may have."""
-    return written(train, *(_row(number) for number in range(ROWS)))
-
-
-def _row(number):
-    row = ROW | {"id": f"r{number}", "answer": number, "difficulty": number % 9 / 8, "complexity": number}
-    if number % 3 == 0:
-        row |= {"images": ["a.png", "b.png"][: 1 + number % 2], "topic": {"name": "area", "of": [1, None]}}
-    if number % 4 == 0:
-        row |= {"source": "maps", "system": "Be brief.", "level": 3}
-    if number % 5 == 0:
-        row |= {"options": ["no", "yes"], "answer": "B"}
-    return row
-
-
-def plain(rows):
-    """All of every row, pictures by what they mean."""
-    return [
-        {**vars(problem), "pictures": [(p.name, p.size(), p.load().tobytes()) for p in problem.pictures]}
-        for problem in rows
-    ]
-
-
-def entries(tmp_path, suffix="rows"):
-    return list((tmp_path / "cache" / "rows").glob(f"*.{suffix}"))
+pytestmark = pytest.mark.usefixtures("small")
 
 
 # The same again
@@ -114,7 +53,7 @@ def test_a_row_can_be_read_after_its_entry_was_replaced_or_removed(file, tmp_pat
 
 
 def test_skipped_rows_are_kept_and_pictures_of_bad_rows_are_looked_at_again(folder, train, passes):
-    good = [_row(number) for number in range(ROWS)]
+    good = [row(number) for number in range(ROWS)]
     lost = ROW | {"id": "lost", "images": ["missing.png"]}
     path = written(train, "{", *good, ROW | {"id": "r1"}, lost)
     reader = Jsonl(path, on_bad_row="skip")
@@ -131,7 +70,7 @@ def test_skipped_rows_are_kept_and_pictures_of_bad_rows_are_looked_at_again(fold
 
 
 def test_a_refused_file_leaves_nothing(folder, train, tmp_path):
-    path = written(train, "{", *(_row(number) for number in range(ROWS)))
+    path = written(train, "{", *(row(number) for number in range(ROWS)))
     for _ in range(2):
         with pytest.raises(RefusedError, match=r"train\.jsonl holds 1 bad row"):
             Jsonl(path).read()
@@ -346,253 +285,3 @@ def test_a_file_that_changes_while_it_is_checked_is_not_kept(file, monkeypatch, 
     monkeypatch.setattr(Jsonl, "_check", changing)
     assert Jsonl(file).read().identity is None
     assert entries(tmp_path) == []
-
-
-# What is wrong with the cache
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda whole: b"",
-        lambda whole: whole[:20],
-        lambda whole: whole[:-1],
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole + b"\0",
-        lambda whole: whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:],
-        lambda whole: b"no Arrow at all" * 1000,
-    ],
-)
-def test_a_damaged_entry_is_checked_anew_and_replaced(file, passes, tmp_path, damage):
-    first = plain(Jsonl(file).read())
-    (entry,) = entries(tmp_path)
-    whole = entry.read_bytes()
-    entry.unlink()
-    entry.write_bytes(damage(whole))
-    assert plain(Jsonl(file).read()) == first
-    assert len(passes) == 2
-    Jsonl(file).read()
-    assert len(passes) == 2
-    assert entry.read_bytes() == whole
-
-
-def test_a_whole_file_of_something_else_is_checked_anew(file, passes, tmp_path):
-    Jsonl(file).read()
-    (entry,) = entries(tmp_path)
-    for content in (b"", b"{}", b"x" * 5000):
-        cache.write(entry, content)
-        assert len(Jsonl(file).read()) == ROWS
-    assert len(passes) == 4
-
-
-def test_a_folder_that_cannot_be_made_costs_nothing_but_the_pass(file, renderer, tmp_path, monkeypatch):
-    (tmp_path / "no-folder").write_text("")
-    monkeypatch.setenv("OBSERVER_CACHE", str(tmp_path / "no-folder"))
-    for _ in range(2):
-        rows = Jsonl(file).read()
-        assert rows.identity is not None
-        outcome = Outcome(rows, renderer, Verifier())
-        assert outcome.find() is None
-        outcome.keep([])
-
-
-def test_a_full_disk_leaves_no_half_entry(file, tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("observer.data.cache._seal", full)
-    assert len(Jsonl(file).read()) == ROWS
-    assert list((tmp_path / "cache" / "rows").iterdir()) == []
-
-
-def test_a_user_without_a_home_can_read_too(file, monkeypatch):
-    monkeypatch.delenv("OBSERVER_CACHE")
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
-    assert len(Jsonl(file).read()) == ROWS
-
-
-@pytest.mark.parametrize(
-    ("variables", "folder"),
-    [
-        ({"OBSERVER_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
-        ({"XDG_CACHE_HOME": "/b"}, "/b/observer"),
-        ({"HOME": "/home/me"}, "/home/me/.cache/observer"),
-    ],
-)
-def test_the_folder_is_where_the_environment_says(monkeypatch, variables, folder):
-    for name in ("OBSERVER_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert cache.folder() == Path(folder)
-
-
-def test_an_entry_that_another_rank_has_written_is_left_in_place(file, tmp_path, monkeypatch):
-    Jsonl(file).read()
-    (entry,) = entries(tmp_path)
-    inode = entry.stat().st_ino
-    monkeypatch.setattr(Entry, "find", lambda self, depends: None)  # as if it had not been there yet
-    assert Jsonl(file).read()[3].id == "r3"
-    assert entry.stat().st_ino == inode
-
-
-def test_many_at_once_read_the_same(file):
-    expected, found = plain(Jsonl(file, keep_checked=False).read()), []
-    threads = [threading.Thread(target=lambda: found.append(plain(Jsonl(file).read()))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [expected] * 4
-
-
-def test_entries_that_nobody_asks_for_are_removed_and_other_files_are_not(file, tmp_path):
-    rows = tmp_path / "cache" / "rows"
-    rows.mkdir(parents=True)
-    old, half, others = rows / f"{'a' * 64}.rows", rows / f".{'b' * 64}.rows.12.tmp", rows / "notes.rows"
-    for path in (old, half, others):
-        path.write_text("")
-        os.utime(path, (0, 0))
-    Jsonl(file).read()
-    assert (old.exists(), half.exists(), others.exists()) == (False, False, True)
-
-
-# The door
-
-
-@pytest.fixture
-def looked(monkeypatch):
-    """Counts how often rows are checked at the door."""
-    made = []
-
-    def counted(rows, *rest):
-        made.append(len(rows))
-        return refused_rows(rows, *rest)
-
-    monkeypatch.setattr(data_module, "refused_rows", counted)
-    return made
-
-
-def admitted(tmp_path, file, renderer, verifier=None, **options):
-    module = LadderDataModule(train=Jsonl(file, **options), prompts_per_step=2)
-    module.setup("fit")
-    module.admit(renderer, verifier or Verifier(), tmp_path)
-    return module
-
-
-def test_the_door_is_passed_once(file, renderer, tmp_path, looked, processor):
-    modules = [admitted(tmp_path, file, renderer) for _ in range(2)]
-    modules.append(admitted(tmp_path, file, PromptRenderer(processor, system_prompt="", max_tokens=1024)))
-    assert looked == [ROWS]
-    assert len({module.ladder.fingerprint for module in modules}) == 1
-
-
-def test_another_prompt_or_limit_is_looked_at_anew_and_both_are_known(
-    file, processor, tmp_path, looked, checkpoint
-):
-    def doors():
-        smaller = load_processor(PolicySpec(path=str(checkpoint), max_pixels=14112))
-        other = load_processor(PolicySpec(path=str(checkpoint)))
-        other.chat_template += " "
-        yield PromptRenderer(processor, system_prompt="", max_tokens=1024), None
-        yield PromptRenderer(processor, system_prompt="Be brief.", max_tokens=1024), None
-        yield PromptRenderer(processor, system_prompt="", max_tokens=1023), None
-        yield PromptRenderer(processor, system_prompt="", max_tokens=1024), Verifier(Limits(seconds=4))
-        yield PromptRenderer(smaller, system_prompt="", max_tokens=1024), None
-        yield PromptRenderer(other, system_prompt="", max_tokens=1024), None
-
-    for renderer, verifier in [*doors(), *doors()]:
-        admitted(tmp_path, file, renderer, verifier)
-    assert looked == [ROWS] * 6
-
-
-def test_rows_that_changed_are_looked_at_anew(folder, file, renderer, tmp_path, looked):
-    admitted(tmp_path, file, renderer)
-    Image.new("RGB", (60, 60), "red").save(folder / "a.png")
-    admitted(tmp_path, file, renderer)
-    assert len(looked) == 2
-
-
-def test_refused_rows_are_refused_again_and_skipped_ones_skipped_again(file, processor, tmp_path, looked):
-    tight = PromptRenderer(processor, system_prompt="", max_tokens=30)
-    messages = set()
-    for _ in range(2):
-        with pytest.raises(RefusedError) as caught:
-            admitted(tmp_path, file, tight)
-        messages.add(str(caught.value))
-    assert len(messages) == 1
-    assert "more than max_prompt_tokens 30" in messages.pop()
-    modules = [admitted(tmp_path, file, tight, on_bad_row="skip") for _ in range(2)]
-    first, again = ([problem.id for problem in module.rows["train"]] for module in modules)
-    assert 0 < len(again) < ROWS
-    assert first == again
-    assert modules[0].rows["train"].skipped == modules[1].rows["train"].skipped
-    assert looked == [ROWS] * 2
-    modules[1].admit(tight, Verifier(), tmp_path)  # as a test after a fit does
-    modules[1].admit(tight, Verifier(), tmp_path)
-    assert looked == [ROWS] * 2 + [len(again)]
-
-
-def test_an_answer_that_could_not_be_checked_in_time_is_not_held_against_its_row(file, renderer):
-    rows = Jsonl(file).read()
-    outcome = Outcome(rows, renderer, Verifier())
-    outcome.keep([(3, NotNowError("too slow"))])
-    assert outcome.find() is None
-    outcome.keep([(3, RefusedError("no answer"))])
-    ((row, error),) = outcome.find()
-    assert (row, str(error)) == (3, "no answer")
-
-
-def test_a_damaged_outcome_is_looked_at_anew(file, renderer, tmp_path, looked):
-    admitted(tmp_path, file, renderer)
-    (door,) = entries(tmp_path, "door")
-    door.write_bytes(door.read_bytes().replace(b"[]", b"[[0"))
-    admitted(tmp_path, file, renderer)
-    admitted(tmp_path, file, renderer)
-    assert looked == [ROWS] * 2
-
-
-def test_the_latest_outcomes_are_kept(file, processor, tmp_path):
-    rows = Jsonl(file).read()
-    outcomes = [
-        Outcome(rows, PromptRenderer(processor, "", 100 + number), Verifier())
-        for number in range(OUTCOMES + 2)
-    ]
-    for outcome in outcomes:
-        outcome.keep([])
-    assert [outcome.find() for outcome in outcomes] == [None] * 2 + [[]] * OUTCOMES
-    assert len(entries(tmp_path, "door")) == 1
-
-
-def test_ranks_look_together_when_one_of_them_does_not_know(file, renderer, tmp_path, looked):
-    admitted(tmp_path, file, renderer)
-
-    def with_another(knows):
-        module = LadderDataModule(train=Jsonl(file), prompts_per_step=2)
-
-        def broadcast(mine, src):
-            return mine if src == 0 or not isinstance(mine, bool) else knows
-
-        module.trainer = SimpleNamespace(
-            global_rank=0, world_size=2, strategy=SimpleNamespace(broadcast=broadcast)
-        )
-        module.setup("fit")
-        module.admit(renderer, Verifier(), tmp_path)
-
-    with_another(True)
-    assert looked == [ROWS]
-    with_another(False)
-    assert looked == [ROWS] * 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pictures", [0, 1000])
-def test_a_million_rows_are_opened_again_in_seconds(tmp_path, pictures):
-    script = ROOT / "experiments" / "curriculum" / "opening.py"
-    words = ["--pictures", str(pictures), "--folder", str(tmp_path), "--trust_door"]
-    ran = subprocess.run([sys.executable, script, *words], text=True, capture_output=True, check=True)
-    *_, again = (line.strip("| ").split(" | ") for line in ran.stdout.splitlines())
-    assert again[:3] == ["1,000,000", f"{pictures:,}", "again"]
-    assert float(again[6]) < 15
-    assert max(map(float, again[7:])) < 500

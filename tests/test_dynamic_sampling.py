@@ -11,7 +11,6 @@ from observer.curriculum import (
     AdaptiveTarget,
     Gaussian,
     Ladder,
-    LadderIndex,
     Mixture,
     Random,
     SelfPaced,
@@ -133,7 +132,7 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
 def test_what_is_drawn_again_is_new_until_there_is_nothing_left(name):
     data = runs.ladder(val=None, test=None)
     rows = data.rows["train"] = data.formats["train"].read()
-    data.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level)
+    data.ladder = rows.ladder()
     data.schedule, data.horizon = SCHEDULES[name], 4
     drawn = data.draw(0)
     others = data.draw_again(0)

@@ -134,7 +134,8 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 def test_no_file_is_above_400_lines_and_no_function_above_80():
-    long = {module: n for module, path in FILES.items() if (n := len(path.read_text().splitlines())) > 400}
+    paths = [*FILES.values(), *Path(__file__).parent.glob("*.py")]
+    long = {path.name: n for path in paths if (n := len(path.read_text().splitlines())) > 400}
     assert long == {}
     lengths = {
         f"{module}:{node.name}": node.end_lineno - node.lineno + 1

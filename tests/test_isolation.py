@@ -5,7 +5,7 @@ import time
 import pytest
 
 from bombs import BOMBS
-from isolating import RIGHT, UNVERIFIABLE, WRONG, group_of, members, timed, verdicts, wait_until
+from isolating import RIGHT, UNVERIFIABLE, WRONG, comes_true, group_of, members, timed, verdicts
 from observer.rewards import isolation
 from observer.rewards.isolation import TIMED_OUT, Limits, Question, Verifier
 from observer.rewards.verifier import ISOLATED, KINDS
@@ -95,7 +95,7 @@ def test_eight_bombs_among_64_on_eight_workers_take_the_limit_and_at_most_two_se
                 assert (verdict, reason) == (UNVERIFIABLE, "timed out after 1 s")
             else:
                 assert (verdict, reason) == (RIGHT, f"it is {order}")
-    wait_until(lambda: len(members(group_of(one))) == 1 + 8, 2)
+    assert comes_true(lambda: len(members(group_of(one))) == 1 + 8, 2)
     assert one.verify_all(ask(*map(str, range(7)), gold="3"))[3][0] is RIGHT
 
 
@@ -165,7 +165,7 @@ def test_nothing_is_left_of_a_verifier_that_is_no_longer_used(verifier):
     one.verify_all(ask("7"))
     group = group_of(one)
     del one
-    wait_until(lambda: members(group) == [], 2)  # they are killed at once; going takes them a moment
+    assert comes_true(lambda: members(group) == [], 2)  # they are killed at once; going takes them a moment
 
 
 def test_a_process_that_was_killed_in_a_batch_is_asked_once_more(verifier, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import observer
-from isolating import RIGHT, TESTS, WRONG, group_of, members, verdicts, wait_until
+from isolating import RIGHT, TESTS, WRONG, comes_true, group_of, members, verdicts
 from stand_in import ask
 
 # Threads, forks and scripts
@@ -142,10 +142,10 @@ def test_nothing_is_left_two_seconds_after_a_signal_ended_the_program(tmp_path, 
     command = script(tmp_path, body)
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_until(lambda: len(members(group_noted(tmp_path))) == 3, 30)
+        assert comes_true(lambda: len(members(group_noted(tmp_path))) == 3, 30)
         time.sleep(0.3)
         running.send_signal(signum)
-        wait_until(lambda: members(group_noted(tmp_path)) == [], 2)
+        assert comes_true(lambda: members(group_noted(tmp_path)) == [], 2)
         assert running.wait(2) == -signum
     finally:
         for process in members(running.pid):  # what it forked

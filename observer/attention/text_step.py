@@ -56,7 +56,7 @@ class TextStep:
             both = torch.cat([query, key], dim=1)
             both = torch.addcmul(both * cos, both.roll(half, -1), sin).to(value.dtype)
             query, key = both.split([query.shape[1], key.shape[1]], dim=1)
-            query, key, value = (heads[:, :, None] for heads in (query, key, value))
+            query, key, value = (part[:, :, None] for part in (query, key, value))
             heads = Heads(index, query, key, value, attention.scaling, dropout=0.0)
             hidden_N_D = hidden_N_D + attention.o_proj(decoding.attend(heads).flatten(1))
             hidden_N_D = hidden_N_D + layer.mlp(layer.post_attention_layernorm(hidden_N_D))

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -20,14 +19,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from observer.run_directory import writing
+from observer.run_directory import TEMPORARY, temporary_name, whole_file, writing
 from observer.types import RefusedError
 
 FOLDER = "checkpoints"
 """Where checkpoints are, below the run directory."""
 _NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 """What a run goes on with; a file without one of them is no checkpoint of a run."""
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
 """What a file raises that was cut or damaged, is empty, or never was a checkpoint."""
 
@@ -55,27 +53,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if storage_options is not None:
             raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
-        with writing(target := Path(path)):
-            self._write(checkpoint, target)
-
-    @staticmethod
-    def _write(checkpoint: dict[str, Any], target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(target.parent)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                writer = _Writer(file)
-                try:
-                    torch.save(checkpoint, cast(BinaryIO, writer))
-                except RuntimeError as error:
-                    raise (writer.error or error) from error
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        target = Path(path)
+        with whole_file(target, "wb") as file:
+            _remove_stale(target.parent)
+            writer = _Writer(file)
+            try:
+                torch.save(checkpoint, cast(BinaryIO, writer))
+            except RuntimeError as error:
+                raise (writer.error or error) from error
+        with writing(target):
+            _sync_folder(target.parent)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
@@ -93,7 +80,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class _Writer:
     """Remembers why a write failed: ``torch.save`` only says that its file is shorter than it should be."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.error: OSError | None = None
 
@@ -110,7 +97,7 @@ class _Writer:
 
 def _remove_stale(folder: Path) -> None:
     for path in folder.iterdir():
-        name = _TEMPORARY.fullmatch(path.name)
+        name = TEMPORARY.fullmatch(path.name)
         if name is not None and not _alive(int(name[1])):
             path.unlink(missing_ok=True)
 
@@ -127,7 +114,7 @@ def _alive(pid: int) -> bool:
 
 def _rename_copy(path: Path, target: Path) -> None:
     """Give a file a second name, in place of what has it; on a disk without links, only that name."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(target)
     temporary.unlink(missing_ok=True)
     try:
         os.link(path, temporary)

@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count as count_up
 from typing import Any
 
 import numpy
@@ -63,21 +62,27 @@ class AtMost(Schedule):
                 "raise visits, or add rows"
             )
         rows = self.schedule.draw(ladder, step, count, self.schedule.course(horizon), seed)
-        spent = [place for place, row in enumerate(rows) if int(ladder.visits_R[row]) >= self.visits]
+        open_R = ladder.visits_R.numpy() < self.visits
+        spent = numpy.flatnonzero(~open_R[rows]).tolist()
         if spent:
             chance = random.Random(stable_seed(seed, "at most", step))
-            kept = set(rows) - {rows[place] for place in spent}
-            others = self._others(ladder, [rows[place] for place in spent], kept, chance)
+            kept = {row for row in rows if open_R[row]}
+            others = self._others(ladder, open_R, [rows[place] for place in spent], kept, chance)
             for place, row in zip(spent, others, strict=True):
                 rows[place] = row
         return rows
 
     def _others(
-        self, ladder: LadderIndex, spent: Sequence[int], kept: set[int], chance: random.Random
+        self,
+        ladder: LadderIndex,
+        open_R: numpy.ndarray,
+        spent: Sequence[int],
+        kept: set[int],
+        chance: random.Random,
     ) -> Iterator[int]:
-        """Yield a row in the place of each that is spent: none of those that are kept, none twice."""
+        """Yield a row in the place of each that is spent: an open one, none that is kept, none twice."""
         order_R = ladder.order(self.by).numpy()
-        open_M = order_R[ladder.visits_R.numpy()[order_R] < self.visits]
+        open_M = order_R[open_R[order_R]]
         if len(open_M) < len(spent) + len(kept):
             raise RefusedError(
                 f"AtMost.visits is {self.visits}: {len(open_M)} rows are left that were visited less often, "
@@ -113,7 +118,5 @@ class AtMost(Schedule):
 
 def _outward(start: int, size: int) -> Iterator[int]:
     """Yield all places from 0 to size - 1, near ones first."""
-    for away in count_up():
-        for place in (start - away, start + away)[: 1 if away == 0 else 2]:
-            if 0 <= place < size:
-                yield place
+    for away in range(size):
+        yield from (place for place in dict.fromkeys((start - away, start + away)) if 0 <= place < size)

@@ -76,8 +76,8 @@ class PerSource(Schedule):
             drawn = self.schedule.draw(
                 own, step, min(size, max(wants, most)), self.schedule.course(horizon), stable_seed(seed, name)
             )
-            kept = set(chance.sample(range(len(drawn)), wants))
-            rows += part.rows_N[[row for place, row in enumerate(drawn) if place in kept]].tolist()
+            kept = sorted(chance.sample(range(len(drawn)), wants))
+            rows += part.rows_N[[drawn[place] for place in kept]].tolist()
         chance.shuffle(rows)  # so that ranks get like shares
         return rows
 

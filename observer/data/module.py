@@ -158,7 +158,7 @@ class LadderDataModule(lightning.LightningDataModule):
                 raise RefusedError(
                     f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
                 )
-            self.ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+            self.ladder = rows.ladder()
 
     def _refused(
         self, rows: Rows, renderer: PromptRenderer, verifier: Verifier
@@ -189,11 +189,8 @@ class LadderDataModule(lightning.LightningDataModule):
 
     def _drawn(self, step: int, seed: int, size: int | None = None) -> list[int]:
         assert self.ladder is not None
-        horizon, size = (
-            self.schedule.course(self.horizon),
-            min(size or self.prompts_per_step, len(self.ladder)),
-        )
-        return list(self.schedule.draw(self.ladder, step, size, horizon, seed))
+        horizon = self.schedule.course(self.horizon)
+        return list(self.schedule.draw(self.ladder, step, size or self.prompts_per_step, horizon, seed))
 
     def draw_again(self, step: int) -> Iterator[list[int]]:
         """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from observer.curriculum import LadderIndex
 from observer.types import Problem
 
 
@@ -75,6 +76,14 @@ class Rows(ABC):
     @abstractmethod
     def checked_rows(self) -> Iterable[int]:
         """Return the rows that have to be checked one by one before training, say for their length."""
+
+    def ladder(self) -> LadderIndex:
+        """Return the index of all rows that schedules draw from; nothing has been seen of them yet.
+
+        Raises:
+            RefusedError: there are no rows.
+        """
+        return LadderIndex(self.difficulty, self.complexity, self.level, self.source, self.sources)
 
     def __iter__(self) -> Iterator[Problem]:
         return (self[row] for row in range(len(self)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from observer.curriculum import LadderIndex, Random, Schedule
+from observer.curriculum import Random, Schedule
 from observer.data import LadderDataModule
 from observer.preview.draws import ASSUMPTIONS, simulate
 from observer.preview.figures import picture, table
@@ -39,7 +39,7 @@ def preview_command(words: list[str]) -> None:
     rows = data.formats["train"].read()
     updates = given.model.updates_per_rollout
     steps = given.steps or max(1, given.trainer.max_steps // updates)
-    ladder = LadderIndex(rows.difficulty, rows.complexity, rows.level, rows.source, rows.sources)
+    ladder = rows.ladder()
     drawn = simulate(
         ladder, schedule, steps, data.prompts_per_step, given.seed_everything, ASSUMPTIONS[given.assume]
     )

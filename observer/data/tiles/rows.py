@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.draw import COLOURS, GRID, SIDE, USUAL, VIEWS, blank_board, draw_board
+from observer.refusal import refuse_unknown
 from observer.seeding import stable_seed
 from observer.types import Picture, Problem, RefusedError, Turn
 
@@ -67,15 +68,9 @@ class Tiles(RowFormat):
     def __post_init__(self) -> None:
         if self.rows < LEVELS:
             raise RefusedError(f"Tiles.rows is {self.rows}; it must be at least {LEVELS}, one row a level")
-        for name, value, known in (
-            ("split", self.split, Split),
-            ("picture", self.picture, Shown),
-            ("axes", self.axes, Axes),
-        ):
-            if value not in get_args(known):
-                raise RefusedError(
-                    f"Tiles.{name} is {value!r}; it must be one of {', '.join(get_args(known))}"
-                )
+        refuse_unknown(self, "split", Split)
+        refuse_unknown(self, "picture", Shown)
+        refuse_unknown(self, "axes", Axes)
 
     def read(self) -> Rows:
         """Return the rows; see ``RowFormat``."""

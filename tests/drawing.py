@@ -1,0 +1,31 @@
+"""What tests of schedules share: a ladder of nine rungs, and steps as the data module takes them."""
+
+import numpy
+
+from observer.curriculum import LadderIndex
+
+SIZE, COUNT, HORIZON, SEED = 900, 12, 60, 7
+
+
+def ladder_of(size=SIZE, seed=0, rungs=9):
+    chance = numpy.random.default_rng(seed)
+    level_R = chance.permutation(numpy.arange(size) % rungs)
+    complexity_R = 150 + 12 * level_R + chance.integers(0, 40, size)
+    return LadderIndex(level_R / 8, complexity_R, level_R, chance.integers(0, 3, size), ["a", "b", "c"])
+
+
+def rates_of(step, rows):
+    """Pass rates that look random and depend on the step and the row alone."""
+    return [((row * 7919 + step * 104729) % 9) / 8 for row in rows]
+
+
+def run(schedule, ladder, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
+    """Draw and observe as the data module does; return the batches."""
+    batches = []
+    for step in range(begin, end):
+        rows = schedule.draw(ladder, step, count, horizon, seed)
+        rates = rates_of(step, rows)
+        ladder.observe(rows, rates, step)
+        ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, rates)
+        batches.append(rows)
+    return batches
