@@ -175,6 +175,7 @@ class PolicyModule(HeldOutEvaluation):
         if stage == "fit":
             self.check_sizes()
             self.ladder.horizon = self.horizon
+            self.ladder.draw(0)  # what the schedule cannot draw is refused here, and not after an evaluation
 
     def check_sizes(self) -> None:
         """Refuse sizes that do not divide.

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runs
 from observer.cli import main
-from observer.curriculum import CurriculumCallback, Random, Stage, Stages
+from observer.curriculum import AtMost, CurriculumCallback, PerSource, Random, Stage, Stages
 from observer.curriculum.heat_map import binned, heat_map
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
@@ -34,6 +34,22 @@ def events(folder):
     read = EventAccumulator(str(folder), size_guidance={"tensors": 0, "scalars": 0, "images": 0})
     read.Reload()
     return read
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (PerSource(shares={"maps": 1.0}), "PerSource.shares names 'maps'; the ladder has rows of tiles"),
+        (AtMost(Random(), visits=1), "64 rows are enough for 16 rollouts of 4 prompts, and there are 17"),
+    ],
+    ids=["source", "visits"],
+)
+def test_what_a_schedule_cannot_draw_is_refused_before_weights_are_loaded(schedule, message, tmp_path):
+    learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
+    with pytest.raises(RefusedError, match=message):
+        runs.trainer(tmp_path, 17, schedule).fit(learner, datamodule=runs.ladder())
+    assert not hasattr(learner, "policy")
+    assert not (tmp_path / "before.json").exists()
 
 
 def test_a_level_has_no_point_at_a_step_that_drew_none_of_it(tmp_path):
