@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,11 +19,16 @@ class PatchProjection(nn.Conv3d):
         return projected[:, :, None, None, None]
 
 
+@cache
+def _least_root(size: int, eps: float) -> torch.Tensor:
+    """Return sqrt(size eps), which keeps the root of zeros away from 0."""
+    return torch.tensor(math.sqrt(size * eps))
+
+
 def _normalised(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return x / rms(x) over the last dimension, and 1 / rms(x)."""
-    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    scale = (norm * norm / x.shape[-1] + eps).rsqrt_()
-    return x * scale, scale
+    """Return x / root over the last dimension, and root: sqrt(|x|^2 + D eps), sqrt(D) times rms(x)."""
+    root = torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(_least_root(x.shape[-1], eps))
+    return x / root, root
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -30,18 +37,19 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         """Normalise the last dimension; keeps one copy of the input for the backward pass."""
-        normalised, scale = _normalised(x, eps)
-        ctx.save_for_backward(normalised, scale, weight)
-        return normalised * weight
+        unit, root = _normalised(x, eps)
+        factor = weight * math.sqrt(len(weight))
+        ctx.save_for_backward(unit, root, factor)
+        return unit * factor
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Return scale * (g w - n mean(g w n)) and, summed over all but the last dimension, g n."""
-        normalised, scale, weight = ctx.saved_tensors
-        product = grad * normalised
-        along = (product @ weight)[..., None] / weight.numel()
-        of_x = torch.addcmul(grad * weight, normalised, along, value=-1).mul_(scale)
-        return of_x, product.flatten(0, -2).sum(0), None
+        """Return (g f - u (g f . u)) / root, f as sqrt(D) weight, and, summed over tokens, sqrt(D) g u."""
+        unit, root, factor = ctx.saved_tensors
+        product = grad * unit
+        along = (product @ factor)[..., None]
+        of_x = torch.addcmul(grad * factor, unit, along, value=-1).div_(root)
+        return of_x, product.flatten(0, -2).sum(0).mul_(math.sqrt(len(factor))), None
 
 
 class FusedNorm(nn.Module):
@@ -63,7 +71,7 @@ class FusedNorm(nn.Module):
             return nn.functional.rms_norm(hidden_states, shape, weight, eps)
         if torch.is_grad_enabled():
             return _RmsNorm.apply(hidden_states, weight, eps)
-        return _normalised(hidden_states, eps)[0].mul_(weight)
+        return _normalised(hidden_states, eps)[0].mul_(weight * math.sqrt(len(weight)))
 
 
 def use_faster_layers(model: Any) -> None:

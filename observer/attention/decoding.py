@@ -42,8 +42,9 @@ class Prefill:
 class Decoding:
     """Rows that are sampled behind prompts, one token each a pass; rows may leave.
 
-    Rows lie in a table of P prompts x R slots, one after another. All queries of a prompt meet its keys in
-    one product, so a prompt is read once a group, and a row that leaves takes only its own tokens along.
+    Rows lie in a table of P prompts x R slots, and what is held of them in the order prompt, key head, slot. So
+    all queries of a prompt meet its keys in one product, which reads a prompt once a group, and what a row says
+    of its own tokens lies beside that without a copy. A row that leaves takes only its own tokens along.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
@@ -53,7 +54,7 @@ class Decoding:
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
         self._padding_P_S = steps_S >= lengths_P[:, None]
         self._own: dict[int, torch.Tensor] = {}
-        """By layer, keys and values of the tokens behind the prompts, (2, P x R, key heads, room, width)."""
+        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, width)."""
         self._tokens = 0
         self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
 
@@ -73,7 +74,7 @@ class Decoding:
         self._row_C = torch.zeros(len(counts_P) * self._slots, dtype=torch.long, device=owner_N.device)
         self._row_C[self._slot_N] = torch.arange(len(owner_N), device=owner_N.device)
         self._full = len(owner_N) == len(self._row_C)
-        self._hide = self._padding_P_S[:, None, None] if bool(self._padding_P_S.any()) else None
+        self._hide = self._padding_P_S[:, None] if bool(self._padding_P_S.any()) else None
 
     def advance(self) -> None:
         """Make room for the token of the next pass."""
@@ -81,7 +82,7 @@ class Decoding:
 
     def keep(self, rows_N: torch.Tensor) -> None:
         """Drop all rows but some, given by their places, ascending; prompts without rows go with them."""
-        slots_N = self._slot_N[rows_N]
+        slots, slot_N = self._slots, self._slot_N[rows_N]
         prompts, owner_N = self._owner_N[rows_N].unique_consecutive(return_inverse=True)
         if len(prompts) < len(self._padding_P_S):
             self._padding_P_S = self._padding_P_S[prompts]
@@ -89,47 +90,48 @@ class Decoding:
                 for layer, tensor in held.items():
                     held[layer] = tensor.index_select(0, prompts)
         self._place(owner_N)
-        slots_C = slots_N[self._row_C]
+        before_P_1_R = slot_N[self._row_C].view(-1, 1, self._slots)
         for layer, tensor in self._own.items():
-            self._own[layer] = tensor.index_select(1, slots_C)
+            heads_H_1 = torch.arange(tensor.shape[2], device=rows_N.device)[:, None]
+            self._own[layer] = tensor[:, before_P_1_R // slots, heads_H_1, before_P_1_R % slots]
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
-        keys, values = self._append(heads)
+        keys_C_T_D, values_C_T_D = self._append(heads)
         prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        query = self._slotted(heads.query * heads.scale).unflatten(1, (keys.shape[1], -1)).squeeze(3)
-        by_row = (len(self._padding_P_S), self._slots)
-        of_prompt = self._by_prompt(query.unflatten(0, by_row)) @ prompt_keys.transpose(-1, -2)
+        query = self._slotted(heads.query, key_heads=prompt_keys.shape[1])
+        query = torch.mul(query, heads.scale, out=query.new_empty(query.shape))
+        of_row, of_prompt = query.flatten(0, 2), query.flatten(2, 3).flatten(0, 1)
+        prompt_scores = torch.bmm(of_prompt, prompt_keys.flatten(0, 1).transpose(1, 2))
+        length = prompt_scores.shape[-1]
         if self._hide is not None:
-            of_prompt = of_prompt.masked_fill_(self._hide, -torch.inf)
-        of_own = query @ keys.transpose(-1, -2)
-        scores = torch.cat([self._by_slot(of_prompt), of_own.unflatten(0, by_row)], dim=-1)
-        weights = scores.softmax(-1, dtype=torch.float32).to(values.dtype)
-        length = prompt_keys.shape[2]
-        seen = (weights[..., length:].flatten(0, 1) @ values).unflatten(0, by_row)
-        seen = seen + self._by_slot(self._by_prompt(weights[..., :length]) @ prompt_values)
-        rows = seen.flatten(0, 1).flatten(1, 2)[:, None]
+            prompt_scores.view(len(query), -1, length).masked_fill_(self._hide, -torch.inf)
+        own_scores = torch.bmm(of_row, keys_C_T_D.transpose(1, 2))
+        scores = torch.cat([prompt_scores.view(*of_row.shape[:2], length), own_scores], dim=-1)
+        weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+        in_prompt = weights.view(*of_prompt.shape[:2], -1)[..., :length]
+        seen = torch.bmm(in_prompt, prompt_values.flatten(0, 1)).view(of_row.shape)
+        seen = torch.baddbmm(seen, weights[..., length:], values_C_T_D).view(query.shape)
+        rows = seen.transpose(1, 2).reshape(-1, 1, *heads.query.shape[1::2])
         return rows if self._full else rows.index_select(0, self._slot_N)
 
-    def _slotted(self, heads_N_H_1_D: torch.Tensor) -> torch.Tensor:
-        """Put rows into their slots, (P x R, H, 1, head dim)."""
-        return heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
-
-    def _by_prompt(self, table: torch.Tensor) -> torch.Tensor:
-        """Put all queries of a prompt beside each other: (P, R, H, h, X) -> (P, H, R x h, X)."""
-        return table.transpose(1, 2).flatten(2, 3)
-
-    def _by_slot(self, table: torch.Tensor) -> torch.Tensor:
-        """Undo ``_by_prompt``."""
-        return table.unflatten(2, (self._slots, -1)).transpose(1, 2)
+    def _slotted(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
+        """Put rows into their slots, (P, key heads, R, heads of a key head, width)."""
+        rows = heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
+        return rows.reshape(-1, self._slots, key_heads, rows.shape[1] // key_heads, rows.shape[3]).transpose(1, 2)
 
     def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put a token's key and value behind those of its row; return all keys and all values."""
-        new = torch.stack([self._slotted(heads.key), self._slotted(heads.value)])
+        """Put a token's key and value behind those of its row; return all keys and all values.
+
+        Rows are in the order of what is held, (P x key heads x R, tokens, width).
+        """
+        new = [self._slotted(tensor, tensor.shape[1]) for tensor in (heads.key, heads.value)]
         held = self._own.get(heads.layer)
-        if held is None or held.shape[3] < self._tokens:
-            room = new.new_empty(*new.shape[:3], GROWTH, new.shape[4])
-            held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=3)
-        held[:, :, :, self._tokens - 1 : self._tokens] = new
-        keys, values = held[:, :, :, : self._tokens]
+        if held is None or held.shape[4] < self._tokens:
+            shape = (2, *new[0].shape[:3], GROWTH, new[0].shape[4])
+            room = heads.key.new_empty(shape)
+            held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=4)
+        for table, tensor in zip(held, new, strict=True):
+            table[..., self._tokens - 1 : self._tokens, :] = tensor
+        keys, values = held[..., : self._tokens, :].flatten(1, 3)
         return keys, values

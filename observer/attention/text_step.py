@@ -6,9 +6,12 @@ as much as they do. Here are the same modules in the same order; a test holds th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from observer.attention.decoding import Decoding
 from observer.attention.layout import Heads
@@ -18,10 +21,10 @@ class TextStep:
     """The text layers of a model of the Qwen2-VL kind, for tokens at some positions."""
 
     def __init__(self, text: Any, first: int, last: int) -> None:
-        """Work out the rotary angles of all positions once.
+        """Work out once what is the same for every token: rotary angles, and projections side by side.
 
         Args:
-            text: the text model.
+            text: the text model. Its weights must not change while this is in use.
             first: the lowest rotary position that will be asked for; on all three axes, as in all text.
             last: the highest.
         """
@@ -31,7 +34,8 @@ class TextStep:
         cos, sin = text.rotary_emb(weight, position_1_T.expand(3, 1, -1))
         half = sin.shape[-1] // 2
         sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-        self._turns_T_2_1_D = torch.stack([cos[0], sin[0]], dim=1)[:, :, None]
+        self._turns_T_2_1_1_D = torch.stack([cos[0], sin[0]], dim=1)[:, :, None, None]
+        self._projections = [_side_by_side(layer.self_attn) for layer in text.layers]
 
     def __call__(self, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Decoding) -> torch.Tensor:
         """Return the hidden states of a token a row, (N, D).
@@ -42,22 +46,32 @@ class TextStep:
             decoding: what the rows attend to; the tokens join it.
         """
         hidden_N_D = self._text.embed_tokens(ids_N)
-        cos, sin = self._turns_T_2_1_D.index_select(0, position_N - self._first).unbind(1)  # (N, 1, head dim)
+        cos, sin = self._turns_T_2_1_1_D.index_select(0, position_N - self._first).unbind(1)
         half = sin.shape[-1] // 2
-        for index, layer in enumerate(self._text.layers):
+        keys = self._text.config.num_key_value_heads
+        for index, (layer, project) in enumerate(zip(self._text.layers, self._projections, strict=True)):
             attention = layer.self_attn
-            normed_N_D = layer.input_layernorm(hidden_N_D)
-            query, key, value = (
-                project(normed_N_D).unflatten(-1, (-1, attention.head_dim))
-                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-            )
+            projected_N_H = project(layer.input_layernorm(hidden_N_D))
+            heads_N_H_1_D = projected_N_H.view(len(ids_N), -1, 1, attention.head_dim)
+            turned, value = heads_N_H_1_D[:, :-keys], heads_N_H_1_D[:, -keys:]
             if hasattr(attention, "q_norm"):  # Qwen3-VL
-                query, key = attention.q_norm(query), attention.k_norm(key)
-            both = torch.cat([query, key], dim=1)
-            both = torch.addcmul(both * cos, both.roll(half, -1), sin).to(value.dtype)
-            query, key = both.split([query.shape[1], key.shape[1]], dim=1)
-            query, key, value = (part[:, :, None] for part in (query, key, value))
+                query, key = attention.q_norm(turned[:, :-keys]), attention.k_norm(turned[:, -keys:])
+                turned = torch.cat([query, key], dim=1)
+            turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin).to(value.dtype)
+            query, key = turned[:, :-keys], turned[:, -keys:]
             heads = Heads(index, query, key, value, attention.scaling, dropout=0.0)
             hidden_N_D = hidden_N_D + attention.o_proj(decoding.attend(heads).flatten(1))
             hidden_N_D = hidden_N_D + layer.mlp(layer.post_attention_layernorm(hidden_N_D))
         return self._text.norm(hidden_N_D)
+
+
+def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the projections to queries, keys and values as one: a third of the calls, in a larger product."""
+    parts = attention.q_proj, attention.k_proj, attention.v_proj
+    if any(type(part) is not nn.Linear for part in parts):  # with adapters
+        return lambda hidden_N_D: torch.cat([part(hidden_N_D) for part in parts], dim=-1)
+    weight = torch.cat([part.weight for part in parts])
+    bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
+    if torch.is_autocast_enabled(weight.device.type):  # which keeps what it has cast of parameters alone
+        weight = weight.to(torch.get_autocast_dtype(weight.device.type))
+    return partial(nn.functional.linear, weight=weight, bias=bias)
