@@ -74,10 +74,71 @@ class FusedNorm(nn.Module):
         return _normalised(hidden_states, eps)[0].mul_(weight * math.sqrt(len(weight)))
 
 
+def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Turn heads by rotary angles. ``rotate_half`` as a roll: its gradient needs no zeros to be added up.
+
+    Args:
+        x: (..., head dim).
+        cos: of the angles, broadcast over ``x``.
+        sin: likewise.
+    """
+    half = x.shape[-1] // 2
+    signed = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
+    return torch.addcmul(x * cos, x.roll(half, -1), signed)
+
+
+class ChunkedAttention(nn.Module):
+    """Attention of patches within windows or pictures, all of a length in one call.
+
+    transformers makes a call for each: of 8 pictures of 448 px 128 in a layer with windows of 112 px.
+    """
+
+    qkv: nn.Module
+    proj: nn.Module
+    num_heads: int
+    scaling: float
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        cu_seqlens: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        **_: Any,
+    ) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            hidden_states: patches, chunk after chunk, (S, features).
+            cu_seqlens: where chunks begin, and where the last ends.
+            position_embeddings: cosines and sines of the patches' rotary angles, (S, head dim) each.
+        """
+        cos_S_D, sin_S_D = position_embeddings
+        lengths_C = cu_seqlens.diff()
+        length_S = lengths_C.repeat_interleave(lengths_C)
+        lengths, tokens = (tensor.tolist() for tensor in length_S.unique(return_counts=True))
+        order_S = length_S.argsort(stable=True)
+        if len(lengths) > 1:
+            hidden_states, cos_S_D, sin_S_D = (t[order_S] for t in (hidden_states, cos_S_D, sin_S_D))
+        projected_S_3_H_D = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
+        cos, sin = (tensor.float()[:, None, None] for tensor in (cos_S_D, sin_S_D))
+        query_key_S_2_H_D = turned(projected_S_3_H_D[:, :2].float(), cos, sin).to(projected_S_3_H_D.dtype)
+        heads = (*query_key_S_2_H_D.unbind(1), projected_S_3_H_D[:, 2])
+        seen = []
+        for length, *parts in zip(lengths, *(tensor.split(tokens) for tensor in heads), strict=True):
+            query, key, value = (part.unflatten(0, (-1, length)).transpose(1, 2) for part in parts)
+            attended = nn.functional.scaled_dot_product_attention(query, key, value, scale=self.scaling)
+            seen.append(attended.transpose(1, 2).flatten(0, 1))
+        output_S_D = self.proj(torch.cat(seen).flatten(1))
+        return output_S_D[order_S.argsort()] if len(lengths) > 1 else output_S_D
+
+
 def use_faster_layers(model: Any) -> None:
     """Turn the layers of a model of the Qwen2-VL kind into their faster forms, in place."""
     for module in model.modules():
+        kind = type(module).__name__
         if type(module) is nn.Conv3d and module.kernel_size == module.stride:
             module.__class__ = PatchProjection
-        elif type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+        elif kind.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
             module.__class__ = FusedNorm
+        elif kind.endswith("VisionAttention") and module.config._attn_implementation == "sdpa":
+            module.__class__ = ChunkedAttention

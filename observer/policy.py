@@ -6,10 +6,9 @@ No sampling (that is an engine's), no loss, no trainer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig
 
+from observer.head import ReadLogits
 from observer.passes import completion_tokens, plain_pass, shared_pass
 from observer.pretrained import PolicySpec, add_adapters, load_model
 from observer.rollout.pictures import PictureFeatures
-from observer.rollout.sampling import next_token_logprobs
 from observer.types import Group, RefusedError, Sampling
 
 HEAD_BYTES = 128 * 2**20
@@ -124,8 +123,8 @@ class Policy(nn.Module):
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
         early_K = step < sampling.min_tokens
-        entropy = partial(_entropy, gradients=entropy_gradients) if with_entropy else None
-        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, entropy)
+        entropies = entropy_gradients if with_entropy else None
+        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, entropies)
         empty_N_T = torch.zeros(mask_N_T.shape, device=mask_N_T.device)
         values_N_T, *entropy_N_T = (empty_N_T.index_put((row, step), values_K) for values_K in read_K)
         return LogProbs(values_N_T, entropy_N_T[0] if with_entropy else None, mask_N_T)
@@ -136,7 +135,7 @@ class Policy(nn.Module):
         tokens_K: torch.Tensor,
         early_K: torch.Tensor,
         sampling: Sampling,
-        entropy: Callable[[torch.Tensor], torch.Tensor] | None,
+        entropy_gradients: bool | None,
     ) -> list[torch.Tensor]:
         """Return log-probs of tokens, (K,), and entropies if asked for, with few logits at a time in memory.
 
@@ -148,19 +147,19 @@ class Policy(nn.Module):
             tokens_K: the tokens.
             early_K: bool, where a completion is still shorter than its minimum.
             sampling: how they were drawn.
-            entropy: computes the entropies of distributions; None for none.
+            entropy_gradients: see ``ReadLogits``.
         """
 
         def read(hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            logprobs = next_token_logprobs(
+            return ReadLogits.apply(
                 self.model.lm_head(hidden),
+                tokens,
                 early if sampling.min_tokens else None,
                 sampling,
                 self.banned_ids,
                 self.end_ids,
+                entropy_gradients,
             )
-            chosen = logprobs.gather(-1, tokens[:, None])[:, 0]
-            return (chosen,) if entropy is None else (chosen, entropy(logprobs))
 
         rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
         chunks = list(zip(hidden_K_D.split(rows), tokens_K.split(rows), early_K.split(rows), strict=True))
@@ -168,7 +167,7 @@ class Policy(nn.Module):
             read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
         else:
             read_all = [read(*chunk) for chunk in chunks]
-        return [torch.cat(parts) for parts in zip(*read_all, strict=True)]
+        return [torch.cat(parts) for parts in zip(*read_all, strict=True) if parts[0] is not None]
 
     def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | None:
         """Return a zero that depends on the vision tower when trained groups have no picture.
@@ -244,18 +243,6 @@ class Reference:
             return self._copy.logprobs(groups, with_entropy=False)
         with self._policy.without_adapters():
             return self._policy.logprobs(groups, with_entropy=False)
-
-
-def _entropy(logprobs_K_V: torch.Tensor, gradients: bool) -> torch.Tensor:
-    """Return the entropy of each distribution, in nats, (K,)."""
-    with torch.set_grad_enabled(gradients and torch.is_grad_enabled()):
-        # 0 times -inf is no number. A probability is 0 in float32 long before the bound, which is near enough
-        # for its product with the gradient to be one too.
-        finite_K_V = logprobs_K_V.clamp_min(-1e4)
-        # No dot product: autocast would round it.
-        if torch.is_grad_enabled():
-            return -(logprobs_K_V.exp() * finite_K_V).sum(-1)
-        return -logprobs_K_V.exp().mul_(finite_K_V).sum(-1)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -30,7 +30,7 @@ ROOMS = [
     ["rewards", "objective", "curriculum", "rollout"],
     ["metrics", "components"],
     ["data"],
-    ["passes", "pretrained"],
+    ["head", "passes", "pretrained"],
     ["policy"],
     ["failure", "heldout"],
     ["module"],

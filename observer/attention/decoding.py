@@ -42,9 +42,9 @@ class Prefill:
 class Decoding:
     """Rows that are sampled behind prompts, one token each a pass; rows may leave.
 
-    Rows lie in a table of P prompts x R slots, and what is held of them in the order prompt, key head, slot. So
-    all queries of a prompt meet its keys in one product, which reads a prompt once a group, and what a row says
-    of its own tokens lies beside that without a copy. A row that leaves takes only its own tokens along.
+    Rows lie in a table of P prompts x R slots; what is held of them is in the order prompt, key head, slot:
+    all queries of a prompt meet its keys in one product, which reads a prompt once a group, and what a row
+    says of its own tokens lies beside that without a copy. A row that leaves takes only its own tokens along.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
@@ -118,7 +118,8 @@ class Decoding:
     def _slotted(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:
         """Put rows into their slots, (P, key heads, R, heads of a key head, width)."""
         rows = heads_N_H_1_D if self._full else heads_N_H_1_D.index_select(0, self._row_C)
-        return rows.reshape(-1, self._slots, key_heads, rows.shape[1] // key_heads, rows.shape[3]).transpose(1, 2)
+        of_key_head = rows.shape[1] // key_heads
+        return rows.reshape(-1, self._slots, key_heads, of_key_head, rows.shape[3]).transpose(1, 2)
 
     def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
         """Put a token's key and value behind those of its row; return all keys and all values.

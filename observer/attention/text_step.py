@@ -66,7 +66,7 @@ class TextStep:
 
 
 def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the projections to queries, keys and values as one: a third of the calls, in a larger product."""
+    """Return the projections to queries, keys and values as one: a third of the calls, a larger product."""
     parts = attention.q_proj, attention.k_proj, attention.v_proj
     if any(type(part) is not nn.Linear for part in parts):  # with adapters
         return lambda hidden_N_D: torch.cat([part(hidden_N_D) for part in parts], dim=-1)

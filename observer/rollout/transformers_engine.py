@@ -113,17 +113,15 @@ class _Decoder:
         self._position_N = packed.next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
+        self._ended = 0
         self._ends_1_E = torch.tensor([policy.end_ids], device=device)
-        # By row of the whole batch; what a row draws after its end is never read.
-        self._ids_N_T = self._rows_N.new_zeros(len(self._rows_N), sampling.max_tokens)
-        self._logprobs_N_T = torch.zeros(self._ids_N_T.shape, device=device)
-        self._lengths_N = torch.zeros_like(self._rows_N)
-        self._last_N: torch.Tensor | None = None
+        self._drawn: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        """By token, what was drawn by which rows: their places in the whole batch, ids and log-probs."""
 
     @property
     def finished(self) -> bool:
         """Whether every row has drawn an end token."""
-        return bool(self._done_N.all())
+        return self._ended == len(self._done_N)
 
     def step(self, token: int, uniforms_N: torch.Tensor | None) -> None:
         """Draw the next token of every row.
@@ -132,8 +130,8 @@ class _Decoder:
             token: its index in the completion.
             uniforms_N: a number in [0, 1) for every row of the batch, finished ones too; None for greedy.
         """
-        if self._last_N is not None:
-            self._advance(self._last_N)
+        if self._drawn:
+            self._advance(self._drawn[-1][1])
         policy, banned = self._policy, self._policy.banned_ids
         if token < self._sampling.min_tokens:
             banned = (*banned, *policy.end_ids)
@@ -143,23 +141,30 @@ class _Decoder:
             drawn_N = logprobs_N_V.argmax(-1)
         else:
             drawn_N = draw(logprobs_N_V, uniforms_N.to(logprobs_N_V.device)[self._rows_N])
-        self._ids_N_T[self._rows_N, token] = drawn_N
-        self._logprobs_N_T[self._rows_N, token] = logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]
-        self._lengths_N[self._rows_N] += ~self._done_N
+        self._drawn.append((self._rows_N, drawn_N, logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]))
         self._done_N = self._done_N | (drawn_N[:, None] == self._ends_1_E).any(-1)
-        self._last_N = drawn_N
+        self._ended = int(self._done_N.sum())
 
     def drawn(self) -> tuple[list[list[int]], list[list[float]]]:
         """Return what each row drew up to its end: token ids and log-probs."""
-        lengths = self._lengths_N.tolist()
+        rows_K, ids_K, logprobs_K = (torch.cat(parts) for parts in zip(*self._drawn, strict=True))
+        live_T = torch.tensor([len(rows_N) for rows_N, *_ in self._drawn], device=rows_K.device)
+        places = rows_K, torch.arange(len(live_T), device=rows_K.device).repeat_interleave(live_T)
+        empty_N_T = ids_K.new_zeros(len(self._drawn[0][0]), len(live_T))
+        ids_N_T, logprobs_N_T = (
+            empty_N_T.to(drawn_K).index_put(places, drawn_K) for drawn_K in (ids_K, logprobs_K)
+        )
+        # A row that has ended may stay in the batch for a while, and draws on.
+        ends_N_T = torch.isin(ids_N_T, self._ends_1_E)
+        lengths_N = (ends_N_T.int().argmax(-1) + 1).where(ends_N_T.any(-1), len(live_T)).tolist()
         return tuple(  # type: ignore[return-value]
-            [row[:length] for row, length in zip(table.tolist(), lengths, strict=True)]
-            for table in (self._ids_N_T, self._logprobs_N_T)
+            [row[:length] for row, length in zip(table.tolist(), lengths_N, strict=True)]
+            for table in (ids_N_T, logprobs_N_T)
         )
 
     def _advance(self, last_N: torch.Tensor) -> None:
         """Drop finished rows when they are many, and run the model on the tokens just drawn."""
-        if int(self._done_N.sum()) * DROP_SHARE > len(self._done_N):
+        if self._ended * DROP_SHARE > len(self._done_N):
             keep_N = (~self._done_N).nonzero()[:, 0]
             self._decoding.keep(keep_N)
             last_N, self._position_N = last_N[keep_N], self._position_N[keep_N]

@@ -1,0 +1,79 @@
+"""What logits say of tokens: log-probs and entropies, and a gradient that goes over the logits once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from observer.rollout.sampling import next_token_logprobs
+from observer.types import Sampling
+
+
+class ReadLogits(torch.autograd.Function):
+    """Log-probs of tokens, and the entropy of the distribution each was drawn from.
+
+    What autograd would make of the same lines fills zeros, adds tokens into them, and goes over all logits
+    three times more; here the probabilities that the entropy needs are all that is kept of a vocabulary.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits_K_V: torch.Tensor,
+        tokens_K: torch.Tensor,
+        early_K: torch.Tensor | None,
+        sampling: Sampling,
+        banned_ids: Sequence[int],
+        end_ids: Sequence[int],
+        entropy_gradients: bool | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Read.
+
+        Args:
+            ctx: of autograd.
+            logits_K_V: see ``next_token_logprobs``; written over.
+            tokens_K: which to read.
+            early_K: see ``next_token_logprobs``.
+            sampling: how they were drawn.
+            banned_ids: see ``next_token_logprobs``.
+            end_ids: see ``next_token_logprobs``.
+            entropy_gradients: whether entropies are to have gradients; None for no entropies.
+
+        Returns:
+            Log-probs and entropies, in nats, (K,) each.
+        """
+        ctx.kind, ctx.temperature = logits_K_V.dtype, sampling.temperature or 1.0
+        logprobs_K_V = next_token_logprobs(logits_K_V, early_K, sampling, banned_ids, end_ids)
+        chosen_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
+        if entropy_gradients is None and not ctx.needs_input_grad[0]:
+            return chosen_K, None
+        probs_K_V = logprobs_K_V.exp()
+        entropy_K = None
+        if entropy_gradients is not None:
+            # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
+            # No dot product: autocast would round it.
+            entropy_K = -(probs_K_V * logprobs_K_V.clamp_min_(-1e4)).sum(-1)
+        ctx.save_for_backward(tokens_K, probs_K_V, *((logprobs_K_V, entropy_K) if entropy_gradients else ()))
+        if not entropy_gradients and entropy_K is not None:
+            ctx.mark_non_differentiable(entropy_K)
+        return chosen_K, entropy_K
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, of_chosen_K: torch.Tensor, of_entropy_K: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None, None, None, None, None]:
+        """Return (g [token] - g p - h p (log p + entropy)) / temperature."""
+        tokens_K, probs_K_V, *of_entropy = ctx.saved_tensors
+        grad_K_V = probs_K_V * -of_chosen_K[:, None]
+        grad_K_V.scatter_add_(-1, tokens_K[:, None], of_chosen_K[:, None])
+        if of_entropy:
+            logprobs_K_V, entropy_K = of_entropy
+            along_K_V = (logprobs_K_V + entropy_K[:, None]).mul_(probs_K_V)
+            grad_K_V.addcmul_(along_K_V, of_entropy_K[:, None], value=-1)
+        if ctx.temperature != 1.0:
+            grad_K_V.div_(ctx.temperature)
+        return grad_K_V.to(ctx.kind), None, None, None, None, None, None
