@@ -36,6 +36,7 @@ class TextStep:
         sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
         self._turns_T_2_1_1_D = torch.stack([cos[0], sin[0]], dim=1)[:, :, None, None]
         self._projections = [_side_by_side(layer.self_attn) for layer in text.layers]
+        self._norms_heads = hasattr(text.layers[0].self_attn, "q_norm")  # Qwen3-VL
 
     def __call__(self, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Decoding) -> torch.Tensor:
         """Return the hidden states of a token a row, (N, D).
@@ -54,7 +55,7 @@ class TextStep:
             projected_N_H = project(layer.input_layernorm(hidden_N_D))
             heads_N_H_1_D = projected_N_H.view(len(ids_N), -1, 1, attention.head_dim)
             turned, value = heads_N_H_1_D[:, :-keys], heads_N_H_1_D[:, -keys:]
-            if hasattr(attention, "q_norm"):  # Qwen3-VL
+            if self._norms_heads:
                 query, key = attention.q_norm(turned[:, :-keys]), attention.k_norm(turned[:, -keys:])
                 turned = torch.cat([query, key], dim=1)
             turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin).to(value.dtype)
