@@ -51,13 +51,17 @@ class ReadLogits(torch.autograd.Function):
         if entropy_gradients is None and not ctx.needs_input_grad[0]:
             return chosen_K, None
         probs_K_V = logprobs_K_V.exp()
-        entropy_K = None
-        if entropy_gradients is not None:
-            # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
-            # No dot product: autocast would round it.
-            entropy_K = -(probs_K_V * logprobs_K_V.clamp_min_(-1e4)).sum(-1)
-        ctx.save_for_backward(tokens_K, probs_K_V, *((logprobs_K_V, entropy_K) if entropy_gradients else ()))
-        if not entropy_gradients and entropy_K is not None:
+        ctx.save_for_backward(tokens_K, probs_K_V)
+        if entropy_gradients is None:
+            return chosen_K, None
+        # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
+        logprobs_K_V.clamp_min_(-1e4)
+        # No dot product: autocast would round it.
+        if entropy_gradients:
+            entropy_K = -(probs_K_V * logprobs_K_V).sum(-1)
+            ctx.save_for_backward(tokens_K, probs_K_V, logprobs_K_V, entropy_K)
+        else:
+            entropy_K = -logprobs_K_V.mul_(probs_K_V).sum(-1)
             ctx.mark_non_differentiable(entropy_K)
         return chosen_K, entropy_K
 
