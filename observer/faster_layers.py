@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 
 class PatchProjection(nn.Conv3d):
@@ -21,8 +22,8 @@ class PatchProjection(nn.Conv3d):
 
 @cache
 def _least_root(size: int, eps: float) -> torch.Tensor:
-    """Return sqrt(size eps), which keeps the root of zeros away from 0."""
-    return torch.tensor(math.sqrt(size * eps))
+    """Return sqrt(size eps), which keeps the root of zeros away from 0; a tensor, as ``hypot`` wants."""
+    return torch.tensor(math.sqrt(size * eps), dtype=torch.float32, device="cpu")
 
 
 def _normalised(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,8 +44,12 @@ class _RmsNorm(torch.autograd.Function):
         return unit * factor
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        """Return (g f - u (g f . u)) / root, f as sqrt(D) weight, and, summed over tokens, sqrt(D) g u."""
+        """Return (g f - u (g f . u)) / root and, summed over tokens, sqrt(D) g u.
+
+        u is x / root, f is sqrt(D) weight.
+        """
         unit, root, factor = ctx.saved_tensors
         product = grad * unit
         along = (product @ factor)[..., None]
@@ -74,8 +79,8 @@ class FusedNorm(nn.Module):
         return _normalised(hidden_states, eps)[0].mul_(weight * math.sqrt(len(weight)))
 
 
-def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn heads by rotary angles. ``rotate_half`` as a roll: its gradient needs no zeros to be added up.
+def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Turn heads by rotary angles; as a roll, whose gradient needs no zeros to add up in.
 
     Args:
         x: (..., head dim).
@@ -88,9 +93,9 @@ def turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 
 
 class ChunkedAttention(nn.Module):
-    """Attention of patches within windows or pictures, all of a length in one call.
+    """SDPA of patches within windows or pictures, all chunks of a length in one call. No dropout, no mask.
 
-    transformers makes a call for each: of 8 pictures of 448 px 128 in a layer with windows of 112 px.
+    transformers makes a call for each chunk, hundreds a layer where windows are small.
     """
 
     qkv: nn.Module
@@ -111,34 +116,51 @@ class ChunkedAttention(nn.Module):
             hidden_states: patches, chunk after chunk, (S, features).
             cu_seqlens: where chunks begin, and where the last ends.
             position_embeddings: cosines and sines of the patches' rotary angles, (S, head dim) each.
+            _: what else the model was called with, such as ``use_cache``; nothing of it concerns a tower.
+
+        Returns:
+            As ``hidden_states``.
         """
         cos_S_D, sin_S_D = position_embeddings
-        lengths_C = cu_seqlens.diff()
-        length_S = lengths_C.repeat_interleave(lengths_C)
-        lengths, tokens = (tensor.tolist() for tensor in length_S.unique(return_counts=True))
-        order_S = length_S.argsort(stable=True)
-        if len(lengths) > 1:
-            hidden_states, cos_S_D, sin_S_D = (t[order_S] for t in (hidden_states, cos_S_D, sin_S_D))
+        lengths = cu_seqlens.diff().tolist()
+        distinct = sorted(set(lengths))
+        order_S = None
+        if len(distinct) > 1:  # chunks of a length beside each other
+            chunks = torch.arange(len(hidden_states)).split(lengths)
+            order_S = torch.cat(sorted(chunks, key=len)).to(hidden_states.device)
+            hidden_states, cos_S_D, sin_S_D = (
+                tensor.index_select(0, order_S) for tensor in (hidden_states, cos_S_D, sin_S_D)
+            )
         projected_S_3_H_D = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
         cos, sin = (tensor.float()[:, None, None] for tensor in (cos_S_D, sin_S_D))
-        query_key_S_2_H_D = turned(projected_S_3_H_D[:, :2].float(), cos, sin).to(projected_S_3_H_D.dtype)
+        query_key_S_2_H_D = _turned(projected_S_3_H_D[:, :2].float(), cos, sin).to(projected_S_3_H_D.dtype)
         heads = (*query_key_S_2_H_D.unbind(1), projected_S_3_H_D[:, 2])
+        patches = [length * lengths.count(length) for length in distinct]
         seen = []
-        for length, *parts in zip(lengths, *(tensor.split(tokens) for tensor in heads), strict=True):
+        for length, *parts in zip(distinct, *(tensor.split(patches) for tensor in heads), strict=True):
             query, key, value = (part.unflatten(0, (-1, length)).transpose(1, 2) for part in parts)
             attended = nn.functional.scaled_dot_product_attention(query, key, value, scale=self.scaling)
             seen.append(attended.transpose(1, 2).flatten(0, 1))
         output_S_D = self.proj(torch.cat(seen).flatten(1))
-        return output_S_D[order_S.argsort()] if len(lengths) > 1 else output_S_D
+        return output_S_D if order_S is None else output_S_D.index_select(0, order_S.argsort())
+
+
+def _is_plain_vision_attention(module: Any) -> bool:
+    """Whether it is what ``ChunkedAttention`` computes: other families norm their heads or drop weights."""
+    return (
+        type(module).__name__.endswith("VisionAttention")
+        and {name for name, _ in module.named_children()} == {"qkv", "proj"}
+        and module.config._attn_implementation == "sdpa"
+        and not module.attention_dropout
+    )
 
 
 def use_faster_layers(model: Any) -> None:
     """Turn the layers of a model of the Qwen2-VL kind into their faster forms, in place."""
     for module in model.modules():
-        kind = type(module).__name__
         if type(module) is nn.Conv3d and module.kernel_size == module.stride:
             module.__class__ = PatchProjection
-        elif kind.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
+        elif type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
             module.__class__ = FusedNorm
-        elif kind.endswith("VisionAttention") and module.config._attn_implementation == "sdpa":
+        elif _is_plain_vision_attention(module):
             module.__class__ = ChunkedAttention

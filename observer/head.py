@@ -33,9 +33,9 @@ class ReadLogits(torch.autograd.Function):
         """Read.
 
         Args:
-            ctx: of autograd.
+            ctx: autograd's.
             logits_K_V: see ``next_token_logprobs``; written over.
-            tokens_K: which to read.
+            tokens_K: which to read; none that could not be drawn, whose log-prob would be -inf.
             early_K: see ``next_token_logprobs``.
             sampling: how they were drawn.
             banned_ids: see ``next_token_logprobs``.
@@ -45,12 +45,13 @@ class ReadLogits(torch.autograd.Function):
         Returns:
             Log-probs and entropies, in nats, (K,) each.
         """
-        ctx.kind, ctx.temperature = logits_K_V.dtype, sampling.temperature or 1.0
+        ctx.dtype, ctx.temperature = logits_K_V.dtype, sampling.temperature or 1.0
         logprobs_K_V = next_token_logprobs(logits_K_V, early_K, sampling, banned_ids, end_ids)
         chosen_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
         if entropy_gradients is None and not ctx.needs_input_grad[0]:
             return chosen_K, None
-        probs_K_V = logprobs_K_V.exp()
+        # Written over, too, where it is not needed again.
+        probs_K_V = logprobs_K_V.exp_() if entropy_gradients is None else logprobs_K_V.exp()
         ctx.save_for_backward(tokens_K, probs_K_V)
         if entropy_gradients is None:
             return chosen_K, None
@@ -80,4 +81,4 @@ class ReadLogits(torch.autograd.Function):
             grad_K_V.addcmul_(along_K_V, of_entropy_K[:, None], value=-1)
         if ctx.temperature != 1.0:
             grad_K_V.div_(ctx.temperature)
-        return grad_K_V.to(ctx.kind), None, None, None, None, None, None
+        return grad_K_V.to(ctx.dtype), None, None, None, None, None, None

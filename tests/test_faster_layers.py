@@ -1,14 +1,16 @@
 """Layers of a faster form say what those they stand for say."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from cases import KIN
-from observer.faster_layers import ChunkedAttention, FusedNorm
+from conftest import CHECKPOINT
+from observer.faster_layers import ChunkedAttention, FusedNorm, use_faster_layers
 from observer.policy import Policy
 from observer.pretrained import PolicySpec
 
@@ -46,14 +48,14 @@ def test_a_norm_of_mixed_types_is_that_of_float32_rounded_once(fresh_policy):
     "grids",
     [
         [(1, 6, 6)] * 3,
-        [(1, 24, 20), (1, 6, 4), (1, 2, 18), (1, 24, 20), (1, 4, 6)],
+        [(1, 24, 20), (1, 6, 4), (2, 2, 18), (1, 24, 20), (1, 4, 6)],
         [(1, 2, 2)],
     ],
     ids=["one size", "sizes whose windows are cut at the edge", "one patch of text"],
 )
-@pytest.mark.parametrize("kin", KIN)
+@pytest.mark.parametrize("kin", [*KIN, "the shipped one, with windows"])
 def test_a_tower_has_the_values_and_gradients_of_transformers_own(tmp_path, processor, kin, grids):
-    config = KIN[kin]()
+    config = KIN[kin]() if kin in KIN else AutoConfig.from_pretrained(CHECKPOINT)
     config.save_pretrained(tmp_path)
     torch.manual_seed(0)
     own = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor).model.model.visual
@@ -72,3 +74,22 @@ def test_a_tower_has_the_values_and_gradients_of_transformers_own(tmp_path, proc
     for mine, theirs in zip(*results, strict=True):
         if theirs is not None:
             torch.testing.assert_close(mine, theirs, atol=1e-5 * float(theirs.abs().max()), rtol=1e-5)
+
+
+def test_a_tower_that_norms_its_heads_or_has_dropout_is_left_as_it_is():
+    class OtherVisionAttention(nn.Module):
+        def __init__(self, **children):
+            super().__init__()
+            self.qkv, self.proj = nn.Linear(4, 12), nn.Linear(4, 4)
+            self.config, self.attention_dropout = SimpleNamespace(_attn_implementation="sdpa"), 0.0
+            for name, child in children.items():
+                setattr(self, name, child)
+
+    other = {
+        "plain": OtherVisionAttention(),
+        "norms": OtherVisionAttention(q_norm=nn.RMSNorm(4), k_norm=nn.RMSNorm(4)),
+        "dropout": OtherVisionAttention(attention_dropout=0.1),
+        "eager": OtherVisionAttention(config=SimpleNamespace(_attn_implementation="eager")),
+    }
+    use_faster_layers(nn.ModuleDict(other))
+    assert [name for name, module in other.items() if type(module) is ChunkedAttention] == ["plain"]

@@ -42,9 +42,10 @@ class Prefill:
 class Decoding:
     """Rows that are sampled behind prompts, one token each a pass; rows may leave.
 
-    Rows lie in a table of P prompts x R slots; what is held of them is in the order prompt, key head, slot:
-    all queries of a prompt meet its keys in one product, which reads a prompt once a group, and what a row
-    says of its own tokens lies beside that without a copy. A row that leaves takes only its own tokens along.
+    Rows lie in a table of P prompts x R slots; what is held of them is in the order prompt, key head, slot.
+    So one tensor of queries serves two products, both as views: all queries of a prompt with its keys, which
+    reads a prompt once a group, and those of each row with its own tokens. A row that leaves takes only its
+    own tokens along.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
@@ -90,29 +91,37 @@ class Decoding:
                 for layer, tensor in held.items():
                     held[layer] = tensor.index_select(0, prompts)
         self._place(owner_N)
-        before_P_1_R = slot_N[self._row_C].view(-1, 1, self._slots)
+        before_P_1_R = slot_N[self._row_C].view(-1, 1, self._slots)  # slots of the table as it was
         for layer, tensor in self._own.items():
             heads_H_1 = torch.arange(tensor.shape[2], device=rows_N.device)[:, None]
             self._own[layer] = tensor[:, before_P_1_R // slots, heads_H_1, before_P_1_R % slots]
 
     def attend(self, heads: Heads) -> torch.Tensor:
-        """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1."""
-        keys_C_T_D, values_C_T_D = self._append(heads)
-        prompt_keys, prompt_values = self._prompt_keys[heads.layer], self._prompt_values[heads.layer]
-        query = self._slotted(heads.query, key_heads=prompt_keys.shape[1])
-        query = torch.mul(query, heads.scale, out=query.new_empty(query.shape))
-        of_row, of_prompt = query.flatten(0, 2), query.flatten(2, 3).flatten(0, 1)
-        prompt_scores = torch.bmm(of_prompt, prompt_keys.flatten(0, 1).transpose(1, 2))
-        length = prompt_scores.shape[-1]
+        """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1.
+
+        Shapes: H key heads, Q queries of a key head, D width, S tokens of the longest prompt, T behind it.
+        """
+        keys_PHR_T_D, values_PHR_T_D = self._append(heads)
+        keys_PH_S_D, values_PH_S_D = (
+            held[heads.layer].flatten(0, 1) for held in (self._prompt_keys, self._prompt_values)
+        )
+        length = keys_PH_S_D.shape[1]
+        query = self._slotted(heads.query, key_heads=heads.key.shape[1])
+        # Scaled and put in order by one operation.
+        query_P_H_R_Q_D = torch.mul(query, heads.scale, out=query.new_empty(query.shape))
+        query_PHR_Q_D = query_P_H_R_Q_D.flatten(0, 2)
+        query_PH_RQ_D = query_P_H_R_Q_D.flatten(2, 3).flatten(0, 1)
+        scores_PH_RQ_S = torch.bmm(query_PH_RQ_D, keys_PH_S_D.transpose(1, 2))
         if self._hide is not None:
-            prompt_scores.view(len(query), -1, length).masked_fill_(self._hide, -torch.inf)
-        own_scores = torch.bmm(of_row, keys_C_T_D.transpose(1, 2))
-        scores = torch.cat([prompt_scores.view(*of_row.shape[:2], length), own_scores], dim=-1)
-        weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        in_prompt = weights.view(*of_prompt.shape[:2], -1)[..., :length]
-        seen = torch.bmm(in_prompt, prompt_values.flatten(0, 1)).view(of_row.shape)
-        seen = torch.baddbmm(seen, weights[..., length:], values_C_T_D).view(query.shape)
-        rows = seen.transpose(1, 2).reshape(-1, 1, *heads.query.shape[1::2])
+            scores_PH_RQ_S.view(len(query), -1, length).masked_fill_(self._hide, -torch.inf)
+        scores_PHR_Q_S = scores_PH_RQ_S.view(*query_PHR_Q_D.shape[:2], length)
+        scores_PHR_Q_T = torch.bmm(query_PHR_Q_D, keys_PHR_T_D.transpose(1, 2))
+        weights = torch.cat([scores_PHR_Q_S, scores_PHR_Q_T], -1).softmax(-1, torch.float32).to(query.dtype)
+        weights_PH_RQ_S = weights.view(*query_PH_RQ_D.shape[:2], -1)[..., :length]
+        seen_PHR_Q_D = torch.bmm(weights_PH_RQ_S, values_PH_S_D).view(query_PHR_Q_D.shape)
+        seen_PHR_Q_D = torch.baddbmm(seen_PHR_Q_D, weights[..., length:], values_PHR_T_D)
+        by_slot = seen_PHR_Q_D.view(query.shape).transpose(1, 2)
+        rows = by_slot.reshape(-1, 1, heads.query.shape[1], heads.query.shape[3])
         return rows if self._full else rows.index_select(0, self._slot_N)
 
     def _slotted(self, heads_N_H_1_D: torch.Tensor, key_heads: int) -> torch.Tensor:

@@ -49,17 +49,20 @@ class TextStep:
         hidden_N_D = self._text.embed_tokens(ids_N)
         cos, sin = self._turns_T_2_1_1_D.index_select(0, position_N - self._first).unbind(1)
         half = sin.shape[-1] // 2
-        keys = self._text.config.num_key_value_heads
+        key_heads = self._text.config.num_key_value_heads
         for index, (layer, project) in enumerate(zip(self._text.layers, self._projections, strict=True)):
             attention = layer.self_attn
-            projected_N_H = project(layer.input_layernorm(hidden_N_D))
-            heads_N_H_1_D = projected_N_H.view(len(ids_N), -1, 1, attention.head_dim)
-            turned, value = heads_N_H_1_D[:, :-keys], heads_N_H_1_D[:, -keys:]
+            projected_N_F = project(layer.input_layernorm(hidden_N_D))
+            heads_N_H_1_D = projected_N_F.view(len(ids_N), -1, 1, attention.head_dim)
+            turned, value = heads_N_H_1_D[:, :-key_heads], heads_N_H_1_D[:, -key_heads:]
             if self._norms_heads:
-                query, key = attention.q_norm(turned[:, :-keys]), attention.k_norm(turned[:, -keys:])
+                query, key = (
+                    attention.q_norm(turned[:, :-key_heads]),
+                    attention.k_norm(turned[:, -key_heads:]),
+                )
                 turned = torch.cat([query, key], dim=1)
             turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin).to(value.dtype)
-            query, key = turned[:, :-keys], turned[:, -keys:]
+            query, key = turned[:, :-key_heads], turned[:, -key_heads:]
             heads = Heads(index, query, key, value, attention.scaling, dropout=0.0)
             hidden_N_D = hidden_N_D + attention.o_proj(decoding.attend(heads).flatten(1))
             hidden_N_D = hidden_N_D + layer.mlp(layer.post_attention_layernorm(hidden_N_D))
@@ -67,12 +70,17 @@ class TextStep:
 
 
 def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the projections to queries, keys and values as one: a third of the calls, a larger product."""
+    """Return the projections to queries, keys and values as one: a third of the calls, a larger product.
+
+    Its weights are copies, and hooks on the three do not see it.
+    """
     parts = attention.q_proj, attention.k_proj, attention.v_proj
-    if any(type(part) is not nn.Linear for part in parts):  # with adapters
+    if any(type(part) is not nn.Linear for part in parts):  # with adapters, say
         return lambda hidden_N_D: torch.cat([part(hidden_N_D) for part in parts], dim=-1)
     weight = torch.cat([part.weight for part in parts])
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
-    if torch.is_autocast_enabled(weight.device.type):  # which keeps what it has cast of parameters alone
-        weight = weight.to(torch.get_autocast_dtype(weight.device.type))
+    kind = weight.device.type
+    if torch.is_autocast_enabled(kind):  # it would cast them for every token: it remembers parameters only
+        weight = weight.to(torch.get_autocast_dtype(kind))
+        bias = None if bias is None else bias.to(weight.dtype)
     return partial(nn.functional.linear, weight=weight, bias=bias)

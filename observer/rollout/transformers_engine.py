@@ -150,11 +150,10 @@ class _Decoder:
         rows_K, ids_K, logprobs_K = (torch.cat(parts) for parts in zip(*self._drawn, strict=True))
         live_T = torch.tensor([len(rows_N) for rows_N, *_ in self._drawn], device=rows_K.device)
         places = rows_K, torch.arange(len(live_T), device=rows_K.device).repeat_interleave(live_T)
-        empty_N_T = ids_K.new_zeros(len(self._drawn[0][0]), len(live_T))
-        ids_N_T, logprobs_N_T = (
-            empty_N_T.to(drawn_K).index_put(places, drawn_K) for drawn_K in (ids_K, logprobs_K)
-        )
-        # A row that has ended may stay in the batch for a while, and draws on.
+        shape = len(self._drawn[0][0]), len(live_T)
+        ids_N_T = ids_K.new_zeros(shape).index_put(places, ids_K)
+        logprobs_N_T = logprobs_K.new_zeros(shape).index_put(places, logprobs_K)
+        # A row that has ended may stay in the batch for a while and draws on; behind its end nothing counts.
         ends_N_T = torch.isin(ids_N_T, self._ends_1_E)
         lengths_N = (ends_N_T.int().argmax(-1) + 1).where(ends_N_T.any(-1), len(live_T)).tolist()
         return tuple(  # type: ignore[return-value]
