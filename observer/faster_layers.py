@@ -79,82 +79,6 @@ class FusedNorm(nn.Module):
         return _normalised(hidden_states, eps)[0].mul_(weight * math.sqrt(len(weight)))
 
 
-def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn heads by rotary angles; as a roll, whose gradient needs no zeros to add up in.
-
-    Args:
-        x: (..., head dim).
-        cos: of the angles, broadcast over ``x``.
-        sin: likewise.
-    """
-    half = x.shape[-1] // 2
-    signed = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-    return torch.addcmul(x * cos, x.roll(half, -1), signed)
-
-
-class ChunkedAttention(nn.Module):
-    """SDPA of patches within windows or pictures, all chunks of a length in one call. No dropout, no mask.
-
-    transformers makes a call for each chunk, hundreds a layer where windows are small.
-    """
-
-    qkv: nn.Module
-    proj: nn.Module
-    num_heads: int
-    scaling: float
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        cu_seqlens: torch.Tensor,
-        position_embeddings: tuple[torch.Tensor, torch.Tensor],
-        **_: Any,
-    ) -> torch.Tensor:
-        """Attend.
-
-        Args:
-            hidden_states: patches, chunk after chunk, (S, features).
-            cu_seqlens: where chunks begin, and where the last ends.
-            position_embeddings: cosines and sines of the patches' rotary angles, (S, head dim) each.
-            _: what else the model was called with, such as ``use_cache``; nothing of it concerns a tower.
-
-        Returns:
-            As ``hidden_states``.
-        """
-        cos_S_D, sin_S_D = position_embeddings
-        lengths = cu_seqlens.diff().tolist()
-        distinct = sorted(set(lengths))
-        order_S = None
-        if len(distinct) > 1:  # chunks of a length beside each other
-            chunks = torch.arange(len(hidden_states)).split(lengths)
-            order_S = torch.cat(sorted(chunks, key=len)).to(hidden_states.device)
-            hidden_states, cos_S_D, sin_S_D = (
-                tensor.index_select(0, order_S) for tensor in (hidden_states, cos_S_D, sin_S_D)
-            )
-        projected_S_3_H_D = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
-        cos, sin = (tensor.float()[:, None, None] for tensor in (cos_S_D, sin_S_D))
-        query_key_S_2_H_D = _turned(projected_S_3_H_D[:, :2].float(), cos, sin).to(projected_S_3_H_D.dtype)
-        heads = (*query_key_S_2_H_D.unbind(1), projected_S_3_H_D[:, 2])
-        patches = [length * lengths.count(length) for length in distinct]
-        seen = []
-        for length, *parts in zip(distinct, *(tensor.split(patches) for tensor in heads), strict=True):
-            query, key, value = (part.unflatten(0, (-1, length)).transpose(1, 2) for part in parts)
-            attended = nn.functional.scaled_dot_product_attention(query, key, value, scale=self.scaling)
-            seen.append(attended.transpose(1, 2).flatten(0, 1))
-        output_S_D = self.proj(torch.cat(seen).flatten(1))
-        return output_S_D if order_S is None else output_S_D.index_select(0, order_S.argsort())
-
-
-def _is_plain_vision_attention(module: Any) -> bool:
-    """Whether it is what ``ChunkedAttention`` computes: other families norm their heads or drop weights."""
-    return (
-        type(module).__name__.endswith("VisionAttention")
-        and {name for name, _ in module.named_children()} == {"qkv", "proj"}
-        and module.config._attn_implementation == "sdpa"
-        and not module.attention_dropout
-    )
-
-
 def use_faster_layers(model: Any) -> None:
     """Turn the layers of a model of the Qwen2-VL kind into their faster forms, in place."""
     for module in model.modules():
@@ -162,5 +86,3 @@ def use_faster_layers(model: Any) -> None:
             module.__class__ = PatchProjection
         elif type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
             module.__class__ = FusedNorm
-        elif _is_plain_vision_attention(module):
-            module.__class__ = ChunkedAttention

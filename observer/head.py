@@ -50,20 +50,21 @@ class ReadLogits(torch.autograd.Function):
         chosen_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
         if entropy_gradients is None and not ctx.needs_input_grad[0]:
             return chosen_K, None
-        # Written over, too, where it is not needed again.
+        # Here and below what is not needed again is written over: a vocabulary is large.
         probs_K_V = logprobs_K_V.exp_() if entropy_gradients is None else logprobs_K_V.exp()
-        ctx.save_for_backward(tokens_K, probs_K_V)
-        if entropy_gradients is None:
-            return chosen_K, None
-        # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
-        logprobs_K_V.clamp_min_(-1e4)
-        # No dot product: autocast would round it.
-        if entropy_gradients:
-            entropy_K = -(probs_K_V * logprobs_K_V).sum(-1)
-            ctx.save_for_backward(tokens_K, probs_K_V, logprobs_K_V, entropy_K)
-        else:
-            entropy_K = -logprobs_K_V.mul_(probs_K_V).sum(-1)
-            ctx.mark_non_differentiable(entropy_K)
+        entropy_K = None
+        kept: tuple[torch.Tensor, ...] = (tokens_K, probs_K_V)
+        if entropy_gradients is not None:
+            # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
+            logprobs_K_V.clamp_min_(-1e4)
+            # No dot product: autocast would round it.
+            if entropy_gradients:
+                entropy_K = -(probs_K_V * logprobs_K_V).sum(-1)
+                kept = (*kept, logprobs_K_V, entropy_K)
+            else:
+                entropy_K = -logprobs_K_V.mul_(probs_K_V).sum(-1)
+                ctx.mark_non_differentiable(entropy_K)
+        ctx.save_for_backward(*kept)
         return chosen_K, entropy_K
 
     @staticmethod
@@ -71,7 +72,13 @@ class ReadLogits(torch.autograd.Function):
     def backward(
         ctx: Any, of_chosen_K: torch.Tensor, of_entropy_K: torch.Tensor
     ) -> tuple[torch.Tensor, None, None, None, None, None, None]:
-        """Return (g [token] - g p - h p (log p + entropy)) / temperature."""
+        """Return the gradient of the logits: (g [token] - g p - h p (log p + entropy)) / temperature.
+
+        Args:
+            ctx: autograd's.
+            of_chosen_K: g, of the log-probs.
+            of_entropy_K: h, of the entropies.
+        """
         tokens_K, probs_K_V, *of_entropy = ctx.saved_tensors
         grad_K_V = probs_K_V * -of_chosen_K[:, None]
         grad_K_V.scatter_add_(-1, tokens_K[:, None], of_chosen_K[:, None])

@@ -25,7 +25,7 @@ from observer.rollout.pictures import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
 HEAD_BYTES = 128 * 2**20
-"""Float32 logits that are in memory at once, in one of the four copies that are made of them."""
+"""Float32 logits that are in memory at once, in one of the up to four copies that are made of them."""
 VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
@@ -123,11 +123,13 @@ class Policy(nn.Module):
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
         early_K = step < sampling.min_tokens
-        entropies = entropy_gradients if with_entropy else None
-        read_K = self._read_head(hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, entropies)
+        chosen_K, entropy_K = self._read_head(
+            hidden_K_D, ids_N_T[mask_N_T], early_K, sampling, entropy_gradients if with_entropy else None
+        )
         empty_N_T = torch.zeros(mask_N_T.shape, device=mask_N_T.device)
-        values_N_T, *entropy_N_T = (empty_N_T.index_put((row, step), values_K) for values_K in read_K)
-        return LogProbs(values_N_T, entropy_N_T[0] if with_entropy else None, mask_N_T)
+        values_N_T = empty_N_T.index_put((row, step), chosen_K)
+        entropy_N_T = None if entropy_K is None else empty_N_T.index_put((row, step), entropy_K)
+        return LogProbs(values_N_T, entropy_N_T, mask_N_T)
 
     def _read_head(
         self,
@@ -136,8 +138,8 @@ class Policy(nn.Module):
         early_K: torch.Tensor,
         sampling: Sampling,
         entropy_gradients: bool | None,
-    ) -> list[torch.Tensor]:
-        """Return log-probs of tokens, (K,), and entropies if asked for, with few logits at a time in memory.
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return what ``ReadLogits`` says, with few logits at a time in memory.
 
         Logits of a vocabulary of 152k take 608 kB a token, and several copies of them; in chunks of
         HEAD_BYTES, computed anew in the backward pass, memory does not grow with the tokens.
@@ -150,7 +152,9 @@ class Policy(nn.Module):
             entropy_gradients: see ``ReadLogits``.
         """
 
-        def read(hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def read(
+            hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor | None]:
             return ReadLogits.apply(
                 self.model.lm_head(hidden),
                 tokens,
@@ -167,7 +171,8 @@ class Policy(nn.Module):
             read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
         else:
             read_all = [read(*chunk) for chunk in chunks]
-        return [torch.cat(parts) for parts in zip(*read_all, strict=True) if parts[0] is not None]
+        chosen, entropies = zip(*read_all, strict=True)
+        return torch.cat(chosen), None if entropy_gradients is None else torch.cat(entropies)
 
     def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | None:
         """Return a zero that depends on the vision tower when trained groups have no picture.

@@ -16,7 +16,7 @@ from peft.tuners.lora import LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from observer.attention import GROUP_ATTENTION
+from observer.attention import GROUP_ATTENTION, WINDOW_ATTENTION
 from observer.faster_layers import use_faster_layers
 from observer.types import RefusedError
 
@@ -134,7 +134,10 @@ def load_model(spec: PolicySpec) -> Any:
     if missing:  # transformers draws them anew and only warns
         raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
     _check_kind(model, where)
-    model.set_attn_implementation({"text_config": GROUP_ATTENTION})
+    attention = {"text_config": GROUP_ATTENTION}
+    if spec.vision_attention == "sdpa":
+        attention["vision_config"] = WINDOW_ATTENTION
+    model.set_attn_implementation(attention)
     use_faster_layers(model)
     if spec.liger:
         _use_liger(model)

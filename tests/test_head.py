@@ -47,8 +47,10 @@ def test_values_and_gradients_are_those_of_the_formulas(entropies, temperature, 
     assert not logits.grad[early][:, ENDS].any()
 
 
-def test_without_gradients_nothing_is_kept():
-    logits = torch.randn(4, 10)
-    chosen, entropy = ReadLogits.apply(logits, torch.arange(4), None, Sampling(), (), (), None)
+def test_plain_log_probs_are_read_where_nothing_else_is_asked_for():
+    logits, tokens = torch.randn(4, 10, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    expected = logits.log_softmax(-1)[tokens, tokens]
+    chosen, entropy = ReadLogits.apply(logits.clone(), tokens, None, Sampling(), (), (), None)
     assert entropy is None
     assert not chosen.requires_grad
+    torch.testing.assert_close(chosen, expected)

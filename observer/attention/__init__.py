@@ -2,12 +2,21 @@
 
 Everything in a model that works token by token runs over one sequence without padding, the prompts once and
 then the completions; only attention has to know who belongs to whom. It is told by a layout: ``GroupLayout``
-for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. No sampling, no loss.
+for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. A vision tower attends within
+windows, those of a length together. No sampling, no loss.
 """
 
 from observer.attention.decoding import Decoding, Prefill
-from observer.attention.interface import GROUP_ATTENTION, Layout
+from observer.attention.interface import GROUP_ATTENTION, WINDOW_ATTENTION, Layout
 from observer.attention.layout import GroupLayout
 from observer.attention.text_step import TextStep
 
-__all__ = ["GROUP_ATTENTION", "Decoding", "GroupLayout", "Layout", "Prefill", "TextStep"]
+__all__ = [
+    "GROUP_ATTENTION",
+    "WINDOW_ATTENTION",
+    "Decoding",
+    "GroupLayout",
+    "Layout",
+    "Prefill",
+    "TextStep",
+]

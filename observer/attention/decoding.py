@@ -91,10 +91,11 @@ class Decoding:
                 for layer, tensor in held.items():
                     held[layer] = tensor.index_select(0, prompts)
         self._place(owner_N)
-        before_P_1_R = slot_N[self._row_C].view(-1, 1, self._slots)  # slots of the table as it was
+        before_P_R = slot_N[self._row_C].view(-1, self._slots)  # in the table as it was
+        prompt_P_R, slot_P_R = before_P_R // slots, before_P_R % slots
         for layer, tensor in self._own.items():
             heads_H_1 = torch.arange(tensor.shape[2], device=rows_N.device)[:, None]
-            self._own[layer] = tensor[:, before_P_1_R // slots, heads_H_1, before_P_1_R % slots]
+            self._own[layer] = tensor[:, prompt_P_R[:, None], heads_H_1, slot_P_R[:, None]]
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1.
@@ -138,8 +139,7 @@ class Decoding:
         new = [self._slotted(tensor, tensor.shape[1]) for tensor in (heads.key, heads.value)]
         held = self._own.get(heads.layer)
         if held is None or held.shape[4] < self._tokens:
-            shape = (2, *new[0].shape[:3], GROWTH, new[0].shape[4])
-            room = heads.key.new_empty(shape)
+            room = heads.key.new_empty(2, *new[0].shape[:3], GROWTH, new[0].shape[4])
             held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=4)
         for table, tensor in zip(held, new, strict=True):
             table[..., self._tokens - 1 : self._tokens, :] = tensor

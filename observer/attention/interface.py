@@ -1,18 +1,21 @@
-"""Where transformers' models find group attention: by name, like any other attention of theirs."""
+"""Where transformers' models find our attention: by name, like any other attention of theirs."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from observer.attention.layout import Heads
+from observer.attention.layout import Heads, Rows
 
 GROUP_ATTENTION = "group_sdpa"
 """The name of ``group_attention`` among the attention implementations of transformers."""
+WINDOW_ATTENTION = "windows_flash_sdpa"
+"""The name of ``window_attention``. With "flash" in it a vision tower asks for all its windows at once."""
 
 
 class Layout(Protocol):
@@ -53,5 +56,57 @@ def group_attention(
     return layout.attend(heads), None
 
 
+def window_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    cu_seq_lens_q: torch.Tensor,
+    scaling: float,
+    dropout: float,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend within windows or pictures by SDPA, all of a length in one call.
+
+    For SDPA by its own name, transformers makes a call for each, hundreds a layer where windows are small.
+
+    Args:
+        module: the attention module.
+        query: patches, window after window, (1, heads, S, head dim).
+        key: as ``query``.
+        value: as ``query``.
+        attention_mask: none.
+        cu_seq_lens_q: where windows begin, and where the last ends.
+        scaling: of the products of queries and keys.
+        dropout: share of attention weights that is dropped.
+        _: the same of keys, and what else flash attention takes.
+
+    Returns:
+        What SDPA returns: (1, S, heads, head dim), and no attention weights.
+    """
+    lengths = cu_seq_lens_q.diff().tolist()
+    tables = [Rows.of([length] * lengths.count(length), query.device) for length in sorted(set(lengths))]
+    packed_S_H_D = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
+    order_S = None
+    if len(tables) > 1:  # windows of a length beside each other
+        windows = torch.arange(sum(lengths)).split(lengths)
+        order_S = torch.cat(sorted(windows, key=len)).to(query.device)
+        packed_S_H_D = [tensor.index_select(0, order_S) for tensor in packed_S_H_D]
+    parts = [tensor.split([rows.tokens for rows in tables]) for tensor in packed_S_H_D]
+    seen = []
+    for rows, *own in zip(tables, *parts, strict=True):
+        own_query, own_key, own_value = (rows.table(part) for part in own)
+        attended = scaled_dot_product_attention(
+            own_query, own_key, own_value, scale=scaling, dropout_p=dropout
+        )
+        seen.append(rows.packed(attended))
+    seen_S_H_D = torch.cat(seen)
+    if order_S is not None:
+        seen_S_H_D = seen_S_H_D.index_select(0, order_S.argsort())
+    return seen_S_H_D[None], None
+
+
 AttentionInterface.register(GROUP_ATTENTION, group_attention)
 AttentionMaskInterface.register(GROUP_ATTENTION, sdpa_mask)
+AttentionInterface.register(WINDOW_ATTENTION, window_attention)

@@ -56,11 +56,8 @@ class TextStep:
             heads_N_H_1_D = projected_N_F.view(len(ids_N), -1, 1, attention.head_dim)
             turned, value = heads_N_H_1_D[:, :-key_heads], heads_N_H_1_D[:, -key_heads:]
             if self._norms_heads:
-                query, key = (
-                    attention.q_norm(turned[:, :-key_heads]),
-                    attention.k_norm(turned[:, -key_heads:]),
-                )
-                turned = torch.cat([query, key], dim=1)
+                query, key = turned[:, :-key_heads], turned[:, -key_heads:]
+                turned = torch.cat([attention.q_norm(query), attention.k_norm(key)], dim=1)
             turned = torch.addcmul(turned * cos, turned.roll(half, -1), sin).to(value.dtype)
             query, key = turned[:, :-key_heads], turned[:, -key_heads:]
             heads = Heads(index, query, key, value, attention.scaling, dropout=0.0)
@@ -80,7 +77,8 @@ def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     weight = torch.cat([part.weight for part in parts])
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
     kind = weight.device.type
-    if torch.is_autocast_enabled(kind):  # it would cast them for every token: it remembers parameters only
+    # Autocast keeps its casts of parameters; these it would cast for every token.
+    if torch.is_autocast_enabled(kind):
         weight = weight.to(torch.get_autocast_dtype(kind))
         bias = None if bias is None else bias.to(weight.dtype)
     return partial(nn.functional.linear, weight=weight, bias=bias)

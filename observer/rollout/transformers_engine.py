@@ -113,7 +113,7 @@ class _Decoder:
         self._position_N = packed.next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
-        self._ended = 0
+        self._ended = 0  # of them: asked for twice a token, and a wait on a GPU
         self._ends_1_E = torch.tensor([policy.end_ids], device=device)
         self._drawn: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         """By token, what was drawn by which rows: their places in the whole batch, ids and log-probs."""
