@@ -194,8 +194,7 @@ class RunCLI(LightningCLI):
             help="Import path of the LightningModule class that 'model' configures.",
         )
         if any(action.dest == "model.rewards" for action in parser._actions):
-            # By class path, so that one of them can be changed by key and all can be saved.
-            parser.set_defaults({"model.rewards": {name: _named(r) for name, r in DEFAULT_REWARDS.items()}})
+            parser.set_defaults({"model.rewards": default_rewards()})
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for target in ("model.seed", "data.seed"):
             parser.link_arguments("seed_everything", target, compute_fn=_one_seed)
@@ -288,10 +287,15 @@ def _one_seed(seed: bool | int) -> int:
     return seed
 
 
-def _named(strategy: Any) -> dict[str, Any]:
-    """Return a strategy as a configuration names it."""
-    cls = type(strategy)
-    return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": asdict(strategy)}
+def default_rewards() -> dict[str, dict[str, Any]]:
+    """Return the default rewards by name, so that one of them can be changed by key and all can be saved.
+
+    A saved configuration must outlive the file that a class is in today, so no class is named by its file.
+    """
+    return {
+        name: {"class_path": type(reward).__name__, "init_args": asdict(reward)}  # type: ignore[call-overload]
+        for name, reward in DEFAULT_REWARDS.items()
+    }
 
 
 def quieten() -> None:

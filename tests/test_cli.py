@@ -77,6 +77,18 @@ def test_strategies_are_swapped_and_changed_by_key_on_the_command_line(capsys):
     assert printed["seed_everything"] == 7
 
 
+def test_a_saved_configuration_names_no_class_by_its_file(capsys):
+    printed = printed_config(capsys, "fit", "--model.policy.path", "x", "--trainer.max_steps", "1")
+    paths, todo = [], [printed]
+    while todo:
+        for key, value in todo.pop().items():
+            paths += [value] if key == "class_path" else []
+            todo += [value] if isinstance(value, dict) else []
+    ours = [path.split(".") for path in paths if path.startswith("observer")]
+    assert len(ours) > 5
+    assert {len(parts) for parts in ours} == {3}, "observer, room, class"
+
+
 def test_rewards_can_be_overridden_without_any_configuration_file(capsys):
     printed = printed_config(
         capsys,

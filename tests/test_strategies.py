@@ -1,3 +1,4 @@
+import importlib
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ def test_every_family_has_members_that_are_concrete_children_of_its_base():
             assert name == strategy.__name__
             assert issubclass(strategy, base)
             assert not getattr(strategy, "__abstractmethods__", None)
+
+
+def test_every_member_is_offered_by_its_room_so_that_a_saved_configuration_outlives_its_file():
+    for family in strategies.FAMILIES:
+        room = importlib.import_module(strategies.FAMILIES[family].partition(":")[0])
+        for name, strategy in shipped(family).items():
+            assert getattr(room, name) is strategy
 
 
 def test_bases_and_private_classes_are_not_listed():

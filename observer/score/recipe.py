@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from observer.learner import ObserveLearner
-from observer.module import DEFAULT_REWARDS
 from observer.objective import Advantage, Combine, Weighting
 from observer.rewards import Rubric, Verifier
-from observer.run_cli import Parser, reduced
+from observer.run_cli import Parser, default_rewards, reduced
 from observer.types import RefusedError
 
 OPTIONS = frozenset(
@@ -131,14 +130,7 @@ def _parser(learner: type) -> Parser:
         default=None,
         help="The model whose tokenizer counts the tokens of completions without lengths.",
     )
-    rewards = {
-        name: {
-            "class_path": f"{type(reward).__module__}.{type(reward).__qualname__}",
-            "init_args": asdict(reward),  # type: ignore[call-overload]
-        }
-        for name, reward in DEFAULT_REWARDS.items()
-    }
-    parser.set_defaults({"model.rewards": rewards})  # by class path, so that one can be changed by key
+    parser.set_defaults({"model.rewards": default_rewards()})
     return parser
 
 
