@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torchmetrics import Metric
 
-from observer.rewards.isolation import TIMED_OUT
 from observer.types import Experience, Group, Score, Verdict
+from observer.verifier.verifier import TIMED_OUT
 
 
 def rollout_figures(experience: Experience) -> dict[str, float]:

@@ -27,22 +27,13 @@ from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
-from observer.rewards import (
-    Accuracy,
-    Bonus,
-    Format,
-    Limits,
-    Observe,
-    ResponseFormat,
-    Reward,
-    Rubric,
-    Verifier,
-)
+from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed
 from observer.stopwatch import Stopwatch
 from observer.strategies import described
 from observer.types import Group, RefusedError
+from observer.verifier import Limits, Verifier
 
 DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
 

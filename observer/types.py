@@ -78,7 +78,7 @@ class Problem:
     answer: str
     """The gold answer, as its source writes it."""
     kind: str
-    """How the answer is checked: a key of ``observer.rewards.verifier.KINDS``."""
+    """How the answer is checked: a key of ``observer.verifier.verify.KINDS``."""
     pictures: tuple[Picture, ...] = ()
     """In the order of the ``<image>`` marks of the turns."""
     options: tuple[str, ...] = ()

@@ -20,10 +20,11 @@ from observer.cli import main
 from observer.data import Jsonl
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
-from observer.rewards import Limits, Verifier, isolation
 from observer.rollout import PromptRenderer
 from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
+from observer.verifier import Limits, Verifier
+from observer.verifier import verifier as verifier_module
 from scoring import QUICK, ROOT, read, write
 from written_rows import written
 
@@ -154,7 +155,7 @@ def verifier(monkeypatch):
     made = []
 
     def make(program=stand_in.PROGRAM, **limits):
-        monkeypatch.setattr(isolation, "PROGRAM", program)
+        monkeypatch.setattr(verifier_module, "PROGRAM", program)
         made.append(Verifier(Limits(**{"workers": 2, **limits})))
         return made[-1]
 

@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from observer.rewards import isolation
-from observer.rewards.isolation import Question
-from observer.rewards.verifier import KINDS
 from observer.types import Verdict
+from observer.verifier import verifier as verifier_module
+from observer.verifier.verifier import Question
+from observer.verifier.verify import KINDS
 
-PROGRAM = isolation.PROGRAM.replace(
+PROGRAM = verifier_module.PROGRAM.replace(
     "from observer",
     f"sys.path.append({str(Path(__file__).parent)!r}); import stand_in; stand_in.install(); from observer",
 )

@@ -10,7 +10,7 @@ from kept_rows import ROWS, entries, plain
 from observer.data import Jsonl, cache
 from observer.data.checked import Entry
 from observer.data.outcome import Outcome
-from observer.rewards import Verifier
+from observer.verifier import Verifier
 
 pytestmark = pytest.mark.usefixtures("small")
 

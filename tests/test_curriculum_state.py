@@ -18,8 +18,8 @@ from observer.curriculum.stages import Stage
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.data.estimates import read_estimates, write_estimates
 from observer.objective import Cosine
-from observer.rewards import Verifier
 from observer.types import RefusedError
+from observer.verifier import Verifier
 
 ROWS, PROMPTS = 48, 4
 

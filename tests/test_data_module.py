@@ -9,9 +9,9 @@ from PIL import Image
 from observer.curriculum import LadderIndex, Schedule, Sorted
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.metrics import LEVELS
-from observer.rewards import Verifier
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
+from observer.verifier import Verifier
 
 ROWS, PROMPTS = 12, 4
 

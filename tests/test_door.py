@@ -10,9 +10,10 @@ import runs
 import stand_in
 from observer.data import Jsonl, LadderDataModule, RowFormat, Rows, Tiles
 from observer.data.door import faults_of_golds, refused_rows
-from observer.rewards import Limits, Question, Verifier, isolation
 from observer.rollout import PromptRenderer, ScriptedEngine
 from observer.types import Problem, RefusedError, Turn, Verdict
+from observer.verifier import Limits, Question, Verifier
+from observer.verifier import verifier as verifier_module
 
 
 class _Listed(Rows):
@@ -66,7 +67,7 @@ class Noting(Verifier):
 @pytest.fixture
 def isolated(monkeypatch):
     """Factory of verifiers whose checker of expressions does what the answer says."""
-    monkeypatch.setattr(isolation, "PROGRAM", stand_in.PROGRAM)
+    monkeypatch.setattr(verifier_module, "PROGRAM", stand_in.PROGRAM)
     made = []
 
     def make(**limits):
@@ -222,7 +223,7 @@ def test_expressions_that_look_well_and_cannot_be_compared_are_refused(renderer,
 
 
 def test_a_run_counts_what_is_timed_out_and_leaves_no_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(isolation, "PROGRAM", stand_in.PROGRAM)
+    monkeypatch.setattr(verifier_module, "PROGRAM", stand_in.PROGRAM)
     texts = [f"<observe>1</observe><think>1</think><answer>{text}</answer>" for text in ("x", "sleep 60")]
     learner = runs.learner(
         engine=ScriptedEngine(texts), group_size=2, verifier=Limits(workers=2, seconds=0.3)
@@ -241,7 +242,7 @@ def test_a_run_counts_what_is_timed_out_and_leaves_no_process(tmp_path, monkeypa
     assert stopping.process.poll() is not None
     lines = read(tmp_path / "completions.jsonl")
     assert [line["verdict"] for line in lines] == ["correct", "unverifiable"] * 4
-    assert all(line["reason"].startswith(isolation.TIMED_OUT) for line in lines[1::2])
+    assert all(line["reason"].startswith(verifier_module.TIMED_OUT) for line in lines[1::2])
 
 
 class _Watch(lightning.Callback):

@@ -4,9 +4,9 @@ import time
 import pytest
 
 from bombs import BOMBS
-from observer.rewards.isolation import TIMED_OUT, Limits, Question, Verifier
-from observer.rewards.verifier import ISOLATED, KINDS, infer_kind
 from observer.types import RefusedError, Verdict
+from observer.verifier.verifier import TIMED_OUT, Limits, Question, Verifier
+from observer.verifier.verify import ISOLATED, KINDS, infer_kind
 
 pytestmark = pytest.mark.fuzz
 

@@ -6,10 +6,10 @@ import pytest
 
 from bombs import BOMBS
 from isolating import RIGHT, UNVERIFIABLE, WRONG, comes_true, group_of, members, timed, verdicts
-from observer.rewards import isolation
-from observer.rewards.isolation import TIMED_OUT, Limits, Question, Verifier
-from observer.rewards.verifier import ISOLATED, KINDS
 from observer.types import RefusedError
+from observer.verifier import verifier as verifier_module
+from observer.verifier.verifier import TIMED_OUT, Limits, Question, Verifier
+from observer.verifier.verify import ISOLATED, KINDS
 from stand_in import ask
 
 # What is asked and what comes back
@@ -59,7 +59,7 @@ def test_answers_that_differ_behind_the_longest_length_are_one_question(verifier
 
 
 def test_the_cache_forgets_its_oldest(verifier, monkeypatch):
-    monkeypatch.setattr(isolation, "REMEMBERED", 3)
+    monkeypatch.setattr(verifier_module, "REMEMBERED", 3)
     one = verifier()
     one.verify_all(ask("7 a", "7 b"))
     one.verify_all(ask("7 c", "7 d"))
@@ -205,7 +205,7 @@ def test_a_process_that_no_longer_answers_is_killed(verifier, monkeypatch):
     one.verify_all(ask("7"))
     group = group_of(one)
     os.killpg(group, signal.SIGSTOP)
-    monkeypatch.setattr(isolation, "GRACE_SECONDS", 3.0)
+    monkeypatch.setattr(verifier_module, "GRACE_SECONDS", 3.0)
     assert verdicts(one.verify_all(ask("7 more"))) == [RIGHT]
     assert members(group) == []
 

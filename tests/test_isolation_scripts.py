@@ -38,11 +38,11 @@ def script(tmp_path, body):
                 print(*words, file=file)
         note("run")
         sys.path.append({str(TESTS)!r})
-        from observer.rewards import isolation
-        from observer.rewards.isolation import Limits, Question, Verifier
+        from observer.verifier import verifier as verifier_module
+        from observer.verifier import Limits, Question, Verifier
         import stand_in
         from stand_in import ask
-        isolation.PROGRAM = stand_in.PROGRAM
+        verifier_module.PROGRAM = stand_in.PROGRAM
         def said(*orders):
             return " ".join(str(verdict) for verdict, _ in verifier.verify_all(ask(*orders)))
         verifier = Verifier(Limits(workers=2, seconds=60))

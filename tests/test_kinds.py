@@ -2,8 +2,8 @@
 
 import pytest
 
-from observer.rewards.verifier import infer_kind, verify
 from observer.types import Verdict
+from observer.verifier.verify import infer_kind, verify
 
 SHAPES = ("square", "dot", "red circle")
 

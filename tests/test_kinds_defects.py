@@ -2,8 +2,8 @@
 
 import pytest
 
-from observer.rewards.verifier import KINDS, MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 from observer.types import RefusedError, Verdict
+from observer.verifier.verify import KINDS, MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 
 
 def right(gold, prediction, kind, options=()):

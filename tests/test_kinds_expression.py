@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from observer.rewards import expression
-from observer.rewards.expression import expression_fault
-from observer.rewards.verifier import MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 from observer.types import RefusedError, Verdict
+from observer.verifier.kinds import expression
+from observer.verifier.kinds.expression import expression_fault
+from observer.verifier.verify import MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 
 TABLE = [
     ("x^2+2x+1", ["(x+1)^2", "x**2 + 2*x + 1", "1+2x+x^2", "$x^{2}+2x+1$", "y = (x+1)^2", "x² + 2x + 1"],

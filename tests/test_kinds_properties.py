@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.rewards.number import read_number
-from observer.rewards.units import read_unit
-from observer.rewards.verifier import ISOLATED, KINDS, MAX_LENGTH, infer_kind, verify
 from observer.types import Verdict
+from observer.verifier.kinds.number import read_number
+from observer.verifier.kinds.units import read_unit
+from observer.verifier.verify import ISOLATED, KINDS, MAX_LENGTH, infer_kind, verify
 
 INTEGERS = st.integers(-(10**12), 10**12).map(str)
 DECIMALS = st.decimals(-1000, 1000, places=3).map(str)

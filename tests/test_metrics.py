@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from observer.metrics import LEVELS, HeldOutMetrics, part_means, rollout_figures
-from observer.rewards.isolation import TIMED_OUT
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
+from observer.verifier.verifier import TIMED_OUT
 
 
 def group(*responses, level=1, reason=""):

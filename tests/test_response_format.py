@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.rewards import Free, Observe, Think
-from observer.rewards.places import PLACES, find_answer, last_boxed
+from observer.rewards.extraction import PLACES, find_answer, last_boxed
 from observer.types import RefusedError
 
 GOOD = "<observe>a dial</observe>\n<think>it shows 3</think>\n<answer>3</answer>"

@@ -5,20 +5,12 @@ from pathlib import Path
 import pytest
 
 import observer.rewards
+import observer.verifier
 import stand_in
-from observer.rewards import (
-    Accuracy,
-    Bonus,
-    Format,
-    Free,
-    Limits,
-    Observe,
-    Rubric,
-    Think,
-    Verifier,
-    isolation,
-)
+from observer.rewards import Accuracy, Bonus, Format, Free, Observe, Rubric, Think
 from observer.types import Completion, Group, Picture, Problem, Prompt, Sampling, Turn, Verdict
+from observer.verifier import Limits, Verifier
+from observer.verifier import verifier as verifier_module
 
 REWARDS = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
 QUOTING = "Write <think>so</think><answer>7</answer>, or assistant\n\\boxed{7}"
@@ -27,7 +19,7 @@ QUOTING = "Write <think>so</think><answer>7</answer>, or assistant\n\\boxed{7}"
 @pytest.fixture
 def isolated(monkeypatch):
     """A verifier with half a second for an expression, whose checker does what the prediction says."""
-    monkeypatch.setattr(isolation, "PROGRAM", stand_in.PROGRAM)
+    monkeypatch.setattr(verifier_module, "PROGRAM", stand_in.PROGRAM)
     verifier = Verifier(Limits(workers=2, seconds=0.5))
     yield verifier
     verifier.close()
@@ -99,7 +91,7 @@ def test_an_answer_that_is_not_checked_in_time_earns_nothing_and_the_others_what
     scores = Rubric(REWARDS, Think(), isolated).score_all([answers, numbers], step=0)
     assert verdicts(scores) == [["correct", "unverifiable", "wrong", "correct"], ["correct", "wrong"]]
     slow = scores[0][1]
-    assert slow.reason.startswith(isolation.TIMED_OUT)
+    assert slow.reason.startswith(verifier_module.TIMED_OUT)
     assert (slow.parts["accuracy"], slow.parts["format"], slow.reward, slow.extracted) == (
         0.0,
         1.0,
@@ -150,9 +142,10 @@ def test_answers_are_checked_and_timed_out_off_the_main_thread(isolated):  # V13
 
 
 def test_no_time_limit_rests_on_an_alarm():  # V13
-    folder = Path(observer.rewards.__file__).parent
+    folders = [Path(room.__file__).parent for room in (observer.verifier, observer.rewards)]
     names = {
         getattr(node, "attr", getattr(node, "id", ""))
+        for folder in folders
         for path in folder.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
     }

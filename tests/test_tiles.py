@@ -19,8 +19,9 @@ from observer.data.tiles.rows import (
     Tiles,
     _board,
 )
-from observer.rewards import Observe, verify
+from observer.rewards import Observe
 from observer.types import RefusedError, Verdict
+from observer.verifier.verify import verify
 
 SPLITS = ("train", "val", "test")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.rewards.verifier import ISOLATED, KINDS, MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 from observer.types import RefusedError, Verdict
+from observer.verifier.verify import ISOLATED, KINDS, MAX_LENGTH, infer_kind, refuse_unverifiable, verify
 
 SHAPES = ("square", "dot", "circle")
 GOLDS = {

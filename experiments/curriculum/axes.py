@@ -16,9 +16,10 @@ from observer.data.tiles.draw import VIEWS
 from observer.data.tiles.rows import LEVELS, Tiles
 from observer.policy import Policy
 from observer.pretrained import PolicySpec, load_processor
-from observer.rewards import Observe, verify
+from observer.rewards import Observe
 from observer.rollout import PromptRenderer, TransformersEngine
 from observer.types import Sampling, Verdict
+from observer.verifier.verify import verify
 
 CHECKPOINT = Path(observer.__file__).parent / "data" / "tiles" / "checkpoint"
 

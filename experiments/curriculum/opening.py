@@ -87,8 +87,8 @@ def open_ladder(path, trust_door):
     import observer.learner
     from observer.data import Jsonl, LadderDataModule
     from observer.pretrained import PolicySpec, load_processor
-    from observer.rewards import Verifier
     from observer.rollout import PromptRenderer
+    from observer.verifier import Verifier
 
     checkpoint = Path(observer.data.tiles.__file__).parent / "checkpoint"
     renderer = PromptRenderer(load_processor(PolicySpec(path=str(checkpoint))), "Be brief.", 1024)

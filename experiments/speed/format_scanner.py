@@ -8,7 +8,7 @@ import sys
 import time
 
 from observer.rewards import Free, Observe
-from observer.rewards.places import PLACES
+from observer.rewards.extraction import PLACES
 
 SIZE, AIM = 1_000_000, 0.05
 UNITS = (

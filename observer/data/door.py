@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.rows import Rows
-from observer.rewards.isolation import Question, Verifier
-from observer.rewards.notation import quote
-from observer.rewards.verifier import ISOLATED
 from observer.rollout import PromptRenderer
 from observer.types import Problem, RefusedError, Verdict
+from observer.verifier.notation import quote
+from observer.verifier.verifier import Question, Verifier
+from observer.verifier.verify import ISOLATED
 
 Faults = dict[Question, str]
 """Gold answer -> why no rule can check it."""

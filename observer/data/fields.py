@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from observer.rewards.verifier import KINDS, infer_kind, refuse_unverifiable
 from observer.types import IMAGE_MARK, RefusedError
+from observer.verifier.verify import KINDS, infer_kind, refuse_unverifiable
 
 LEVELS = 9
 """Levels of a ladder whose rows name none: their difficulty in eighths, 0 .. 8."""

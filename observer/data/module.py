@@ -25,11 +25,11 @@ from observer.data.outcome import Outcome
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
 from observer.metrics import LEVELS
-from observer.rewards import Verifier
 from observer.rollout import PromptRenderer
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Problem, RefusedError
+from observer.verifier import Verifier
 
 T = TypeVar("T")
 SHOWN = 10

@@ -11,9 +11,9 @@ from observer.data import cache
 from observer.data.checked import UNREADABLE
 from observer.data.door import NotNowError
 from observer.data.rows import Rows
-from observer.rewards.isolation import Verifier
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
+from observer.verifier.verifier import Verifier
 
 OUTCOMES = 8
 """Outcomes that are kept of the rows of a file, say for several system prompts; older ones are forgotten."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from observer.rewards.base import Reward
-from observer.rewards.lengths import token_lengths
+from observer.rewards.length.measured import token_lengths
 from observer.types import Group, RefusedError, Score
 
 Constraint = Literal["eligible", "shortest"]

@@ -12,8 +12,8 @@ from typing import Any
 from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.blocks import find_block
-from observer.rewards.notation import compatible, fold
 from observer.types import Group, Problem, Score
+from observer.verifier.notation import compatible, fold
 
 Fact = str | Fraction
 _NUMBER = re.compile(r"(?<![\w.])-?[0-9]++(?:\.[0-9]++)?")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from observer.rewards.blocks import share_in_order
-from observer.rewards.places import Place, check_places, find_answer, last_boxed
+from observer.rewards.extraction import Place, check_places, find_answer, last_boxed
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 
 from observer.rewards.base import Reward
-from observer.rewards.isolation import Question, Verifier
 from observer.rewards.response_format import Reading, ResponseFormat
 from observer.types import Group, RefusedError, Score, Verdict
+from observer.verifier.verifier import Question, Verifier
 
 
 @dataclass(frozen=True)

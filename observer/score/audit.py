@@ -15,8 +15,8 @@ from typing import IO, Any
 from rich.table import Table
 from rich.text import Text
 
-from observer.rewards.notation import quote
 from observer.types import Experience, Verdict
+from observer.verifier.notation import quote
 
 SHOWN = 20
 """Disagreements that are shown; a file holds all of them."""

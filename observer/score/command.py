@@ -11,7 +11,6 @@ from typing import IO
 
 from rich.console import Console
 
-from observer.rewards import Limits
 from observer.run_cli import quieten
 from observer.run_directory import whole_file
 from observer.score.audit import Audit
@@ -20,6 +19,7 @@ from observer.score.rows import Row, read_rows, survey
 from observer.score.table import Tally, draw
 from observer.score.worth import Counter, experiences, records
 from observer.types import RefusedError
+from observer.verifier import Limits
 
 BATCH = 256
 """Completions that are scored at a time, at most: memory does not grow with the file."""

@@ -14,9 +14,10 @@ from typing import Any
 
 from observer.learner import ObserveLearner
 from observer.objective import Advantage, Combine, Weighting
-from observer.rewards import Rubric, Verifier
+from observer.rewards import Rubric
 from observer.run_cli import Parser, default_rewards, reduced
 from observer.types import RefusedError
+from observer.verifier import Verifier
 
 OPTIONS = frozenset(
     {"rewards", "response_format", "advantage", "combine", "weighting", "advantage_clip", "verifier"}

@@ -13,10 +13,10 @@ from observer.data.door import faults_of_golds
 from observer.data.fields import identity, parse_json, shown
 from observer.data.jsonlines import decoded
 from observer.data.rows import Skipped
-from observer.rewards import Question, Verifier
-from observer.rewards.notation import quote
-from observer.rewards.verifier import ISOLATED
 from observer.types import Problem, RefusedError
+from observer.verifier import Question, Verifier
+from observer.verifier.notation import quote
+from observer.verifier.verify import ISOLATED
 
 OWN_FIELDS = frozenset({"completions", "lengths"})
 """Fields that a problem does not have; all others are those of the row format ``Jsonl``."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from observer.rewards.comparison import checker
-from observer.rewards.notation import bare, split_top
-from observer.rewards.number import Number, equal, read_number
-from observer.rewards.words import read_text
+from observer.verifier.kinds.checker import checker
+from observer.verifier.kinds.number import Number, equal, read_number
+from observer.verifier.kinds.words import read_text
+from observer.verifier.notation import bare, split_top
 
 Item = TypeVar("Item")
 

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from observer.refusal import refuse_unless
-from observer.rewards.apart import run_apart
 from observer.rewards.base import Reward
-from observer.rewards.judge_client import Client
+from observer.rewards.judge.client import Client
+from observer.rewards.run_async import run_apart
 from observer.types import Group, RefusedError, Score
 
 PROMPT = """A model was asked this question, with pictures that you do not see:

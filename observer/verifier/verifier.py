@@ -17,8 +17,8 @@ from pathlib import Path
 from weakref import WeakSet, finalize
 
 import observer
-from observer.rewards.verifier import ISOLATED, MAX_LENGTH, verify
 from observer.types import RefusedError, Verdict
+from observer.verifier.verify import ISOLATED, MAX_LENGTH, verify
 
 TIMED_OUT = "timed out"
 """What the reason of an answer begins with that was not checked in time."""
@@ -29,7 +29,7 @@ GRACE_SECONDS = 60.0
 PROGRAM = (
     # Where this package lies may also hold files that are named like modules of the standard library.
     "import sys; sys.path.insert(0, sys.argv[1]); import observer; del sys.path[0]; "
-    "from observer.rewards.worker import main; main()"
+    "from observer.verifier.worker import main; main()"
 )
 """What the process runs."""
 
@@ -42,7 +42,7 @@ class Question:
     """Is the prediction the gold answer?"""
 
     kind: str
-    """How they are compared, a key of ``observer.rewards.verifier.KINDS``."""
+    """How they are compared, a key of ``observer.verifier.verify.KINDS``."""
     gold: str
     """The right answer, as its source writes it."""
     prediction: str | None
@@ -83,9 +83,9 @@ class Verifier:
     """Checks batches of answers.
 
     Kinds whose checkers are linear in their input are checked here and now. The others go to a process of its
-    own (``observer.rewards.worker``), which is started when first needed and ends with this one, however that
-    ends. It never imports the program's main module. Threads may share a verifier; a forked process starts
-    its own process.
+    own (``observer.verifier.worker``), which is started when first needed and ends with this one, however
+    that ends. It never imports the program's main module. Threads may share a verifier; a forked process
+    starts its own process.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from observer.rewards.choice import looks_like_choice, read_choice
-from observer.rewards.notation import bare, fold, quote
 from observer.types import Verdict
+from observer.verifier.kinds.choice import looks_like_choice, read_choice
+from observer.verifier.notation import bare, fold, quote
 
 MAX_CHOICES = 26
 """Options that one answer may choose at most."""

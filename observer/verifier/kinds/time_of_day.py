@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from observer.rewards.comparison import checker
-from observer.rewards.notation import bare
+from observer.verifier.kinds.checker import checker
+from observer.verifier.notation import bare
 
 _TIME = re.compile(
     r"([0-9]{1,2})(?: ?[:\uff1a] ?([0-9]{2}))?(?: ?[:\uff1a] ?([0-9]{2}))?(?: ?([ap]) ?\.? ?m\.?)?",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from observer.rewards.apart import run_apart
-from observer.rewards.foreign import ForeignReward, completions_of, is_async
+from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
+from observer.rewards.run_async import run_apart
 from observer.types import Completion, Group, Problem
 
 ALWAYS = ("prompts", "completions", "completion_ids", "answer", "trainer_state", "log_extra", "log_metric")

@@ -1,6 +1,6 @@
 """The process that runs checkers which may need any time or memory: no torch, a pool that kills, no orphans.
 
-It reads one batch a line from a socket and answers each with one line. ``observer.rewards.isolation`` starts
+It reads one batch a line from a socket and answers each with one line. ``observer.verifier.verifier`` starts
 it; nobody else has a reason to. The processes that check are forked from it, so that they need no import and
 find the parser warm: its first parse takes a thousand times as long as its second.
 """
@@ -23,9 +23,9 @@ from typing import Any, TextIO
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from observer.rewards.isolation import TIMED_OUT
-from observer.rewards.verifier import ISOLATED, KINDS, verify
 from observer.types import Verdict
+from observer.verifier.verifier import TIMED_OUT
+from observer.verifier.verify import ISOLATED, KINDS, verify
 
 WATCH_SECONDS = 0.5
 """How often the process looks whether its parent still lives."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
-from observer.rewards.lengths import measured
+from observer.rewards.length.measured import measured
 from observer.types import Group, Score
 
 

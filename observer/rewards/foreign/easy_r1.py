@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from observer.refusal import refuse_unless
-from observer.rewards.foreign import ForeignReward, completions_of, find_function
+from observer.rewards.foreign.base import ForeignReward, completions_of, find_function
 from observer.types import Completion, Group, Problem
 
 EasyR1Kind = Literal["batch", "sequential"]

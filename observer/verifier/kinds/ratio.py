@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from observer.rewards.comparison import checker
-from observer.rewards.notation import bare
-from observer.rewards.number import read_number
+from observer.verifier.kinds.checker import checker
+from observer.verifier.kinds.number import read_number
+from observer.verifier.notation import bare
 
 MAX_TERMS = 10
 """Terms of a ratio at most."""

@@ -13,10 +13,10 @@ import warnings
 from fractions import Fraction
 from typing import Any
 
-from observer.rewards.notation import bare, quote
-from observer.rewards.number import Number, equal, read_number
-from observer.rewards.units import Unit, read_unit
 from observer.types import Verdict
+from observer.verifier.kinds.number import Number, equal, read_number
+from observer.verifier.kinds.units import Unit, read_unit
+from observer.verifier.notation import bare, quote
 
 MAX_DEPTH = 12
 """Brackets that may stand in one another."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
-from observer.rewards.lengths import token_lengths
+from observer.rewards.length.measured import token_lengths
 from observer.types import Group, RefusedError, Score
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from observer.rewards.notation import quote
 from observer.types import Verdict
+from observer.verifier.notation import quote
 
 Value = TypeVar("Value")
 

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from observer.rewards.comparison import checker
-from observer.rewards.notation import bare, quote
-from observer.rewards.units import Unit, read_unit
 from observer.types import Verdict
+from observer.verifier.kinds.checker import checker
+from observer.verifier.kinds.units import Unit, read_unit
+from observer.verifier.notation import bare, quote
 
 RELATIVE_TOLERANCE = Fraction(1, 10**6)
 """How far a decimal may be from a gold fraction, relative to it: 0.3333333 is 1/3 and 0.33 is not."""

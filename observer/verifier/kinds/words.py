@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from observer.rewards.comparison import checker
-from observer.rewards.notation import bare, compatible, unquote
+from observer.verifier.kinds.checker import checker
+from observer.verifier.notation import bare, compatible, unquote
 
 MAX_TEXT = 64
 """Longest gold answer that is taken for a short text by itself, in characters."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
-from observer.rewards.lengths import measured
+from observer.rewards.length.measured import measured
 from observer.types import Group, Score
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from observer.rewards.notation import bare, fold, quote
 from observer.types import Verdict
+from observer.verifier.notation import bare, fold, quote
 
 # B or (B), or before a text B. B: B) (B) and a blank; mark and blank keep "a dog" and "a.m" from being A
 _LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:]?|([A-Za-z])[.:)])(?:\s+(.*))?|([A-Za-z])", re.DOTALL)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 
-from observer.rewards.choice import check_choice, looks_like_choice
-from observer.rewards.clock import check_time
-from observer.rewards.comparison import Checker
-from observer.rewards.expression import check_expression, expression_fault, looks_like_expression
-from observer.rewards.multi_select import check_multi_select, looks_like_choices
-from observer.rewards.notation import clean, has_control, quote
-from observer.rewards.number import check_integer, check_number
-from observer.rewards.ratio import check_ratio, looks_like_ratio
-from observer.rewards.sequences import (
+from observer.types import RefusedError, Verdict
+from observer.verifier.kinds.checker import Checker
+from observer.verifier.kinds.choice import check_choice, looks_like_choice
+from observer.verifier.kinds.expression import check_expression, expression_fault, looks_like_expression
+from observer.verifier.kinds.multi_select import check_multi_select, looks_like_choices
+from observer.verifier.kinds.number import check_integer, check_number
+from observer.verifier.kinds.ratio import check_ratio, looks_like_ratio
+from observer.verifier.kinds.sequences import (
     check_interval,
     check_list,
     check_set,
@@ -25,8 +24,9 @@ from observer.rewards.sequences import (
     infer_sequence,
     looks_like_list,
 )
-from observer.rewards.words import MAX_TEXT, check_text, check_yes_no, looks_like_text
-from observer.types import RefusedError, Verdict
+from observer.verifier.kinds.time_of_day import check_time
+from observer.verifier.kinds.words import MAX_TEXT, check_text, check_yes_no, looks_like_text
+from observer.verifier.notation import clean, has_control, quote
 
 MAX_LENGTH = 1000
 """Longest answer that is looked at, in characters without outer blanks."""

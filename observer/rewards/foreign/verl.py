@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from observer.rewards.apart import run_apart
-from observer.rewards.foreign import ForeignReward, completions_of, is_async
+from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
+from observer.rewards.run_async import run_apart
 from observer.types import Completion, Group, Problem
 
 

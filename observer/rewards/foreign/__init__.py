@@ -1,0 +1,1 @@
+"""Rewards written for other frameworks, loaded as they are."""

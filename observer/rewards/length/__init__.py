@@ -1,0 +1,1 @@
+"""Rewards that depend on how long a response is."""

@@ -1,0 +1,1 @@
+"""The kinds of answers, one file each: how they are read and compared."""
