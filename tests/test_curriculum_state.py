@@ -14,7 +14,7 @@ import yaml
 import runs
 from observer.cli import main
 from observer.curriculum import AdaptiveTarget, Ladder, Random, Schedule, SelfPaced, Sorted, SourceUCB, Stages
-from observer.curriculum.stages import Stage
+from observer.curriculum.schedules.stages import Stage
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.data.estimates import read_estimates, write_estimates
 from observer.objective import Cosine

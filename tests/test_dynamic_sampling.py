@@ -20,7 +20,7 @@ from observer.curriculum import (
     Stages,
     VarianceDriven,
 )
-from observer.curriculum.mixture import Part
+from observer.curriculum.schedules.mixture import Part
 from observer.objective import Linear
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError

@@ -9,8 +9,8 @@ from PIL import Image
 
 from observer.cli import main
 from observer.curriculum import LadderIndex, Random, SelfPaced, Sorted
+from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.data import LadderDataModule, Tiles
-from observer.preview.draws import ASSUMPTIONS, simulate
 
 CONFIG = ["--config", "configs/quickstart.yaml", "--data.train.rows", "512", "--trainer.max_steps", "10"]
 

@@ -23,7 +23,7 @@ from observer.curriculum import (
     Stages,
     VarianceDriven,
 )
-from observer.curriculum.neura_ladder import PAPER_SHARES, PAPER_TABLE
+from observer.curriculum.schedules.neura_ladder import PAPER_SHARES, PAPER_TABLE
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 

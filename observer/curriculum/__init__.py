@@ -1,20 +1,20 @@
 """What is drawn and when: schedules, the ladder index that they read, and the callback that takes one."""
 
-from observer.curriculum.adaptive_target import AdaptiveTarget
-from observer.curriculum.at_most import AtMost
+from observer.curriculum.base import Schedule, check_draw
 from observer.curriculum.callback import CurriculumCallback
-from observer.curriculum.gaussian import Gaussian
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.mixture import Mixture, Part
-from observer.curriculum.neura_ladder import Ladder
-from observer.curriculum.per_source import PerSource
-from observer.curriculum.random_order import Random
-from observer.curriculum.schedules import Schedule, check_draw
-from observer.curriculum.self_paced import SelfPaced
-from observer.curriculum.sorted_order import Sorted
-from observer.curriculum.source_ucb import SourceUCB
-from observer.curriculum.stages import Stage, Stages
-from observer.curriculum.variance_driven import VarianceDriven
+from observer.curriculum.index import LadderIndex
+from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
+from observer.curriculum.schedules.at_most import AtMost
+from observer.curriculum.schedules.gaussian import Gaussian
+from observer.curriculum.schedules.mixture import Mixture, Part
+from observer.curriculum.schedules.neura_ladder import Ladder
+from observer.curriculum.schedules.per_source import PerSource
+from observer.curriculum.schedules.random_order import Random
+from observer.curriculum.schedules.self_paced import SelfPaced
+from observer.curriculum.schedules.sorted_order import Sorted
+from observer.curriculum.schedules.source_ucb import SourceUCB
+from observer.curriculum.schedules.stages import Stage, Stages
+from observer.curriculum.schedules.variance_driven import VarianceDriven
 
 __all__ = [
     "AdaptiveTarget",

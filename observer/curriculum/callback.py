@@ -14,10 +14,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from observer.curriculum.base import Schedule
 from observer.curriculum.heat_map import heat_map
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.random_order import Random
-from observer.curriculum.schedules import Schedule
+from observer.curriculum.index import LadderIndex
+from observer.curriculum.schedules.random_order import Random
 from observer.curves import log_present
 from observer.types import Problem, RefusedError
 

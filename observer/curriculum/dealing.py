@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy
 import torch
@@ -167,3 +168,18 @@ def _fewest(visits_N: numpy.ndarray, count: int, chance: random.Random | None) -
         found.append(equal)
         left -= len(equal)
     return numpy.concatenate(found) if found else numpy.zeros(0, dtype=numpy.int64)
+
+
+@lru_cache(maxsize=16)  # as many as there are levels; a permutation of a million rows takes 8 MB and 10 ms
+def permutation(seed: int, size: int) -> torch.Tensor:
+    """Return a uniformly drawn order of ``range(size)``, (size,), int64. It is cached: not to be changed.
+
+    A pass deals its rows, so that none comes twice. It ends before the first step that it has too few rows
+    left for: a batch never reaches over the end of a pass, where it could meet a row twice. The few rows left
+    over are others in every pass.
+
+    Args:
+        seed: seed of the pass.
+        size: rows in it.
+    """
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))

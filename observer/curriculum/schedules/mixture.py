@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy
 
+from observer.curriculum.base import Schedule
 from observer.curriculum.dealing import counts_by_share, spread_offsets
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule
+from observer.curriculum.index import LadderIndex
 from observer.refusal import refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy
 
+from observer.curriculum.base import Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
-from observer.curriculum.ladder import RUNGS, LadderIndex
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.index import RUNGS, LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule
+from observer.curriculum.base import Schedule
+from observer.curriculum.dealing import permutation
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 

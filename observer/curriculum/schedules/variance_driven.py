@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from observer.curriculum.base import Schedule, check_options
 from observer.curriculum.dealing import least_visited
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 

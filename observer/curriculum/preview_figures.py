@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.box import SIMPLE
 from rich.table import Table
 
-from observer.preview.draws import Drawn
+from observer.curriculum.preview import Drawn
 
 ROWS = 10
 """Stretches of steps in the table."""

@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy
 
-from observer.curriculum.dealing import counts_by_share, deal_passes, shuffled, spread_offsets
-from observer.curriculum.ladder import RUNGS, LadderIndex
-from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
+from observer.curriculum.index import RUNGS, LadderIndex
 from observer.refusal import refuse_unknown, refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy
 
-from observer.curriculum.dealing import counts_by_share, deal_passes, shuffled, spread_offsets
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 

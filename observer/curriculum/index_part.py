@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from observer.curriculum.ladder import LadderIndex
+from observer.curriculum.index import LadderIndex
 
 
 class LadderPart(LadderIndex):

@@ -11,11 +11,11 @@ from typing import Any
 import numpy
 import torch
 
+from observer.curriculum.base import Schedule
 from observer.curriculum.dealing import counts_by_share, fit, spread_offsets
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.ladder_part import LadderPart
-from observer.curriculum.random_order import Random
-from observer.curriculum.schedules import Schedule
+from observer.curriculum.index import LadderIndex
+from observer.curriculum.index_part import LadderPart
+from observer.curriculum.schedules.random_order import Random
 from observer.refusal import refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError

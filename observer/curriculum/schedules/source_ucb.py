@@ -11,9 +11,9 @@ from typing import Any
 import numpy
 import torch
 
+from observer.curriculum.base import Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule
+from observer.curriculum.base import Schedule
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from observer.curriculum.ladder import By, LadderIndex
+from observer.curriculum.index import By, LadderIndex
 from observer.refusal import refuse_unknown, refuse_unless
 from observer.types import RefusedError
 

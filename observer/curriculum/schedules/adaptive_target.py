@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy
 
+from observer.curriculum.base import Schedule, check_options
 from observer.curriculum.dealing import least_visited
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 

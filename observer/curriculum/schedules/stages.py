@@ -10,10 +10,9 @@ from fractions import Fraction
 
 import numpy
 
-from observer.curriculum.dealing import ONE, deal_passes, spread_offsets
-from observer.curriculum.ladder import LadderIndex
-from observer.curriculum.passes import permutation
-from observer.curriculum.schedules import Schedule, check_options
+from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.dealing import ONE, deal_passes, permutation, spread_offsets
+from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
