@@ -230,7 +230,7 @@ def export_command(words: list[str]) -> None:
     output = Path(given.output)
     if output.exists():
         raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
-    from observer.export import export_checkpoint
+    from observer.policy import export_checkpoint
     from observer.run_cli import quieten, resolve_checkpoint
 
     quieten()

@@ -21,12 +21,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
-from observer.allocation import keep_freed_memory
 from observer.data.module import LadderDataModule
 from observer.heldout import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy.allocation import keep_freed_memory
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.seeding import stable_seed

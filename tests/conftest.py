@@ -18,8 +18,7 @@ from cases import END
 from kept_rows import ROWS, row
 from observer.cli import main
 from observer.data import Jsonl
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn

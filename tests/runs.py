@@ -9,7 +9,7 @@ from observer.callbacks import AtomicCheckpointIO, Completions, RunReport
 from observer.curriculum import CurriculumCallback, Random
 from observer.data import LadderDataModule, Tiles
 from observer.learner import ObserveLearner
-from observer.pretrained import PolicySpec
+from observer.policy import PolicySpec
 from observer.rewards import Observe
 
 CHECKPOINT = str(Path(__file__).parent.parent / "observer" / "data" / "tiles" / "checkpoint")

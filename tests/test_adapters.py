@@ -9,10 +9,8 @@ from transformers import AutoModelForImageTextToText
 
 import runs
 from cases import CASES, awaken
-from observer.export import export_checkpoint
 from observer.objective import K3
-from observer.policy import Policy, Reference
-from observer.pretrained import Lora, PolicySpec
+from observer.policy import Lora, Policy, PolicySpec, Reference, export_checkpoint
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases import each
-from observer.attention import Decoding, GroupLayout, Prefill
-from observer.attention.interface import group_attention
 from observer.data import Tiles
+from observer.policy.attention import Decoding, GroupLayout, Prefill
+from observer.policy.attention.interface import group_attention
 from observer.rollout import TransformersEngine
 from observer.types import Sampling
 

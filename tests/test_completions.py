@@ -16,7 +16,7 @@ from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
 from observer.jsonl_log import JsonlLog
 from observer.learner import ObserveLearner
-from observer.pretrained import PolicySpec
+from observer.policy import PolicySpec
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError, Verdict
 from observer.warmstart import WarmStart

@@ -13,7 +13,7 @@ from observer.data import Jsonl, LadderDataModule
 from observer.data import module as data_module
 from observer.data.door import NotNowError, refused_rows
 from observer.data.outcome import OUTCOMES, Outcome
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
 from observer.verifier import Limits, Verifier

@@ -7,8 +7,7 @@ from transformers import AutoModelForImageTextToText
 
 from cases import KIN
 from observer.data.tiles.rows import Tiles
-from observer.policy import Policy
-from observer.pretrained import PolicySpec
+from observer.policy import Policy, PolicySpec
 from observer.rollout import Engine, ScriptedEngine, TransformersEngine
 from observer.rollout.engine import Served
 from observer.types import RefusedError, Sampling

@@ -7,7 +7,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 import runs
 from observer.callbacks import checkpoint_callbacks
 from observer.data import Tiles
-from observer.export import export_checkpoint
+from observer.policy import export_checkpoint
 from observer.types import RefusedError
 
 

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import nn
 
-from observer.faster_layers import FusedNorm
+from observer.policy.faster_layers import FusedNorm
 
 
 def test_a_norm_has_the_values_and_gradients_of_torch_s_own(fresh_policy):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from observer.head import ReadLogits
+from observer.policy.logits import ReadLogits
 from observer.types import Sampling
 
 BANNED, ENDS = (1, 5), (2,)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from cases import CASES, assert_same_pass, awaken, backward
-from observer.policy import Reference
-from observer.pretrained import Lora
+from observer.policy import Lora, Reference
 from observer.rollout import TransformersEngine
 from observer.types import Completion, Group, Sampling
 

@@ -65,9 +65,11 @@ def test_no_model_is_loaded(tmp_path):
     script = (
         "import sys; from observer.cli import main; "
         f"code = main(['curriculum', 'preview', *{CONFIG!r}, '--output', {str(tmp_path / 'p.png')!r}]); "
-        "import observer.pretrained as p; assert code == 0; print('loaded', p.load_model.__name__)"
+        "import observer.policy.loading as p; assert code == 0; print('loaded', p.load_model.__name__)"
     )
-    broken = "import observer.pretrained as p\ndef no(*_): raise SystemExit('a model!')\np.load_model = no\n"
+    broken = (
+        "import observer.policy.loading as p\ndef no(*_): raise SystemExit('a model!')\np.load_model = no\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", broken + script], capture_output=True, text=True, check=False
     )

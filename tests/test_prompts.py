@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import Picture, RefusedError, Turn
 

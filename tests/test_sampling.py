@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observer.rollout.sampling import UniformStreams, draw, next_token_logprobs
+from observer.policy.logits import next_token_logprobs
+from observer.rollout.sampling import UniformStreams, draw
 from observer.types import Sampling
 
 LARGEST_BELOW_1 = float(np.nextafter(1.0, 0.0))

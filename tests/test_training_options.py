@@ -11,8 +11,7 @@ from cases import CASES, KIN, assert_same_pass, awaken, backward
 from observer.callbacks import AtomicCheckpointIO
 from observer.data.tiles.build import build_config
 from observer.objective import K3
-from observer.policy import Policy, Reference
-from observer.pretrained import Lora, PolicySpec
+from observer.policy import Lora, Policy, PolicySpec, Reference
 from observer.rollout import ScriptedEngine, TransformersEngine
 from observer.types import RefusedError, Sampling
 

@@ -7,7 +7,7 @@ import torch
 
 import runs
 from observer.data import Jsonl
-from observer.pretrained import PolicySpec
+from observer.policy import PolicySpec
 from observer.types import RefusedError
 from observer.warmstart import WarmStart
 

@@ -6,9 +6,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from cases import KIN
 from conftest import CHECKPOINT
-from observer.attention import interface
-from observer.policy import Policy
-from observer.pretrained import PolicySpec
+from observer.policy import Policy, PolicySpec
+from observer.policy.attention import interface
 
 SHIPPED = "the shipped one, with windows"
 

@@ -14,8 +14,7 @@ import numpy as np
 import observer
 from observer.data.tiles.draw import VIEWS
 from observer.data.tiles.rows import LEVELS, Tiles
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
 from observer.rewards import Observe
 from observer.rollout import PromptRenderer, TransformersEngine
 from observer.types import Sampling, Verdict

@@ -86,7 +86,7 @@ def open_ladder(path, trust_door):
     import observer.data.tiles
     import observer.learner
     from observer.data import Jsonl, LadderDataModule
-    from observer.pretrained import PolicySpec, load_processor
+    from observer.policy import PolicySpec, load_processor
     from observer.rollout import PromptRenderer
     from observer.verifier import Verifier
 

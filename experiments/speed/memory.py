@@ -9,7 +9,7 @@ a time, the others stay at 8 completions of 64 tokens about a picture of 224 px 
 vocabulary of 329; with larger vocabularies it is 128 tokens, so that the head is read in several chunks.
 
 Checked: a vocabulary twice as large raises the peak by no more than what it adds in weights, gradients and
-optimizer state, and one chunk of the head (``observer.policy.HEAD_BYTES``).
+optimizer state, and one chunk of the head (``observer.policy.policy.HEAD_BYTES``).
 
 ``DIR`` gets ``memory.json`` and ``memory.png``. Linux only: memory is read from /proc.
 """
@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 from same_work import CHECKPOINT, forget_peak, megabytes
 
-from observer.policy import HEAD_BYTES, Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy.policy import HEAD_BYTES
 from observer.rollout import PromptRenderer
 
 PROMPTS = 4

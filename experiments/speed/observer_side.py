@@ -37,7 +37,7 @@ from observer.data.rows import RowFormat, Rows
 from observer.learner import ObserveLearner
 from observer.objective import Uniform
 from observer.objective.kl.k3 import K3
-from observer.pretrained import PolicySpec
+from observer.policy import PolicySpec
 from observer.rewards import Observe, Reward
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 

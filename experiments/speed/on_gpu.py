@@ -49,10 +49,9 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, AutoModelForImageTextToText, Qwen2_5_VLConfig
 
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.policy.vision import PictureFeatures
 from observer.rollout import TransformersEngine
-from observer.rollout.pictures import PictureFeatures
 from observer.types import Completion, Group, Patches, Problem, Prompt, Sampling, Turn
 
 CHECKPOINT = "observer/data/tiles/checkpoint"
@@ -222,7 +221,7 @@ def switch_checkpointing(model, on):
     model.gradient_checkpointing_disable()
     if on:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.disable_input_require_grads()  # as observer.pretrained does
+        model.disable_input_require_grads()  # as observer.policy.loading does
 
 
 def attempt(job):

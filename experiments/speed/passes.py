@@ -21,8 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from observer.data import Tiles
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
 from observer.rollout import PromptRenderer, TransformersEngine
 from observer.types import Picture, Problem, Sampling, Turn
 

@@ -14,8 +14,7 @@ from same_work import CHECKPOINT, TOKENS
 from trl.data_utils import prepare_multimodal_messages
 from trl_side import data_set, make_trainer
 
-from observer.policy import Policy
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import Policy, PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 
 SIDES, TOLERANCE = (84, 112), 1e-4

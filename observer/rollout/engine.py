@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 
-from observer.rollout.pictures import PictureFeatures
+from observer.policy.vision import PictureFeatures
 from observer.types import Group, Prompt, Sampling
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
-from observer.attention import Decoding, Prefill, TextStep
-from observer.rollout.batch import pack_prompts
+from observer.policy.attention import Decoding, Prefill, TextStep
+from observer.policy.logits import next_token_logprobs
+from observer.policy.packing import pack_prompts
 from observer.rollout.engine import Engine, Served
-from observer.rollout.sampling import UniformStreams, draw, next_token_logprobs
+from observer.rollout.sampling import UniformStreams, draw
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
 
 DROP_SHARE = 8

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from observer.objective import Terms, weigh
-from observer.pretrained import PolicySpec, load_processor
+from observer.policy import PolicySpec, load_processor
 from observer.score.recipe import Recipe
 from observer.score.rows import Row
 from observer.types import Completion, Experience, Group, Prompt, RefusedError, Sampling

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from observer.attention.layout import GroupLayout, Heads
+from observer.policy.attention.layout import GroupLayout, Heads
 
 GROWTH = 64
 """Tokens by which the room for completions grows."""

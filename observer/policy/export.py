@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from observer.policy import Policy
-from observer.pretrained import Lora, PolicySpec, load_processor
+from observer.policy.loading import Lora, PolicySpec, load_processor
+from observer.policy.policy import Policy
 from observer.run_directory import write_folder
 from observer.types import RefusedError
 

@@ -8,8 +8,38 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from observer.rollout.sampling import next_token_logprobs
 from observer.types import Sampling
+
+
+def next_token_logprobs(
+    logits_N_V: torch.Tensor,
+    before_minimum_N: torch.Tensor | None,
+    sampling: Sampling,
+    banned_ids: Sequence[int],
+    end_ids: Sequence[int],
+) -> torch.Tensor:
+    """Return the log-probs that tokens are drawn with, (N, V), float32.
+
+    Vision tokens are banned, and the end tokens before the minimum length; then the logits are divided by the
+    temperature (by 1 for greedy decoding, whose log-probs are those of the plain distribution).
+
+    Args:
+        logits_N_V: the model's logits, any float dtype; written over, for a vocabulary of 152k is large.
+        before_minimum_N: bool, where the completion is still shorter than ``sampling.min_tokens``; None for
+            nowhere.
+        sampling: temperature.
+        banned_ids: ids that are never drawn.
+        end_ids: ids that end a completion.
+    """
+    logits_N_V = logits_N_V.float()
+    banned = torch.tensor(banned_ids, dtype=torch.long, device=logits_N_V.device)
+    logits_N_V = logits_N_V.index_fill_(-1, banned, -torch.inf)
+    if before_minimum_N is not None:
+        ends = torch.tensor(end_ids, dtype=torch.long, device=logits_N_V.device)
+        logits_N_V[before_minimum_N.nonzero(), ends] = -torch.inf
+    if sampling.temperature not in (0.0, 1.0):
+        logits_N_V = logits_N_V.div_(sampling.temperature)
+    return logits_N_V.log_softmax(-1)
 
 
 class ReadLogits(torch.autograd.Function):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from observer.attention.decoding import Decoding
-from observer.attention.layout import Heads
+from observer.policy.attention.decoding import Decoding
+from observer.policy.attention.layout import Heads
 
 
 class TextStep:

@@ -16,8 +16,8 @@ from peft.tuners.lora import LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from observer.attention import GROUP_ATTENTION, WINDOW_ATTENTION
-from observer.faster_layers import use_faster_layers
+from observer.policy.attention import GROUP_ATTENTION, WINDOW_ATTENTION
+from observer.policy.faster_layers import use_faster_layers
 from observer.types import RefusedError
 
 
@@ -57,7 +57,7 @@ class PolicySpec:
             more compute, far less memory.
         logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both
             give the same values and gradients.
-        vision_attention: how the vision tower attends; text attends as ``observer.attention`` says.
+        vision_attention: how the vision tower attends; text attends as ``observer.policy.attention`` says.
         liger: use the fused kernels of the liger-kernel package; needs CUDA.
         dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
         min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.

@@ -6,10 +6,10 @@ for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. A 
 windows, those of a length together. No sampling, no loss.
 """
 
-from observer.attention.decoding import Decoding, Prefill
-from observer.attention.interface import GROUP_ATTENTION, WINDOW_ATTENTION, Layout
-from observer.attention.layout import GroupLayout
-from observer.attention.text_step import TextStep
+from observer.policy.attention.decoding import Decoding, Prefill
+from observer.policy.attention.interface import GROUP_ATTENTION, WINDOW_ATTENTION, Layout
+from observer.policy.attention.layout import GroupLayout
+from observer.policy.attention.text_step import TextStep
 
 __all__ = [
     "GROUP_ATTENTION",

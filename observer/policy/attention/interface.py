@@ -10,7 +10,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from observer.attention.layout import Heads, Rows
+from observer.policy.attention.layout import Heads, Rows
 
 GROUP_ATTENTION = "group_sdpa"
 """The name of ``group_attention`` among the attention implementations of transformers."""

@@ -18,10 +18,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig
 
-from observer.head import ReadLogits
-from observer.passes import completion_tokens, plain_pass, shared_pass
-from observer.pretrained import PolicySpec, add_adapters, load_model
-from observer.rollout.pictures import PictureFeatures
+from observer.policy.forward import completion_tokens, plain_pass, shared_pass
+from observer.policy.loading import PolicySpec, add_adapters, load_model
+from observer.policy.logits import ReadLogits
+from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
 HEAD_BYTES = 128 * 2**20
@@ -219,35 +219,6 @@ class Policy(nn.Module):
         )
         model.save_pretrained(directory)
         self.processor.save_pretrained(directory)
-
-
-class Reference:
-    """The policy as it was before training. A plain object: checkpoints, optimizer and DDP do not see it."""
-
-    def __init__(self, policy: Policy) -> None:
-        """Take the policy as it is now: its adapters switched off when it trains adapters, else a copy."""
-        self._policy = policy
-        self._copy: Policy | None = None
-        if policy.spec.lora is None:
-            self._copy = copy.deepcopy(policy).requires_grad_(False).eval()
-            if policy.features.frozen:
-                self._copy.model.model.visual = policy.model.model.visual
-                self._copy.features = policy.features
-            else:
-                self._copy.features = PictureFeatures(self._copy.model)
-
-    def to(self, device: torch.device) -> None:
-        """Move the copy, if there is one, to a device."""
-        if self._copy is not None:
-            self._copy.to(device)
-
-    @torch.no_grad()
-    def logprobs(self, groups: Sequence[Group]) -> LogProbs:
-        """As ``Policy.logprobs``, without gradients."""
-        if self._copy is not None:
-            return self._copy.logprobs(groups, with_entropy=False)
-        with self._policy.without_adapters():
-            return self._policy.logprobs(groups, with_entropy=False)
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

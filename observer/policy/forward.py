@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from observer.attention import GroupLayout
-from observer.rollout.batch import PackedPrompts, make_batch, pack_prompts
-from observer.rollout.pictures import PictureFeatures
+from observer.policy.attention import GroupLayout
+from observer.policy.packing import PackedPrompts, make_batch, pack_prompts
+from observer.policy.vision import PictureFeatures
 from observer.types import Group
 
 
@@ -61,7 +61,7 @@ def shared_pass(model: Any, features: PictureFeatures, groups: Sequence[Group]) 
     """Pass each prompt through the model once, its completions behind it, in one sequence without padding.
 
     Pictures and prompts are computed once a group; what is left a completion is its own tokens. The model
-    must attend through ``observer.attention``.
+    must attend through ``observer.policy.attention``.
 
     Args:
         model: the transformers model.
