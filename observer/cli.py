@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from observer import __version__, strategies
-from observer.run_directory import WriteError, causes
+from observer.run.files import WriteError, causes
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
@@ -231,7 +231,8 @@ def export_command(words: list[str]) -> None:
     if output.exists():
         raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
     from observer.policy import export_checkpoint
-    from observer.run_cli import quieten, resolve_checkpoint
+    from observer.run.checkpoints import resolve_checkpoint
+    from observer.run_cli import quieten
 
     quieten()
     export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output)

@@ -12,7 +12,7 @@ from observer.metrics import HeldOutMetrics
 from observer.policy import Policy
 from observer.rewards import Rubric
 from observer.rollout import Engine, PromptRenderer
-from observer.stopwatch import Stopwatch
+from observer.run.stopwatch import Stopwatch
 from observer.types import Problem, Sampling
 
 GREEDY_STEP, SAMPLED_STEP = -1, -2

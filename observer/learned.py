@@ -13,7 +13,8 @@ from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
 from observer.data.kept import Kept
 from observer.data.rows import Rows
-from observer.run_cli import Parser, quieten, reduced, resolve_checkpoint
+from observer.run.checkpoints import resolve_checkpoint
+from observer.run_cli import Parser, quieten, reduced
 from observer.types import RefusedError
 
 

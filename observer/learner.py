@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from observer.curves import log_present
 from observer.experience import RolloutModule
 from observer.failure import save_failure
 from observer.metrics import part_means, rollout_figures
@@ -28,6 +27,7 @@ from observer.objective import (
 )
 from observer.policy import Reference
 from observer.refusal import refuse_unlisted
+from observer.run.curves import log_present
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError

@@ -28,8 +28,8 @@ from observer.policy import Policy, PolicySpec, load_processor
 from observer.policy.allocation import keep_freed_memory
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.run.stopwatch import Stopwatch
 from observer.seeding import stable_seed
-from observer.stopwatch import Stopwatch
 from observer.strategies import described
 from observer.types import Group, RefusedError
 from observer.verifier import Limits, Verifier

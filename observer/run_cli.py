@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning
-import torch
 import transformers
 import yaml
 from jsonargparse import Namespace
@@ -31,14 +30,17 @@ from observer.callbacks import (
     GracefulStop,
     RunProgress,
     RunReport,
-    check_checkpoint,
     checkpoint_callbacks,
-    newest_checkpoint,
 )
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.module import DEFAULT_REWARDS
-from observer.run_directory import claim, whole_file, writing
+from observer.run.checkpoints import (
+    _finished_rollouts,
+    resolve_checkpoint,
+)
+from observer.run.directory import claim
+from observer.run.files import whole_file, writing
 from observer.types import RefusedError
 
 FORCED = {
@@ -252,33 +254,6 @@ class RunCLI(LightningCLI):
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
         """Put the callbacks that every run has first: what they measure and log is there for the others."""
         return super()._instantiate_trainer({**config, "callbacks": [*callbacks, *config["callbacks"]]}, [])
-
-
-def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
-    """Return the checkpoint that a word or path names.
-
-    Args:
-        run_dir: the run.
-        given: ``last`` (the newest valid one), ``best``, or a path.
-
-    Raises:
-        RefusedError: there is none.
-    """
-    if given == "last":
-        return newest_checkpoint(Path(run_dir))
-    path = Path(run_dir) / "checkpoints" / "best.ckpt" if given == "best" else Path(given)
-    if not path.is_file():
-        raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
-    check_checkpoint(path)
-    return path
-
-
-def _finished_rollouts(checkpoint: str | None) -> int | None:
-    """Return the step from which a resumed run logs anew; None for a fresh one."""
-    if checkpoint is None:
-        return None
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return state["LadderDataModule"]["step"] if "LadderDataModule" in state else None
 
 
 def _one_seed(seed: bool | int) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks, newest_checkpoint
-from observer.run_directory import WriteError
+from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from observer.run.checkpoints import newest_checkpoint
+from observer.run.files import WriteError
 from observer.types import RefusedError
 from tiny_run import UPDATES, Tiny, fit
 

@@ -298,7 +298,7 @@ def test_the_program_is_installed_under_its_name():
 
 def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path, capfd):
     script = (
-        "import sys, time; from observer.run_directory import claim; claim(sys.argv[1], False); "
+        "import sys, time; from observer.run.directory import claim; claim(sys.argv[1], False); "
         "print(1, flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], stdout=subprocess.PIPE)

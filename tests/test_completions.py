@@ -14,10 +14,10 @@ from observer.callbacks.completions import Completions, records, telling
 from observer.callbacks.completions_page import draw_group
 from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
-from observer.jsonl_log import JsonlLog
 from observer.learner import ObserveLearner
 from observer.policy import PolicySpec
 from observer.rollout import ScriptedEngine
+from observer.run.jsonl_log import JsonlLog
 from observer.types import RefusedError, Verdict
 from observer.warmstart import WarmStart
 from pages import RIGHT, WRONG, make_group, weighed

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, check_checkpoint, newest_checkpoint
+from observer.callbacks.checkpoints import AtomicCheckpointIO
+from observer.run.checkpoints import check_checkpoint, newest_checkpoint
 from observer.types import RefusedError
 from tiny_run import UPDATES, fit
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 import runs
-from observer.callbacks import checkpoint_callbacks, newest_checkpoint
+from observer.callbacks import checkpoint_callbacks
 from observer.cli import main
+from observer.run.checkpoints import newest_checkpoint
+from observer.run.files import WriteError, write_folder
 from observer.run_cli import Board
-from observer.run_directory import WriteError, write_folder
 
 SMALL = [
     *("--trainer.max_steps", "1", "--data.prompts_per_step", "1", "--model.group_size", "4"),

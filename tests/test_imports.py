@@ -15,15 +15,8 @@ FILES = {
 }
 ROOMS = [
     ["observer", "types"],
-    [
-        "strategies",
-        "seeding",
-        "stopwatch",
-        "run_directory",
-        "jsonl_log",
-        "curves",
-        "refusal",
-    ],
+    ["strategies", "seeding", "refusal"],
+    ["run"],
     ["verifier", "objective", "curriculum", "policy"],
     ["rewards", "rollout"],
     ["metrics", "components"],

@@ -11,8 +11,8 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from observer.callbacks.checkpoints import newest_checkpoint
 from observer.callbacks.interrupt import GracefulStop
+from observer.run.checkpoints import newest_checkpoint
 from observer.types import RefusedError
 from tiny_run import Log, Tiny, TinyData, fit
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from observer.jsonl_log import JsonlLog
+from observer.run.jsonl_log import JsonlLog
 
 
 def read(path):

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import runs
-from observer.callbacks import checkpoint_callbacks, newest_checkpoint
+from observer.callbacks import checkpoint_callbacks
 from observer.curriculum import AdaptiveTarget, Sorted, Stage, Stages
 from observer.objective import K3, Correction, Linear, PPOClip
 from observer.rewards import Accuracy, Reward
+from observer.run.checkpoints import newest_checkpoint
 from observer.types import RefusedError
 
 STEPS = 4

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from observer.run_directory import WriteError, causes, claim, write_folder, write_json, writing
+from observer.run.directory import claim
+from observer.run.files import WriteError, causes, write_folder, write_json, writing
 from observer.types import RefusedError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from observer.stopwatch import Stopwatch
+from observer.run.stopwatch import Stopwatch
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def clock(monkeypatch):
             self.now += seconds
 
     clock = Clock()
-    monkeypatch.setattr("observer.stopwatch.time.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("observer.run.stopwatch.time.perf_counter", lambda: clock.now)
     return clock
 
 

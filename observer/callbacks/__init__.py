@@ -3,12 +3,7 @@
 Removing any of them changes no number of the training.
 """
 
-from observer.callbacks.checkpoints import (
-    AtomicCheckpointIO,
-    check_checkpoint,
-    checkpoint_callbacks,
-    newest_checkpoint,
-)
+from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
 from observer.callbacks.completions import Completions
 from observer.callbacks.components import Components
 from observer.callbacks.interrupt import GracefulStop
@@ -22,7 +17,5 @@ __all__ = [
     "GracefulStop",
     "RunProgress",
     "RunReport",
-    "check_checkpoint",
     "checkpoint_callbacks",
-    "newest_checkpoint",
 ]

@@ -7,9 +7,7 @@ steps and the same validations as a run that was never stopped. What is in them 
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -19,15 +17,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from observer.run_directory import TEMPORARY, temporary_name, whole_file, writing
+from observer.run.checkpoints import FOLDER
+from observer.run.files import TEMPORARY, temporary_name, whole_file, writing
 from observer.types import RefusedError
-
-FOLDER = "checkpoints"
-"""Where checkpoints are, below the run directory."""
-_NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
-"""What a run goes on with; a file without one of them is no checkpoint of a run."""
-_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""What a file raises that was cut or damaged, is empty, or never was a checkpoint."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -261,77 +253,3 @@ def checkpoint_callbacks(run_dir: Path, every_n_steps: int, validates: bool) -> 
     last = Last(run_dir / FOLDER / "last.ckpt", every_n_steps)
     # Best first: the last checkpoint after a validation must remember its score.
     return [Best(run_dir / FOLDER / "best.ckpt"), last] if validates else [last]
-
-
-def newest_checkpoint(run_dir: Path) -> Path:
-    """Return the checkpoint that a run goes on from: the one with the most steps that is whole.
-
-    Args:
-        run_dir: the run directory. Files in it that are damaged are passed over with a warning.
-
-    Raises:
-        RefusedError: there is none; names the folder and the files that cannot be read.
-    """
-    folder = run_dir / FOLDER
-    found: dict[Path, tuple[int, int]] = {}
-    bad: list[str] = []
-
-    def pass_over(path: Path, error: Exception) -> None:
-        bad.append(f"{path.name} ({path.stat().st_size} bytes) cannot be read: {_reason(error)}")
-
-    for path in sorted(folder.glob("*.ckpt")):
-        try:
-            found[path] = (_steps_in(path), path.stat().st_mtime_ns)
-        except _UNREADABLE as error:
-            pass_over(path, error)
-    for path in sorted(found, key=lambda path: found[path], reverse=True):
-        try:
-            _check_sums(path)
-        except _UNREADABLE as error:
-            pass_over(path, error)
-            continue
-        for message in bad:
-            warnings.warn(f"{folder}: {message}; going on from {path.name}", stacklevel=2)
-        return path
-    held = "; ".join(bad) or "it holds no *.ckpt" if folder.is_dir() else "there is no such folder"
-    raise RefusedError(f"nothing to resume from in {folder}: {held}. Start anew, in another run directory")
-
-
-def check_checkpoint(path: Path) -> None:
-    """Refuse a file that no run can go on from.
-
-    Args:
-        path: an existing file.
-
-    Raises:
-        RefusedError: it cannot be read, is damaged, or is no checkpoint of a run.
-    """
-    try:
-        _steps_in(path)
-        _check_sums(path)
-    except _UNREADABLE as error:
-        raise RefusedError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
-
-
-def _steps_in(path: Path) -> int:
-    """Read how far a checkpoint is; its tensors are left on the disk."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("data.pkl"):
-                archive.read(name)  # raises if it is damaged: what the pickle would raise then is anything
-    checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    missing = [name for name in _NEEDED if not isinstance(checkpoint, dict) or name not in checkpoint]
-    if missing:
-        raise ValueError(f"it holds no {', '.join(missing)}")
-    return int(checkpoint["global_step"])
-
-
-def _check_sums(path: Path) -> None:
-    """Read the whole file and compare it with its own check sums, which ``torch.load`` never looks at."""
-    with zipfile.ZipFile(path) as archive:
-        if (damaged := archive.testzip()) is not None:
-            raise ValueError(f"its part {damaged} is damaged")

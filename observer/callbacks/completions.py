@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from observer.callbacks.completions_page import draw_group
 from observer.callbacks.step_log import StepLog
-from observer.run_directory import writing
+from observer.run.files import writing
 from observer.types import Experience, RefusedError, Verdict
 
 FILE = "completions.jsonl"

@@ -8,7 +8,7 @@ import lightning
 
 from observer.callbacks.step_log import StepLog
 from observer.components import component_table, component_values
-from observer.curves import log_present
+from observer.run.curves import log_present
 
 FILE = "components.jsonl"
 

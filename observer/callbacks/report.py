@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from observer.module import PolicyModule
-from observer.run_directory import claim, write_folder, write_json
+from observer.run.directory import claim
+from observer.run.files import write_folder, write_json
 
 
 class RunReport(lightning.Callback):

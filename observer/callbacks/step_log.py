@@ -8,8 +8,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.utilities import rank_zero_warn
 
-from observer.jsonl_log import JsonlLog
 from observer.module import PolicyModule
+from observer.run.jsonl_log import JsonlLog
 
 
 class StepLog(lightning.Callback):

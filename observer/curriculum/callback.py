@@ -18,7 +18,7 @@ from observer.curriculum.base import Schedule
 from observer.curriculum.heat_map import heat_map
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.random_order import Random
-from observer.curves import log_present
+from observer.run.curves import log_present
 from observer.types import Problem, RefusedError
 
 

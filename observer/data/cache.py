@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 import observer
-from observer.run_directory import whole_file
+from observer.run.files import whole_file
 
 SEAL_BYTES = 32
 UNUSED_DAYS = 30

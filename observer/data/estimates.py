@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from observer.curriculum import LadderIndex
 from observer.data import fields
 from observer.data.rows import Rows
-from observer.run_directory import whole_file
+from observer.run.files import whole_file
 from observer.types import Problem, RefusedError
 
 FIELDS = {"id", "difficulty", "complexity", "visits"}

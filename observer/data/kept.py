@@ -11,7 +11,7 @@ import numpy as np
 
 from observer.data.cache import digest
 from observer.data.rows import Identity, Rows, Skipped
-from observer.run_directory import whole_file
+from observer.run.files import whole_file
 from observer.types import Problem, RefusedError
 
 

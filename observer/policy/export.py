@@ -8,7 +8,7 @@ import torch
 
 from observer.policy.loading import Lora, PolicySpec, load_processor
 from observer.policy.policy import Policy
-from observer.run_directory import write_folder
+from observer.run.files import write_folder
 from observer.types import RefusedError
 
 

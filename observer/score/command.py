@@ -11,8 +11,8 @@ from typing import IO
 
 from rich.console import Console
 
+from observer.run.files import whole_file
 from observer.run_cli import quieten
-from observer.run_directory import whole_file
 from observer.score.audit import Audit
 from observer.score.recipe import read_job
 from observer.score.rows import Row, read_rows, survey

@@ -1,14 +1,12 @@
-"""One run, one directory: claiming it, and writing into it so that nothing half-written is found."""
+"""Files that are whole or not there, and a disk that is full or fails."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +14,6 @@ from typing import IO, Any, Literal
 
 from observer.types import RefusedError
 
-MARKS = ("summary.json", "checkpoints", "completions.jsonl")
-"""What a run leaves in its directory; any of them means that the directory is used."""
-_LOCKS: dict[Path, int] = {}
-"""Locks that this process holds, until it ends."""
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 """Names of what is not written to its end yet, with the process that writes it; see ``temporary_name``."""
 _FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
@@ -69,78 +63,6 @@ def _fault(error: BaseException) -> int | None:
         if code in _FAULTS:
             return code
     return None
-
-
-def claim(run_dir: str | Path, resume: bool) -> Path:
-    """Make sure that a run may write into a directory, before anything is computed.
-
-    Args:
-        run_dir: created when it does not exist.
-        resume: whether a used directory is wanted.
-
-    Raises:
-        RefusedError: it is used and not resumed, cannot be written, or another process is writing to it.
-    """
-    if not str(run_dir).strip():
-        raise RefusedError("run_dir is empty; name a directory with --run_dir")
-    folder = Path(run_dir)
-    used = [name for name in MARKS if os.path.lexists(folder / name)]
-    if used and not resume and not _took_no_step(folder):
-        started = any((folder / "checkpoints").glob("*.ckpt"))
-        mend = "resume it with --ckpt_path last" if started else "it has no checkpoint yet: remove it"
-        raise RefusedError(
-            f"run_dir {str(run_dir)!r} holds a run already ({', '.join(used)}); {mend}, or choose "
-            f"another with --run_dir"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        _lock(folder)
-    except OSError as error:
-        raise RefusedError(
-            f"run_dir {str(run_dir)!r} cannot be written: {error}; choose another with --run_dir"
-        ) from error
-    return folder
-
-
-def _took_no_step(folder: Path) -> bool:
-    """Tell whether an earlier process was stopped before it had saved anything: there is nothing to lose."""
-    completions = folder / "completions.jsonl"
-    if any((folder / "checkpoints").glob("*.ckpt")) or (completions.exists() and completions.stat().st_size):
-        return False
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return summary["status"] != "complete" and summary["steps"] == 0
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError):  # none of ours
-        return False
-
-
-def _remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes were writing. Only while nobody else can be writing there."""
-    for path in [*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp")]:
-        if TEMPORARY.fullmatch(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _lock(folder: Path) -> None:
-    """Keep other processes out of a directory for as long as this one lives, however it ends."""
-    path = folder.resolve() / ".lock"
-    if path in _LOCKS:
-        return
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise RefusedError(
-            f"run_dir {str(folder)!r} is being written to by another process; wait for it, or choose another "
-            f"with --run_dir"
-        ) from error
-    _LOCKS[path] = descriptor
-    _remove_unfinished(folder)
 
 
 def temporary_name(path: Path) -> Path:
