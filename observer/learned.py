@@ -11,8 +11,8 @@ import torch
 
 from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
-from observer.data.kept import Kept
 from observer.data.rows import Rows
+from observer.data.subset import Kept
 from observer.run.checkpoints import resolve_checkpoint
 from observer.run_cli import Parser, quieten, reduced
 from observer.types import RefusedError

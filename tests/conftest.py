@@ -215,9 +215,9 @@ def no_tokenizer(monkeypatch):
 def small(monkeypatch, tmp_path):
     """A cache of the test's own that keeps small files too, in batches that are cut more than once."""
     monkeypatch.setenv("OBSERVER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("observer.data.checked.LEAST_ROWS", 10)
-    monkeypatch.setattr("observer.data.checked.STORED_ROWS", 8)
-    monkeypatch.setattr("observer.data.jsonlines.BATCH_ROWS", 5)
+    monkeypatch.setattr("observer.data.checks.file_cache.LEAST_ROWS", 10)
+    monkeypatch.setattr("observer.data.checks.file_cache.STORED_ROWS", 8)
+    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 5)
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def passes(monkeypatch):
         made.append(self.path)
         return check(self)
 
-    monkeypatch.setattr("observer.data.jsonlines.JsonLines._check", counted)
+    monkeypatch.setattr("observer.data.formats.jsonlines.JsonLines._check", counted)
     return made
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from observer.callbacks.completions_page import draw_group
 from observer.data.tiles.rows import Tiles
 from observer.objective import GroupMean, Quadratic, Terms, weigh
+from observer.pages.completions_page import draw_group
 from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
 from observer.types import Completion, Group, Prompt, Sampling
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from kept_rows import ROWS, entries, plain
-from observer.data import Jsonl, cache
-from observer.data.checked import Entry
-from observer.data.outcome import Outcome
+from observer.data import Jsonl
+from observer.data.checks import cache
+from observer.data.checks.admission_cache import Outcome
+from observer.data.checks.file_cache import Entry
 from observer.verifier import Verifier
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -64,7 +65,7 @@ def test_a_full_disk_leaves_no_half_entry(file, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("observer.data.cache._seal", full)
+    monkeypatch.setattr("observer.data.checks.cache._seal", full)
     assert len(Jsonl(file).read()) == ROWS
     assert list((tmp_path / "cache" / "rows").iterdir()) == []
 

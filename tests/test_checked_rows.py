@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from kept_rows import ROWS, entries, plain, row
-from observer.data import Jsonl, Message, cache
-from observer.data.checked import stamp
+from observer.data import Jsonl, Message
+from observer.data.checks import cache
+from observer.data.checks.file_cache import stamp
 from observer.data.estimates import FIELDS
 from observer.strategies import load_plugin
 from observer.types import RefusedError
@@ -136,7 +137,7 @@ def test_pictures_are_looked_up_by_several_processes_when_there_are_many(folder,
     names = ["a.png", "none.png", str(folder / "b.png"), f"file://{folder}/a.png", "\x00", "ü.png"]
     column = pa.chunked_array([names], pa.large_string())
     alone = stamp(column, str(folder))
-    monkeypatch.setattr("observer.data.checked.STAMPED", 2)
+    monkeypatch.setattr("observer.data.checks.file_cache.STAMPED", 2)
     stamps = [stamp(column, str(folder))]
     (folder / "ü.png").write_bytes(b"")
     stamps.append(stamp(column, str(folder)))

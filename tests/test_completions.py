@@ -11,10 +11,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from observer.callbacks.completions import Completions, records, telling
-from observer.callbacks.completions_page import draw_group
 from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
 from observer.learner import ObserveLearner
+from observer.pages.completions_page import draw_group
 from observer.policy import PolicySpec
 from observer.rollout import ScriptedEngine
 from observer.run.jsonl_log import JsonlLog

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from observer.callbacks.completions_page import LEFT, MOST_PICTURES, VERDICT_COLOURS, draw_group, spread
-from observer.callbacks.marked_text import FAINT, INK, TAG_COLOURS, colours, lines, printable, shorten
+from observer.pages.completions_page import LEFT, MOST_PICTURES, VERDICT_COLOURS, draw_group, spread
+from observer.pages.marked_text import FAINT, INK, TAG_COLOURS, colours, lines, printable, shorten
 from observer.types import Picture, RefusedError, Score, Verdict
 from pages import RIGHT, WRONG, draw, has, make_group
 

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import runs
 from observer.callbacks import Components
-from observer.components import component_table
+from observer.metrics.components import component_table
 from observer.rewards import Accuracy, Format, Reward
 from observer.rollout import ScriptedEngine
 

@@ -9,7 +9,7 @@ import pytest
 import runs
 import stand_in
 from observer.data import Jsonl, LadderDataModule, RowFormat, Rows, Tiles
-from observer.data.door import faults_of_golds, refused_rows
+from observer.data.checks.admission import faults_of_golds, refused_rows
 from observer.rollout import PromptRenderer, ScriptedEngine
 from observer.types import Problem, RefusedError, Turn, Verdict
 from observer.verifier import Limits, Question, Verifier

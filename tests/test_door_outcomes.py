@@ -11,8 +11,8 @@ from PIL import Image
 from kept_rows import ROWS, entries
 from observer.data import Jsonl, LadderDataModule
 from observer.data import module as data_module
-from observer.data.door import NotNowError, refused_rows
-from observer.data.outcome import OUTCOMES, Outcome
+from observer.data.checks.admission import NotNowError, refused_rows
+from observer.data.checks.admission_cache import OUTCOMES, Outcome
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError

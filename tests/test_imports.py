@@ -16,10 +16,10 @@ FILES = {
 ROOMS = [
     ["observer", "types"],
     ["strategies", "seeding", "refusal"],
-    ["run"],
+    ["run", "pages"],
     ["verifier", "objective", "curriculum", "policy"],
     ["rewards", "rollout"],
-    ["metrics", "components"],
+    ["metrics"],
     ["data"],
     ["failure", "heldout"],
     ["module"],

@@ -97,7 +97,7 @@ def test_the_index_arrays_cover_all_rows_and_cannot_be_written(train):
 
 
 def test_rows_beyond_one_batch_keep_their_order(train, monkeypatch):
-    monkeypatch.setattr("observer.data.jsonlines.BATCH_ROWS", 3)
+    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 3)
     good = [ROW | {"id": f"r{number}", "answer": number} for number in range(10)]
     good[4] = ROW | {"id": "r4", "answer": ""}
     rows = Jsonl(written(train, *good), on_bad_row="skip").read()
@@ -330,7 +330,7 @@ def test_the_pixel_limit_reaches_the_check_and_the_problem(folder, train):
 
 def test_a_picture_of_many_rows_is_decoded_once(folder, train, monkeypatch):
     opened = []
-    monkeypatch.setattr("observer.data.jsonlines.BATCH_ROWS", 4)
+    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 4)
     monkeypatch.setattr("observer.data.images.open_picture", lambda path, limits: opened.append(path.name))
     Jsonl(written(train, *[ROW | {"images": ["a.png", "b.png", "a.png"]}] * 10)).read()
     assert sorted(opened) == ["a.png", "b.png"]

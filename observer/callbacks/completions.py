@@ -14,8 +14,8 @@ import lightning
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from observer.callbacks.completions_page import draw_group
 from observer.callbacks.step_log import StepLog
+from observer.pages.completions_page import draw_group
 from observer.run.files import writing
 from observer.types import Experience, RefusedError, Verdict
 

@@ -7,7 +7,7 @@ from typing import Any
 import lightning
 
 from observer.callbacks.step_log import StepLog
-from observer.components import component_table, component_values
+from observer.metrics.components import component_table, component_values
 from observer.run.curves import log_present
 
 FILE = "components.jsonl"
@@ -17,8 +17,8 @@ class Components(StepLog):
     """Logs the component table of each step, over all ranks: ``components.jsonl`` and curves.
 
     Mean, spread, the share of groups in which a part does not vary, correlations, and means by level; see
-    ``observer.components``. Curves are ``component/<part>/..``, ``component_level/<part>/<level>`` and
-    ``component_correlation/<part> ~ <part>``; of what there is no figure there is no point.
+    ``observer.metrics.components``. Curves are ``component/<part>/..``, ``component_level/<part>/<level>``
+    and ``component_correlation/<part> ~ <part>``; of what there is no figure there is no point.
     """
 
     def __init__(self) -> None:

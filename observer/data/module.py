@@ -19,11 +19,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
 from observer.curriculum import LadderIndex, Random, Schedule
-from observer.data.door import Faults, refused_rows
-from observer.data.kept import Kept, list_skipped
-from observer.data.outcome import Outcome
+from observer.data.checks.admission import Faults, refused_rows
+from observer.data.checks.admission_cache import Outcome
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
+from observer.data.subset import Kept, list_skipped
 from observer.metrics import LEVELS
 from observer.rollout import PromptRenderer
 from observer.seeding import stable_seed

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from observer.data import Jsonl
-from observer.data.door import faults_of_golds
+from observer.data.checks.admission import faults_of_golds
 from observer.data.fields import identity, parse_json, shown
-from observer.data.jsonlines import decoded
+from observer.data.formats.jsonlines import decoded
 from observer.data.rows import Skipped
 from observer.types import Problem, RefusedError
 from observer.verifier import Question, Verifier

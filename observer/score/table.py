@@ -9,8 +9,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from observer.components import Moments, component_values
 from observer.metrics import timed_out
+from observer.metrics.components import Moments, component_values
 from observer.rewards import Reward
 from observer.types import Experience, Verdict
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from observer.callbacks.marked_text import FAINT, INK, Colour, colours, lines, printable, shorten
+from observer.pages.marked_text import FAINT, INK, Colour, colours, lines, printable, shorten
 from observer.types import Completion, Group, Picture, RefusedError, Score, Verdict
 
 LEFT, RIGHT, PAD = 320, 800, 16

@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from lightning.pytorch.utilities import rank_zero_info
 
-from observer.data import cache, stat_files
+from observer.data.checks import cache, stat_files
+from observer.data.checks.stat_files import digest
 from observer.data.images import readings
 from observer.data.rows import Identity, Skipped
-from observer.data.stat_files import digest
 from observer.data.table import SCHEMA
 
 LEAST_ROWS = 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from observer.data import cache
-from observer.data.checked import UNREADABLE
-from observer.data.door import NotNowError
+from observer.data.checks import cache
+from observer.data.checks.admission import NotNowError
+from observer.data.checks.file_cache import UNREADABLE
 from observer.data.rows import Rows
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError

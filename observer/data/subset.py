@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from observer.data.cache import digest
+from observer.data.checks.cache import digest
 from observer.data.rows import Identity, Rows, Skipped
 from observer.run.files import whole_file
 from observer.types import Problem, RefusedError

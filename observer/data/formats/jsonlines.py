@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data import fields
-from observer.data.checked import Checked, Entry, checked_once, distinct_pictures, stamp
+from observer.data.checks.file_cache import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
 from observer.data.images import PictureLimits, file_picture
 from observer.data.rows import RowFormat, Skipped

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from observer.data.fields import parse_json, shown
-from observer.data.jsonlines import JsonLines
+from observer.data.formats.jsonlines import JsonLines
 from observer.types import IMAGE_MARK, RefusedError, Turn
 
 ROLES = ("system", "user", "assistant")
