@@ -34,7 +34,7 @@ from observer.callbacks import (
 )
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
-from observer.module import DEFAULT_REWARDS
+from observer.learner import DEFAULT_REWARDS
 from observer.run.checkpoints import (
     _finished_rollouts,
     resolve_checkpoint,

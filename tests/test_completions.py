@@ -13,13 +13,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from observer.callbacks.completions import Completions, records, telling
 from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
-from observer.learner import ObserveLearner
+from observer.learner import ObserveLearner, WarmStart
 from observer.pages.completions_page import draw_group
 from observer.policy import PolicySpec
 from observer.rollout import ScriptedEngine
 from observer.run.jsonl_log import JsonlLog
 from observer.types import RefusedError, Verdict
-from observer.warmstart import WarmStart
 from pages import RIGHT, WRONG, make_group, weighed
 
 # Lightning asks torch in a way that torch 2.13 deprecates.

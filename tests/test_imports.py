@@ -21,9 +21,6 @@ ROOMS = [
     ["rewards", "rollout"],
     ["metrics"],
     ["data"],
-    ["failure", "heldout"],
-    ["module"],
-    ["experience", "warmstart"],
     ["learner"],
     ["callbacks"],
     ["run_cli"],
@@ -106,7 +103,7 @@ def test_imports_point_one_way_between_rooms():
         ("observer.types", "from observer import strategies"),
         ("observer.rewards.bonus", "from observer.rollout import Engine"),
         ("observer.rollout.engine", "def late():\n    from observer.metrics import HeldOutMetrics"),
-        ("observer.failure", "import observer.learner"),
+        ("observer.data.rows", "import observer.learner"),
     ],
 )
 def test_an_import_that_points_up_or_sideways_is_found(module, source):

@@ -10,7 +10,7 @@ import torch
 import runs
 from gradients import gradients
 from observer.data import Tiles
-from observer.module import PolicyModule
+from observer.learner import PolicyModule
 from observer.objective import (
     K1,
     K2,

@@ -13,9 +13,8 @@ import yaml
 
 import runs
 from observer.cli import main
-from observer.experience import RolloutModule
-from observer.learner import ObserveLearner
-from observer.module import PolicyModule
+from observer.learner import ObserveLearner, PolicyModule
+from observer.learner.rollouts import RolloutModule
 from observer.objective import Uniform
 from observer.rollout import ScriptedEngine
 from observer.score import command

@@ -7,9 +7,9 @@ import torch
 
 import runs
 from observer.data import Jsonl
+from observer.learner import WarmStart
 from observer.policy import PolicySpec
 from observer.types import RefusedError
-from observer.warmstart import WarmStart
 
 
 def test_imitation_makes_solutions_likelier(tmp_path):

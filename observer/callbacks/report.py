@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
-from observer.module import PolicyModule
+from observer.learner import PolicyModule
 from observer.run.directory import claim
 from observer.run.files import write_folder, write_json
 

@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.utilities import rank_zero_warn
 
-from observer.module import PolicyModule
+from observer.learner import PolicyModule
 from observer.run.jsonl_log import JsonlLog
 
 

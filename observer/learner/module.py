@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.data.module import LadderDataModule
-from observer.heldout import HeldOutEvaluation
+from observer.learner.held_out import HeldOutEvaluation
 from observer.objective import Constant, LearningRate
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.policy.allocation import keep_freed_memory

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from observer.module import PolicyModule
+from observer.learner.module import PolicyModule
 from observer.objective import Advantage, Combine, GroupMeanStd, Quadratic, Ranks, Terms, Weighting, weigh
 from observer.refusal import refuse_unlisted
 from observer.strategies import described

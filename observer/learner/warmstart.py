@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from observer.module import PolicyModule
+from observer.learner.module import PolicyModule
 from observer.types import Completion, Group, Problem, Prompt, RefusedError
 
 

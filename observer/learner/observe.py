@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from observer.experience import RolloutModule
-from observer.failure import save_failure
+from observer.learner.failure import save_failure
+from observer.learner.rollouts import RolloutModule
 from observer.metrics import part_means, rollout_figures
 from observer.objective import (
     KL,
