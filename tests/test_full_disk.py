@@ -14,9 +14,9 @@ import torch
 import runs
 from observer.callbacks import checkpoint_callbacks
 from observer.cli import main
+from observer.cli.run import Board
 from observer.run.checkpoints import newest_checkpoint
 from observer.run.files import WriteError, write_folder
-from observer.run_cli import Board
 
 SMALL = [
     *("--trainer.max_steps", "1", "--data.prompts_per_step", "1", "--model.group_size", "4"),

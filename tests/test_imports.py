@@ -21,10 +21,8 @@ ROOMS = [
     ["rewards", "rollout"],
     ["metrics"],
     ["data"],
-    ["learner"],
+    ["learner", "score"],
     ["callbacks"],
-    ["run_cli"],
-    ["score", "preview", "learned"],
     ["cli"],
 ]
 """From the ground up. A room imports from floors below it, and from no other room of its own floor."""

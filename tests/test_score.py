@@ -13,12 +13,12 @@ import yaml
 
 import runs
 from observer.cli import main
+from observer.cli import score as command
+from observer.cli.score import OPTIONS, read_job
 from observer.learner import ObserveLearner, PolicyModule
 from observer.learner.rollouts import RolloutModule
 from observer.objective import Uniform
 from observer.rollout import ScriptedEngine
-from observer.score import command
-from observer.score.recipe import OPTIONS, read_job
 from scoring import QUICK, REFERENCE, ROOT, read, response, row
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")

@@ -3,8 +3,8 @@
 import pytest
 
 from observer.cli import main
+from observer.cli import score as command
 from observer.rewards import Format
-from observer.score import command
 from scoring import QUICK, row, write
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")

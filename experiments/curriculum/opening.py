@@ -81,7 +81,7 @@ def processor_seconds():
 
 def open_ladder(path, trust_door):
     """Open a file as a run does and print what it took, as JSON."""
-    import observer.cli
+    import observer.cli.app
     import observer.data.module
     import observer.data.tiles
     import observer.learner

@@ -3,7 +3,3 @@
 The rows are read, verified, scored and weighed by the code of a training step; only the completions come from
 a file. Nothing here decides what a completion is worth.
 """
-
-from observer.score.command import score_file
-
-__all__ = ["score_file"]

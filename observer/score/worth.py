@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from observer.objective import Terms, weigh
+from observer.objective import Advantage, Combine, Terms, Weighting, weigh
 from observer.policy import PolicySpec, load_processor
-from observer.score.recipe import Recipe
+from observer.rewards import Rubric
 from observer.score.rows import Row
 from observer.types import Completion, Experience, Group, Prompt, RefusedError, Sampling
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What completions are worth."""
+
+    rubric: Rubric
+    advantage: Advantage
+    combine: Combine
+    """Whether rewards are added up before they are normalised or after."""
+    weighting: Weighting
+    advantage_clip: float
+    """Advantages are cut to plus or minus this."""
+    policy: str | None
+    """The model whose tokenizer counts tokens; None when the configuration names none."""
 
 
 class Counter:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from observer.cli.parser import Parser, quieten, reduced
 from observer.curriculum import Random, Schedule
 from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.curriculum.preview_figures import picture, table
 from observer.data import LadderDataModule
-from observer.run_cli import Parser, quieten, reduced
 from observer.strategies import described
 from observer.types import RefusedError
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from observer.cli.parser import Parser, quieten, reduced
 from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
 from observer.data.rows import Rows
 from observer.data.subset import Kept
 from observer.run.checkpoints import resolve_checkpoint
-from observer.run_cli import Parser, quieten, reduced
 from observer.types import RefusedError
 
 

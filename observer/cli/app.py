@@ -1,0 +1,114 @@
+"""The command line: ``observer fit | validate | test`` on LightningCLI, and ``score | list | export``.
+
+The signature of a class is its schema: options live beside the class that uses them, and this file adds only
+what belongs to a run as a whole (its directory, its seed, its plugins, which learner).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from observer import __version__
+from observer.cli.early import learner_of
+from observer.cli.export import export_command
+from observer.cli.list import list_command
+from observer.run.files import WriteError, causes
+from observer.types import RefusedError
+
+RUN_COMMANDS = ("fit", "validate", "test")
+REFUSALS = ("RefusedError", "MisconfigurationException")
+"""Exceptions that are answered with their message alone; by name, for importing Lightning takes seconds."""
+MADE_ROOM = (
+    "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
+    "that a checkpoint holds is lost"
+)
+HELP = """usage: observer COMMAND [OPTIONS]
+
+  fit        train a policy; --help prints every option
+  validate   measure a policy on data.val
+  test       measure a policy on data.test
+  score      say what completions that you already have are worth
+  curriculum preview     show what a schedule would draw
+  curriculum estimates   write what a run has learned of how hard its rows are
+  list       print the strategies that are known by name, with their parameters
+  export     write a checkpoint's policy as a Hugging Face directory
+
+for example: observer fit --config configs/quickstart.yaml"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if words[:1] in ([], ["-h"], ["--help"]):
+            print(HELP)
+        elif words == ["--version"]:
+            print(f"observer {__version__}")
+        elif words[0] == "list":
+            list_command(words[1:])
+        elif words[0] == "export":
+            export_command(words[1:])
+        elif words[0] == "score":
+            score_command(words[1:])
+        elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
+            curriculum_command(words[1], words[2:])
+        elif words[0] in RUN_COMMANDS:
+            run_command(words)
+        else:
+            raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        led = list(causes(error))  # parsers and trainers wrap what was raised inside them
+        refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
+        if refused is not None:
+            print(f"observer: refused: {refused}", file=sys.stderr)
+            return 2
+        failed = next((cause for cause in led if isinstance(cause, WriteError)), None)
+        if failed is not None:
+            mend = MADE_ROOM if words[0] == "fit" else "make room and run it again"
+            print(f"observer: failed: {failed}; {mend}", file=sys.stderr)
+            return 1
+        if any(isinstance(cause, KeyboardInterrupt) for cause in led):
+            return 130
+        raise
+    return 0
+
+
+def run_command(words: list[str]) -> None:
+    """Run ``fit``, ``validate`` or ``test``."""
+    learner = learner_of(words)
+    from observer.cli.run import RunCLI
+
+    RunCLI.run(learner, words)
+
+
+def curriculum_command(what: str, words: list[str]) -> None:
+    """Show what a schedule would draw, or write what a run has learned of how hard its rows are."""
+    if what == "preview":
+        learner_of(words)  # imports what has a name
+        from observer.cli.preview import preview_command
+
+        preview_command(words)
+        return
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run_dir", default="")
+    run_dir = parser.parse_known_args(words)[0].run_dir
+    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
+        learner_of(["--config", str(config)])
+    from observer.cli.estimates import estimates_command
+
+    estimates_command(words)
+
+
+def score_command(words: list[str]) -> None:
+    """Score completions of a file as a configuration would; needs no GPU and no model weights."""
+    learner = learner_of(words)
+    from observer.cli.score import score_file
+
+    score_file(learner, words)

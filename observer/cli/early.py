@@ -1,0 +1,80 @@
+"""What must be known before a parser is built: plugins and the learner decide which options exist."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observer import strategies
+from observer.types import RefusedError
+
+DEFAULT_LEARNER = "observer.learner.ObserveLearner"
+
+
+def learner_of(words: list[str]) -> type:
+    """Return the class that ``model`` configures, after everything that has a name has been imported.
+
+    Plugins and the learner decide which options exist, so they are looked up before the parser is built.
+    """
+    early = _early_settings(words)
+    strategies.load_entry_points()
+    for plugin in early["plugins"]:
+        strategies.load_plugin(plugin)
+    for family in strategies.FAMILIES:
+        strategies.base_class(family)
+    return _import(early["learner"])
+
+
+def _early_settings(words: list[str]) -> dict[str, Any]:
+    """Read ``plugins`` and ``learner`` from configuration files and command line; the last word wins."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--plugins", default=None)
+    parser.add_argument("--learner", default=None)
+    given, _ = parser.parse_known_args(words)
+    settings: dict[str, Any] = {"plugins": [], "learner": DEFAULT_LEARNER}
+    for name in given.config:
+        file = Path(name)
+        if not file.is_file():
+            raise RefusedError(f"--config {name}: there is no such file ({file.resolve()}); name a YAML file")
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RefusedError(f"--config {name}: it is no YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise RefusedError(
+                f"--config {name}: it holds {type(content).__name__}, not a mapping of options "
+                f"such as 'run_dir: runs/mine'"
+            )
+        settings |= {key: content[key] for key in settings if content.get(key) is not None}
+    if given.plugins is not None:
+        try:
+            settings["plugins"] = yaml.safe_load(given.plugins)
+        except yaml.YAMLError as error:
+            raise RefusedError(f"--plugins {given.plugins!r} is no list: {error}; write [mine.py]") from error
+    if given.learner is not None:
+        settings["learner"] = given.learner
+    if not isinstance(settings["learner"], str):
+        raise RefusedError(f"learner is {settings['learner']!r}; name a class by its import path")
+    plugins = settings["plugins"]
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise RefusedError(f"plugins is {plugins!r}; give a list of Python files, such as [mine.py]")
+    return settings
+
+
+def _import(path: str) -> type:
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+        if not isinstance(found, type):
+            raise TypeError(f"it is no class but {found!r}")
+        return found
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise RefusedError(
+            f"learner {path!r} cannot be imported: {error}; name a class by its import path, "
+            f"such as {DEFAULT_LEARNER}"
+        ) from error

@@ -1,0 +1,31 @@
+"""``observer export``: a checkpoint's policy as a Hugging Face directory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from observer.types import RefusedError
+
+
+def export_command(words: list[str]) -> None:
+    """Write a checkpoint's policy as a complete Hugging Face directory."""
+    parser = argparse.ArgumentParser(
+        prog="observer export", description="Write a checkpoint's policy as a Hugging Face directory."
+    )
+    parser.add_argument("--run_dir", required=True, help="the run")
+    parser.add_argument(
+        "--checkpoint", default="best", help="best, last, or the path of a .ckpt file (default: best)"
+    )
+    parser.add_argument("--output", required=True, help="the directory to write; must not exist")
+    given = parser.parse_args(words)
+    output = Path(given.output)
+    if output.exists():
+        raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
+    from observer.cli.parser import quieten
+    from observer.policy import export_checkpoint
+    from observer.run.checkpoints import resolve_checkpoint
+
+    quieten()
+    export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output)
+    print(output)

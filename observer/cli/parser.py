@@ -1,0 +1,90 @@
+"""The parser of every command: what is refused, and how configuration files are read."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import transformers
+import yaml
+from jsonargparse._deprecated import JsonargparseDeprecationWarning
+from lightning.pytorch.cli import LightningArgumentParser
+
+from observer import strategies
+from observer.learner import DEFAULT_REWARDS
+from observer.types import RefusedError
+
+
+class Parser(LightningArgumentParser):
+    """The parser of a subcommand; names the strategies that exist when one does not."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Refuse with a message that lists what would have been valid.
+
+        Raises:
+            RefusedError: always.
+        """
+        for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
+            action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
+            if action is not None and (names := strategies.taken_by(getattr(action, "_typehint", None))):
+                known = ", ".join(names)
+                message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
+        options = [action.dest for action in self._actions]
+        for word in re.findall(r"[\w.]+", message):
+            if word.startswith(("model.", "data.", "trainer.")) and word not in options:
+                near = difflib.get_close_matches(word, options, n=3)
+                message += f"\n\nNear {word}: {', '.join(near)}" if near else ""
+        raise RefusedError(f"{message}\n\nobserver fit --help prints every option") from ex
+
+
+def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
+    """Put in the place of each configuration file of a command line what a command needs of it, as JSON.
+
+    Args:
+        words: the command line.
+        needed: (file, what it holds) -> what is needed.
+    """
+    left, given = list(words), []
+    while left:
+        word = left.pop(0)
+        if word in ("-c", "--config") and left:
+            word, file = "--config", left.pop(0)
+        elif word.startswith("--config="):
+            word, _, file = word.partition("=")
+        else:
+            given.append(word)
+            continue
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        given += [word, json.dumps(needed(file, content))]
+    return given
+
+
+def default_rewards() -> dict[str, dict[str, Any]]:
+    """Return the default rewards by name, so that one of them can be changed by key and all can be saved.
+
+    A saved configuration must outlive the file that a class is in today, so no class is named by its file.
+    """
+    return {
+        name: {"class_path": type(reward).__name__, "init_args": asdict(reward)}  # type: ignore[call-overload]
+        for name, reward in DEFAULT_REWARDS.items()
+    }
+
+
+def quieten() -> None:
+    """Keep off the terminal what no user can act on: notices, and bars for files of a second."""
+    transformers.utils.logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
+    warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)
+    notices = ("litlogger", "TPU available", "GPU available", "`Trainer.fit` stopped")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(
+            lambda record: not any(word in record.getMessage() for word in notices)
+        )
