@@ -1,7 +1,8 @@
-"""One sentence for every parameter of a strategy, and every option of a learner, that is refused."""
+"""One sentence for every option that is refused: its name, its value, and what it must be."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, get_args
 
 from observer.types import RefusedError
@@ -21,6 +22,46 @@ def refuse_unless(possible: bool, strategy: object, name: str, mend: str) -> Non
     """
     if not possible:
         raise RefusedError(f"{type(strategy).__name__}.{name} is {getattr(strategy, name)!r}; {mend}")
+
+
+def refuse_outside(
+    name: str,
+    value: float | None,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float | None = None,
+    hint: str = "",
+) -> None:
+    """Refuse a number that is out of its range, or not finite.
+
+    Args:
+        name: of the option, as a user writes it, such as ``model.max_tokens``.
+        value: the number; None passes: whether an option may be null is its type's business.
+        least: the least it may be.
+        most: the most it may be.
+        above: what it must be greater than, in place of ``least``.
+        hint: what else may be given, such as ``, or null for no limit``.
+
+    Raises:
+        RefusedError: names the option, its value and the range.
+
+    >>> refuse_outside("model.temperature", 0.0, above=0)
+    Traceback (most recent call last):
+    observer.types.RefusedError: model.temperature is 0.0; it must be > 0
+    """
+    low = least if above is None else above
+    if value is None or (math.isfinite(value) and low <= value <= most and value != above):
+        return
+    if most < math.inf and above is None and least > -math.inf:
+        may_be = f"{least:g} .. {most:g}"
+    else:
+        bounds = [
+            f"> {above:g}" if above is not None else f">= {least:g}" if least > -math.inf else "",
+            f"<= {most:g}" if most < math.inf else "",
+        ]
+        may_be = " and ".join(filter(None, bounds)) or "a finite number"
+    raise RefusedError(f"{name} is {value}; it must be {may_be}{hint}")
 
 
 def refuse_unlisted(**given: tuple[str, Any]) -> None:

@@ -1,0 +1,31 @@
+import math
+import re
+
+import pytest
+
+from observer.refusal import refuse_outside
+from observer.types import RefusedError
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "said"),
+    [
+        (0, {"least": 1}, "x is 0; it must be >= 1"),
+        (2.5, {"most": 2}, "x is 2.5; it must be <= 2"),
+        (2, {"least": 0, "most": 1}, "x is 2; it must be 0 .. 1"),
+        (0.0, {"above": 0}, "x is 0.0; it must be > 0"),
+        (0.0, {"above": 0, "most": 1}, "x is 0.0; it must be > 0 and <= 1"),
+        (math.nan, {}, "x is nan; it must be a finite number"),
+        (math.inf, {"least": 0}, "x is inf; it must be >= 0"),
+        (-1, {"least": 0, "hint": ", or null for all"}, "x is -1; it must be >= 0, or null for all"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(value, bounds, said):
+    with pytest.raises(RefusedError, match=f"^{re.escape(said)}$"):
+        refuse_outside("x", value, **bounds)
+
+
+def test_numbers_on_their_bounds_and_null_pass():
+    refuse_outside("x", 1, 1, 1)
+    refuse_outside("x", 1e-9, above=0)
+    refuse_outside("x", None, least=3)
