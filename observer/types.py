@@ -227,13 +227,19 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class Estimated:
-    """Scored groups with how much better each completion is than its group: what a weighting sees."""
+class ScoredGroups:
+    """Groups with a score for each of their completions."""
 
     groups: tuple[Group, ...]
     """P groups of G completions."""
     scores: tuple[tuple[Score, ...], ...]
     """P x G scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimated(ScoredGroups):
+    """Scored groups with how much better each completion is than its group: what a weighting sees."""
+
     rewards_P_G: torch.Tensor
     """Rewards before normalisation, float64."""
     pass_rates_P: torch.Tensor

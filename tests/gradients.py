@@ -71,9 +71,9 @@ def first_rollout(tmp_path, engine=None, **options):
     data = runs.ladder()
     data.setup("fit")
     learner.configure_model()
-    data.admit(learner.renderer, learner.rubric.verifier, tmp_path)
+    data.admit(learner.answerer.renderer, learner.answerer.rubric.verifier, tmp_path)
     problems = [data.rows["train"][row] for row in data.draw(0)]
-    groups = learner.engine.generate(learner.renderer.render(problems), learner.sampling(4, 0))
+    groups = learner.answerer.generate(problems, replace(learner.sampling, group_size=4))
     return learner.policy, groups
 
 

@@ -31,7 +31,7 @@ class EveryStep(lightning.Callback):
         self.folder = folder
 
     def on_train_batch_end(self, trainer, pl_module, *_):
-        trainer.save_checkpoint(self.folder / f"step-{pl_module.ladder.step}.ckpt")
+        trainer.save_checkpoint(self.folder / f"step-{pl_module.data.step}.ckpt")
 
 
 def fit(learner, folder, callbacks=(), ckpt_path=None, steps=STEPS):

@@ -114,8 +114,8 @@ def test_d3_the_learning_rate_after_a_resume_is_that_of_its_step_and_does_not_ri
             self.of = {}
 
         def on_train_batch_end(self, trainer, pl_module, *_):
-            self.of[pl_module.ladder.step] = trainer.optimizers[0].param_groups[0]["lr"]
-            trainer.save_checkpoint(tmp_path / f"step-{pl_module.ladder.step}.ckpt")
+            self.of[pl_module.data.step] = trainer.optimizers[0].param_groups[0]["lr"]
+            trainer.save_checkpoint(tmp_path / f"step-{pl_module.data.step}.ckpt")
 
     whole, resumed = Rates(), Rates()
     for watch, start in ((whole, None), (resumed, tmp_path / "step-2.ckpt")):

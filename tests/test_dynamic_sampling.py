@@ -115,7 +115,7 @@ def test_the_bound_is_kept_and_what_is_left_stays(tmp_path, monkeypatch):
 
 def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
     learner, trainer, lines = fit(tmp_path, steps=1, resample=40, screen=3)
-    asked = learner.engine.asked
+    asked = learner.answerer.engine.asked
     assert {row % 3 for row in drawn(lines, 0)} == {1}, "of 2 the first three are right, of 0 none is"
     assert asked[-4:] == [range(3, 4)] * 4, "what is missing of each group, once"
     assert set(asked[:-4]) == {range(3)}

@@ -9,7 +9,6 @@ from cases import KIN
 from observer.data.tiles.rows import Tiles
 from observer.policy import Policy, PolicySpec
 from observer.rollout import Engine, ScriptedEngine, TransformersEngine
-from observer.rollout.engine import Served
 from observer.types import RefusedError, Sampling
 
 END = 2
@@ -29,7 +28,7 @@ def prompts(renderer, picture, problem):
     return renderer.render(problems)
 
 
-def started(policy: Served, **options) -> Engine:
+def started(policy: Policy, **options) -> Engine:
     engine = TransformersEngine(**options)
     engine.start(policy)
     return engine

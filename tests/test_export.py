@@ -1,5 +1,7 @@
 """What a run leaves is a whole Hugging Face directory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -26,7 +28,7 @@ def test_transformers_loads_it_and_it_says_what_the_policy_says(trained):
     model = AutoModelForImageTextToText.from_pretrained(folder / "exported")
     processor = AutoProcessor.from_pretrained(folder / "exported")
     problem = Tiles(rows=8, split="test").read()[3]
-    prompt = learner.renderer.render([problem])[0]
+    prompt = learner.answerer.renderer.render([problem])[0]
     text = processor.apply_chat_template(
         [
             {
@@ -42,7 +44,8 @@ def test_transformers_loads_it_and_it_says_what_the_policy_says(trained):
     inputs = processor(text=[text], images=[problem.pictures[0].load()], return_tensors="pt")
     assert inputs["input_ids"][0].tolist() == list(prompt.ids)
     said = model.generate(**inputs, do_sample=False, max_new_tokens=48)[0, inputs["input_ids"].shape[1] :]
-    group = learner.engine.generate([prompt], learner.sampling(1, -1, temperature=0.0))[0]
+    greedy = replace(learner.sampling, group_size=1, step=-1, temperature=0.0)
+    group = learner.answerer.engine.generate([prompt], greedy)[0]
     assert tuple(said.tolist()) == group.completions[0].ids
 
 

@@ -58,7 +58,7 @@ class Fill(lightning.Callback):
     """Lets the disk be full from the second step on."""
 
     def on_train_batch_start(self, trainer, pl_module, *_):
-        if pl_module.ladder.step == 1:
+        if pl_module.data.step == 1:
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
 

@@ -19,6 +19,7 @@ ROOMS = [
     ["run", "pages"],
     ["verifier", "objective", "curriculum", "policy"],
     ["rewards", "rollout"],
+    ["answering"],
     ["metrics"],
     ["data"],
     ["learner", "score"],

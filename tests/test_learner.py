@@ -16,6 +16,7 @@ from observer.objective import (
     K2,
     K3,
     PPOClip,
+    equal_parts,
 )
 from observer.rewards import Observe
 from observer.rollout import ScriptedEngine, TransformersEngine
@@ -26,11 +27,11 @@ from runs import MIXED, WRONG
 def test_updates_per_rollout_cut_the_groups_into_equal_parts_of_one_step_each(tmp_path):
     seen, _ = gradients(tmp_path, steps=4, updates_per_rollout=2)
     assert len(seen) == 4
-    parts = runs.learner(updates_per_rollout=2).parts(6, step=3)
+    parts = equal_parts(6, 2, seed=3)
     assert sorted(parts[0] + parts[1]) == list(range(6))
     assert len(parts[0]) == len(parts[1]) == 3
-    assert parts == runs.learner(updates_per_rollout=2).parts(6, step=3)
-    assert any(parts != runs.learner(updates_per_rollout=2).parts(6, step=step) for step in range(4))
+    assert parts == equal_parts(6, 2, seed=3)
+    assert any(parts != equal_parts(6, 2, seed=seed) for seed in range(4))
 
 
 def test_old_logprobs_are_those_before_the_first_update(tmp_path):
@@ -167,14 +168,14 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):  # S15
 def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):
     def run(folder, ahead):
         learner, data, renders = runs.learner(), runs.ladder(steps_per_epoch=1, test=None), []
-        render = learner.renderer._render
+        render = learner.answerer.renderer._render
 
         def noted(problems):
             thread = threading.current_thread().name.partition("_")[0]
             renders.append((thread, problems[0].source))
             return render(problems)
 
-        learner.renderer._render = noted
+        learner.answerer.renderer._render = noted
         monkeypatch.setattr(type(learner), "renders_ahead", ahead)
         runs.trainer(tmp_path / folder, 3).fit(learner, datamodule=data)
         lines = (tmp_path / folder / "completions.jsonl").read_text()
@@ -207,5 +208,5 @@ def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
 
 
 def test_the_response_format_gives_the_system_prompt():
-    assert "<observe>" in runs.learner(response_format=Observe()).renderer.system_prompt
-    assert runs.learner(response_format=Observe(system_prompt="")).renderer.system_prompt == ""
+    assert "<observe>" in runs.learner(response_format=Observe()).answerer.renderer.system_prompt
+    assert runs.learner(response_format=Observe(system_prompt="")).answerer.renderer.system_prompt == ""

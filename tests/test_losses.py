@@ -14,8 +14,8 @@ from observer.objective import (
     K3,
     SAPO,
     Correction,
-    Entered,
     PPOClip,
+    UpdateCounts,
     reduced,
 )
 from observer.objective.losses.base import ratio
@@ -71,7 +71,7 @@ def test_gradients_are_central_differences(loss, batch):
         return math.fsum(own[n][t] for n, t in zip(*mask.nonzero(), strict=True)) / mask.sum()
 
     logprobs, old_N_T, advantages_N_T, mask_N_T = tensors(now, old, advantages, mask)
-    entered = Entered(float(mask.sum()), len(mask), 1)
+    entered = UpdateCounts(float(mask.sum()), len(mask), 1)
     values, _ = loss(logprobs.requires_grad_(), old_N_T, advantages_N_T, mask_N_T)
     reduced(values, mask_N_T, "sequences" if by_sequence else "tokens", entered, 4).backward()
     for n, t in zip(*mask.nonzero(), strict=True):

@@ -3,17 +3,11 @@
 import sys
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import runs
+from observer.objective import cut_groups
 from observer.types import Completion, Group, Problem, Prompt, Sampling, Turn
-
-
-@pytest.fixture(scope="module")
-def learner():
-    return runs.learner()
 
 
 def group(prompt, *lengths):
@@ -23,10 +17,9 @@ def group(prompt, *lengths):
     return Group(Prompt(problem, (9,) * prompt), tuple(completions), Sampling())
 
 
-def cut(learner, groups, tokens, rows=None):
+def cut(groups, tokens, rows=None):
     """The passes, each a list of (place of a group, places of its completions)."""
-    learner.micro_batch_tokens, learner.micro_batch = tokens, rows or sys.maxsize
-    passes = learner.micro_batches(groups)
+    passes = cut_groups(groups, tokens, rows)
     return [
         [(place, list(range(*piece.indices(len(groups[place].completions))))) for place, piece in pieces]
         for pieces in passes
@@ -48,10 +41,8 @@ GROUPS = st.lists(
 
 
 @given(groups=GROUPS, tokens=st.integers(1, 200), rows=st.none() | st.integers(1, 10))
-def test_passes_hold_each_completion_once_within_the_budget_and_cut_no_group_that_fits(
-    learner, groups, tokens, rows
-):
-    passes = cut(learner, groups, tokens, rows)
+def test_passes_hold_each_completion_once_within_the_budget_and_cut_no_group_that_fits(groups, tokens, rows):
+    passes = cut(groups, tokens, rows)
     found = [(place, row) for pieces in passes for place, own in pieces for row in own]
     assert sorted(found) == [(i, j) for i, one in enumerate(groups) for j in range(len(one.completions))]
     for pieces in passes:
@@ -70,8 +61,8 @@ def test_passes_hold_each_completion_once_within_the_budget_and_cut_no_group_tha
 
 
 @given(groups=GROUPS, tokens=st.integers(1, 200), rows=st.none() | st.integers(1, 10))
-def test_a_pass_ends_only_where_the_next_group_would_not_fit_whole(learner, groups, tokens, rows):
-    passes = cut(learner, groups, tokens, rows)
+def test_a_pass_ends_only_where_the_next_group_would_not_fit_whole(groups, tokens, rows):
+    passes = cut(groups, tokens, rows)
     for pieces, following in pairwise(passes):
         place, _ = following[0]
         if place == pieces[-1][0]:  # a group that is cut: not even one more of its completions fits
@@ -82,12 +73,12 @@ def test_a_pass_ends_only_where_the_next_group_would_not_fit_whole(learner, grou
         assert sum(size(groups, *piece) for piece in more) > tokens or count > (rows or sys.maxsize)
 
 
-def test_examples(learner):
+def test_examples():
     short, long = group(4, 3, 3), group(4, 9, 2, 2)
-    assert cut(learner, [long, short], 100) == [[(1, [0, 1]), (0, [0, 1, 2])]]
-    assert cut(learner, [long, short], 26) == [[(1, [0, 1])], [(0, [0, 1, 2])]]  # 27 together
-    assert cut(learner, [long, short], 15) == [[(1, [0, 1])], [(0, [0, 1])], [(0, [2])]]
-    assert cut(learner, [long, short], 5) == [[(1, [0])], [(1, [1])], [(0, [0])], [(0, [1])], [(0, [2])]]
-    assert cut(learner, [long, short], 100, rows=2) == [[(1, [0, 1])], [(0, [0, 1])], [(0, [2])]]
-    assert cut(learner, [short, short], 100, rows=3) == [[(0, [0, 1])], [(1, [0, 1])]]
-    assert cut(learner, [], 100) == []
+    assert cut([long, short], 100) == [[(1, [0, 1]), (0, [0, 1, 2])]]
+    assert cut([long, short], 26) == [[(1, [0, 1])], [(0, [0, 1, 2])]]  # 27 together
+    assert cut([long, short], 15) == [[(1, [0, 1])], [(0, [0, 1])], [(0, [2])]]
+    assert cut([long, short], 5) == [[(1, [0])], [(1, [1])], [(0, [0])], [(0, [1])], [(0, [2])]]
+    assert cut([long, short], 100, rows=2) == [[(1, [0, 1])], [(0, [0, 1])], [(0, [2])]]
+    assert cut([short, short], 100, rows=3) == [[(0, [0, 1])], [(1, [0, 1])]]
+    assert cut([], 100) == []

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from observer.learner import DEFAULT_REWARDS
+from observer.answering import DEFAULT_REWARDS
 from observer.objective import (
     Constant,
     Cosine,

@@ -28,7 +28,7 @@ class EveryStep(lightning.Callback):
         self.folder, self.rates = folder, {}
 
     def on_train_batch_end(self, trainer, pl_module, *_):
-        step = pl_module.ladder.step
+        step = pl_module.data.step
         self.rates[step] = trainer.optimizers[0].param_groups[0]["lr"]
         trainer.save_checkpoint(self.folder / f"step-{step}.ckpt")
 

@@ -15,8 +15,7 @@ import runs
 from observer.cli import main
 from observer.cli import score as command
 from observer.cli.score import OPTIONS, read_job
-from observer.learner import ObserveLearner, PolicyModule
-from observer.learner.rollouts import RolloutModule
+from observer.learner import ObserveLearner
 from observer.objective import Uniform
 from observer.rollout import ScriptedEngine
 from scoring import QUICK, REFERENCE, ROOT, read, response, row
@@ -169,9 +168,7 @@ def test_a_tokenizer_that_is_needed_and_cannot_be_loaded_is_refused(refused, wor
 def test_the_defaults_are_those_of_the_learner(tmp_path):
     job = read_job(ObserveLearner, ["--input", "a", "--output", "b"])
     defaults = {
-        name: parameter.default
-        for cls in (PolicyModule, RolloutModule, ObserveLearner)
-        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        name: parameter.default for name, parameter in inspect.signature(ObserveLearner).parameters.items()
     }
     assert defaults.keys() >= OPTIONS
     recipe = job.recipe

@@ -15,11 +15,11 @@ from observer.objective import (
     K3,
     SAPO,
     Correction,
-    Entered,
-    Entrance,
     Objective,
     PPOClip,
     Tokens,
+    UpdateCounts,
+    UpdateFilter,
     reduced,
 )
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Turn
@@ -136,7 +136,7 @@ def test_the_gradient_of_a_whole_update_by_the_logits_is_central_differences(obj
     logits, *fixed = (torch.randn(3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(4))
     old, drawn, reference = (each.log_softmax(-1).gather(-1, chosen)[..., 0] * mask for each in fixed)
     advantages = torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
-    entered = Entered(7, 3, 1)
+    entered = UpdateCounts(7, 3, 1)
 
     def total(logits):
         logprobs = logits.log_softmax(-1)
@@ -166,7 +166,7 @@ def test_denominators_are_those_of_their_formulas_and_shares_of_parts_add_up(bat
         "constant": math.fsum(rows) / (len(rows) * max_tokens),
     }
     loss_N_T, mask_N_T = tensors(loss, mask)
-    entered = Entered(int(lengths.sum()), len(rows), len(rows))
+    entered = UpdateCounts(int(lengths.sum()), len(rows), len(rows))
     for denominator, value in expected.items():
         assert float(reduced(loss_N_T, mask_N_T, denominator, entered, max_tokens)) == pytest.approx(value)
         parts = [
@@ -184,7 +184,7 @@ def test_denominators_are_those_of_their_formulas_and_shares_of_parts_add_up(bat
 def test_what_lies_outside_the_mask_is_not_looked_at_even_where_it_is_no_number():
     loss, mask = torch.tensor([[1.0, math.nan]]), torch.tensor([[True, False]])
     for denominator in DENOMINATORS:
-        assert float(reduced(loss, mask, denominator, Entered(1, 1, 1), 1)) == 1.0
+        assert float(reduced(loss, mask, denominator, UpdateCounts(1, 1, 1), 1)) == 1.0
 
 
 # What enters an update
@@ -208,11 +208,11 @@ def rollout(advantages, finished):
     return Experience(groups, (), zeros, zeros[:, 0], zeros, zeros, advantages_P_G)
 
 
-def admitted(entrance, *made):
+def selected(update_filter, *made):
     experience = rollout(*made)
     return [
         (group.problem.id, [completion.index for completion in group.completions], own.tolist())
-        for group, own in entrance.admit(experience, range(len(experience.groups)))
+        for group, own in update_filter.select(experience, range(len(experience.groups)))
     ]
 
 
@@ -221,20 +221,20 @@ def test_cut_completions_leave_the_update_and_the_others_keep_their_advantages()
         [[2.0, -1.0, -1.0], [0.0, 0.0, 0.0], [1.0, -0.5, -0.5]],
         [[True, False, True], [True] * 3, [False] * 3],
     )
-    masked = admitted(Entrance(math.inf, "drop", "mask"), *made)
+    masked = selected(UpdateFilter(None, "drop", "mask"), *made)
     assert masked == [("p0", [0, 2], [2.0, -1.0])]
-    kept = admitted(Entrance(math.inf, "drop", "keep"), *made)
+    kept = selected(UpdateFilter(None, "drop", "keep"), *made)
     assert [name for name, _, _ in kept] == ["p0", "p2"]
-    everything = admitted(Entrance(math.inf, "keep", "mask"), *made)
+    everything = selected(UpdateFilter(None, "keep", "mask"), *made)
     assert [(name, rows) for name, rows, _ in everything] == [("p0", [0, 2]), ("p1", [0, 1, 2])]
 
 
 def test_a_group_of_which_only_cut_completions_had_a_say_is_dropped():  # S8
     made = ([[1.0, 0.0, 0.0]], [[False, True, True]])
-    assert admitted(Entrance(math.inf, "drop", "mask"), *made) == []
-    assert admitted(Entrance(math.inf, "keep", "mask"), *made) == [("p0", [1, 2], [0.0, 0.0])]
+    assert selected(UpdateFilter(None, "drop", "mask"), *made) == []
+    assert selected(UpdateFilter(None, "keep", "mask"), *made) == [("p0", [1, 2], [0.0, 0.0])]
 
 
 def test_advantages_are_cut_to_the_limit():
     made = ([[3.0, -4.0, 0.5]], [[True] * 3])
-    assert admitted(Entrance(2.0, "drop", "keep"), *made) == [("p0", [0, 1, 2], [2.0, -2.0, 0.5])]
+    assert selected(UpdateFilter(2.0, "drop", "keep"), *made) == [("p0", [0, 1, 2], [2.0, -2.0, 0.5])]

@@ -42,11 +42,11 @@ class Watch(lightning.Callback):
         self.folder, self.name, self.drawn, self.rates = folder, name, [], []
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        step = pl_module.ladder.step
+        step = pl_module.data.step
         rows = torch.tensor([group.problem.row for group in outputs["experience"].groups])
-        drawn = pl_module.over_ranks(rows).tolist()
+        drawn = pl_module.over_ranks.join(rows).tolist()
         if step > AT:
-            self.drawn.append((step, drawn, pl_module.ladder.observed))
+            self.drawn.append((step, drawn, pl_module.data.observed))
             self.rates.append((step, trainer.optimizers[0].param_groups[0]["lr"]))
         elif step == AT:
             trainer.save_checkpoint(self.folder / "step.ckpt")
@@ -55,7 +55,7 @@ class Watch(lightning.Callback):
         outcome = {
             "weights": pl_module.policy.state_dict(),
             "optimizer": list(pl_module.optimizers().state_dict()["state"].values()),
-            "ladder": repr(pl_module.ladder.state_dict()),
+            "ladder": repr(pl_module.data.state_dict()),
             "drawn": self.drawn,
             "rates": self.rates,
         }

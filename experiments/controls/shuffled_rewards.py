@@ -17,7 +17,7 @@ class ShuffledRewards(ObserveLearner):
         """Return the scores of ``ObserveLearner`` in an order drawn from (seed, step)."""
         rows = super().score(groups, step)
         flat = [score for row in rows for score in row]
-        generator = torch.Generator().manual_seed(stable_seed(self.seed, "shuffled rewards", step))
+        generator = torch.Generator().manual_seed(stable_seed(self.sampling.seed, "shuffled rewards", step))
         order = torch.randperm(len(flat), generator=generator).tolist()
         size = len(rows[0])
         return [tuple(flat[i] for i in order[first : first + size]) for first in range(0, len(flat), size)]

@@ -112,7 +112,7 @@ class Held(lightning.Callback):
         """Wait, and keep the wait out of the learner's own clock."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.turnstile({n.removeprefix("seconds/"): v for n, v in logged.items() if n.startswith("seconds/")})
-        pl_module.stage.restart()
+        pl_module.clock.restart()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         """Keep the groups."""

@@ -72,7 +72,7 @@ class Completions(StepLog):
         """Write the step that has just ended."""
         if not trainer.is_global_zero or not outputs or "experience" not in outputs:
             return
-        experience, step = outputs["experience"], pl_module.ladder.step - 1
+        experience, step = outputs["experience"], pl_module.data.step - 1
         self.write(list(records(experience, step, self.groups_per_step)))
         boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
         if boards and step % self.every_n_steps == 0:

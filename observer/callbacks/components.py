@@ -32,10 +32,11 @@ class Components(StepLog):
         if not outputs or "experience" not in outputs:
             return
         names, values_P_G_K, levels_P = component_values(outputs["experience"])
-        values_P_G_K, levels_P = pl_module.over_ranks(values_P_G_K), pl_module.over_ranks(levels_P)
+        join = pl_module.over_ranks.join
+        values_P_G_K, levels_P = join(values_P_G_K), join(levels_P)
         if not trainer.is_global_zero:
             return
-        step, table = pl_module.ladder.step - 1, component_table(names, values_P_G_K, levels_P)
+        step, table = pl_module.data.step - 1, component_table(names, values_P_G_K, levels_P)
         figures: dict[str, float | None] = {}
         for name, part in table["parts"].items():
             figures |= {f"component/{name}/{key}": part[key] for key in part if key != "levels"}

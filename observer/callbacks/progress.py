@@ -53,13 +53,13 @@ class RunProgress(ProgressBar):
         )
         self._progress = Progress(*columns, console=self._console, refresh_per_second=4)
         self._task = self._progress.add_task(
-            "step", total=pl_module.horizon, completed=pl_module.ladder.step, figures=""
+            "step", total=pl_module.horizon, completed=pl_module.data.step, figures=""
         )
         self._progress.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
         """Move on."""
-        self._show(trainer, pl_module, line=pl_module.ladder.step % LINE_EVERY == 0)
+        self._show(trainer, pl_module, line=pl_module.data.step % LINE_EVERY == 0)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Say what is being waited for."""
@@ -88,12 +88,12 @@ class RunProgress(ProgressBar):
             for name, text in SHOWN.items()
             if name in trainer.callback_metrics
         ]
-        stage = pl_module.ladder.stage
+        stage = pl_module.data.stage
         figures = " ".join([*([] if stage is None else [f"({stage})"]), *texts])
         if self._progress is not None:
-            self._progress.update(self._task, completed=pl_module.ladder.step, figures=figures)
+            self._progress.update(self._task, completed=pl_module.data.step, figures=figures)
         elif line:
-            self._console.print(f"step {pl_module.ladder.step}/{pl_module.horizon} {figures}", soft_wrap=True)
+            self._console.print(f"step {pl_module.data.step}/{pl_module.horizon} {figures}", soft_wrap=True)
 
     def _stop(self) -> None:
         if self._progress is not None:

@@ -49,12 +49,12 @@ class RunReport(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure what the policy can do before it is trained."""
         self._start, self._began = time.perf_counter(), True
-        if self.before is None and not pl_module.ladder.step:
+        if self.before is None and not pl_module.data.step:
             self.before = self._measure(pl_module)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
         self._write(trainer, pl_module, {"status": "running"})
-        pl_module.stage.restart()
+        pl_module.clock.restart()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Start the clock of a step."""
@@ -82,8 +82,8 @@ class RunReport(lightning.Callback):
 
     @staticmethod
     def _measure(pl_module: PolicyModule) -> dict[str, float]:
-        held_out = "test" in pl_module.ladder.rows
-        return pl_module.evaluate(pl_module.ladder.test_dataloader()) if held_out else {}
+        held_out = "test" in pl_module.data.rows
+        return pl_module.evaluate(pl_module.data.test_dataloader()) if held_out else {}
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""
@@ -111,12 +111,12 @@ class RunReport(lightning.Callback):
     ) -> dict[str, Any]:
         summary = {
             **record,
-            "steps": pl_module.ladder.step,
+            "steps": pl_module.data.step,
             "seconds": round(self.state_dict()["seconds"], 2),
             "tokens_per_second": round(self._tokens / max(self._step_seconds, 1e-9), 1),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "seed": pl_module.seed,
-            "skipped_rows": sum(len(rows.skipped) for rows in pl_module.ladder.rows.values()),
+            "seed": pl_module.sampling.seed,
+            "skipped_rows": sum(len(rows.skipped) for rows in pl_module.data.rows.values()),
         }
         self._save(Path(trainer.default_root_dir), summary)
         return summary

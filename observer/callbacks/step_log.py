@@ -39,7 +39,7 @@ class StepLog(lightning.Callback):
             return
         log = JsonlLog(Path(trainer.default_root_dir) / self._name)
         try:
-            log.truncate_from(pl_module.ladder.step)
+            log.truncate_from(pl_module.data.step)
         except OSError as error:
             self._warn(error)  # and write nothing: a step would stand there twice
         else:

@@ -18,7 +18,7 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.cli import LightningArgumentParser
 
 from observer import strategies
-from observer.learner import DEFAULT_REWARDS
+from observer.answering import DEFAULT_REWARDS
 from observer.types import RefusedError
 
 

@@ -150,11 +150,12 @@ def read_job(learner: type, words: list[str]) -> Job:
 
 
 def _names(learner: type) -> set[str]:
-    """Return the names of all options of a learner, those of its bases too."""
+    """Return the names of all options of a learner, those that a subclass hands on too."""
     return {
         name
         for base in learner.__mro__
-        for name, parameter in inspect.signature(base.__init__).parameters.items()  # type: ignore[misc]
+        if issubclass(base, ObserveLearner)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
         if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 

@@ -3,8 +3,9 @@
 ``ObserveLearner`` trains a policy by GRPO and its relatives, ``WarmStart`` by imitation.
 """
 
-from observer.learner.module import DEFAULT_REWARDS, PolicyModule, default_optimizer
+from observer.learner.module import PolicyModule
 from observer.learner.observe import ObserveLearner
+from observer.learner.optimization import default_optimizer
 from observer.learner.warmstart import WarmStart
 
-__all__ = ["DEFAULT_REWARDS", "ObserveLearner", "PolicyModule", "WarmStart", "default_optimizer"]
+__all__ = ["ObserveLearner", "PolicyModule", "WarmStart", "default_optimizer"]

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from observer.policy import Policy
 from observer.types import Experience
+
+
+@contextmanager
+def failure_saved(run_dir: str | Path, step: int, experience: Experience, policy: Policy) -> Iterator[None]:
+    """Save what is needed to look into an update inside that is not finite, and say where it is.
+
+    Args:
+        run_dir: the run.
+        step: rollouts finished.
+        experience: what the update learns from.
+        policy: with the gradients that are not finite.
+
+    Raises:
+        FloatingPointError: in place of the one that was raised inside.
+    """
+    try:
+        yield
+    except FloatingPointError as error:
+        where = save_failure(run_dir, step, experience, policy)
+        raise FloatingPointError(f"step {step}: {error}; the batch and the weights are in {where}") from error
 
 
 def save_failure(run_dir: str | Path, step: int, experience: Experience, policy: Policy) -> Path:

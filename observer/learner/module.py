@@ -1,126 +1,88 @@
-"""What every trained policy has in common: options, checks, the model, its engine, its optimizer.
+"""What every trained policy has in common: its checks, weights, optimizer, checkpoints and evaluation.
 
-``ObserveLearner`` trains it by reinforcement and ``WarmStart`` by imitation; both are measured as
-``HeldOutEvaluation`` says.
+``ObserveLearner`` trains a policy by reinforcement and ``WarmStart`` by imitation.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import lightning
 import torch
-from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
+from observer.answering import Answerer
 from observer.data.module import LadderDataModule
-from observer.learner.held_out import HeldOutEvaluation
-from observer.objective import Constant, LearningRate
-from observer.policy import Policy, PolicySpec, load_processor
+from observer.learner.held_out import HeldOut
+from observer.learner.optimization import Optimization
+from observer.learner.ranks import OverRanks
+from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
-from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
-from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.policy.checkpoint import first_misfit
+from observer.refusal import refuse_outside
 from observer.run.stopwatch import Stopwatch
 from observer.seeding import stable_seed
 from observer.strategies import described
-from observer.types import Group, RefusedError
-from observer.verifier import Limits, Verifier
-
-DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
+from observer.types import Problem, RefusedError, Sampling
 
 
-def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW with the learning rate of the Observe-R1 release, 1e-6, and no weight decay."""
-    return torch.optim.AdamW(parameters, lr=1e-6, weight_decay=0.0, fused=True)
+class PolicyModule(lightning.LightningModule):
+    """A policy, what answers with it, and how its weights are updated and kept."""
 
-
-class PolicyModule(HeldOutEvaluation):
-    """A policy with its engine, rubric, optimizer and held-out evaluation."""
-
-    updates_per_rollout = 1
+    policy: Policy
+    """From ``configure_model`` on."""
 
     def __init__(
-        self,
-        policy: PolicySpec,
-        response_format: ResponseFormat = Observe(),
-        rewards: dict[str, Reward] = DEFAULT_REWARDS,
-        verifier: Limits = Limits(),
-        engine: Engine | None = None,
-        max_prompt_tokens: int = 4096,
-        max_tokens: int = 1024,
-        min_tokens: int = 0,
-        temperature: float = 1.0,
-        micro_batch_tokens: int = 8192,
-        micro_batch: int | None = None,
-        gradient_clip: float | None = 1.0,
-        optimizer: OptimizerCallable = default_optimizer,
-        learning_rate: LearningRate = Constant(),
-        seed: int = 0,
+        self, spec: PolicySpec, answerer: Answerer, sampling: Sampling, optimization: Optimization
     ) -> None:
-        """Keep the options and load the processor; weights are loaded when the trainer asks for them.
+        """Keep the parts; weights are loaded when the trainer asks for them.
 
         Args:
-            policy: which model, and how to load it.
-            response_format: what a response must look like; also gives the system prompt.
-            rewards: name -> reward; the names are those of the parts in logs.
-            verifier: what checking an answer may take, for kinds that are checked in processes of their own;
-                beyond it the answer is unverifiable, and so not right.
-            engine: draws completions; None for ``TransformersEngine()``.
-            max_prompt_tokens: longer prompts are refused before training; they are never cut.
-            max_tokens: a completion that has not ended by then is cut.
-            min_tokens: the end token is banned before this many tokens.
-            temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
-            micro_batch_tokens: tokens of one forward and backward pass, prompts counted once a group; memory
-                grows with it. A completion is never cut, so one that is longer has a pass of its own.
-            micro_batch: completions of one forward and backward pass at most; null for as many as the tokens
-                allow.
-            gradient_clip: largest gradient norm; null for no clipping.
-            optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
-            learning_rate: the factor of the optimizer's rate over the run.
-            seed: of everything drawn.
+            spec: which model, and how to load it.
+            answerer: draws completions from it and scores them.
+            sampling: how completions are drawn in training, ``group_size`` each; its seed is the run's.
+            optimization: how gradients become steps.
 
         Raises:
-            RefusedError: a value is out of its range, or the processor cannot be loaded.
+            RefusedError: a value of ``sampling`` is out of its range.
         """
         super().__init__()
+        refuse_outside("model.max_prompt_tokens", answerer.renderer.max_tokens, 1)
+        refuse_outside("model.max_tokens", sampling.max_tokens, 1)
+        refuse_outside("model.min_tokens", sampling.min_tokens, 0)
+        if sampling.min_tokens > sampling.max_tokens:
+            raise RefusedError(
+                f"model.min_tokens is {sampling.min_tokens}, above max_tokens {sampling.max_tokens}"
+            )
+        refuse_outside("model.temperature", sampling.temperature, above=0)
         self.automatic_optimization = False
-        for name, value, least in (
-            ("max_prompt_tokens", max_prompt_tokens, 1),
-            ("max_tokens", max_tokens, 1),
-            ("min_tokens", min_tokens, 0),
-            ("micro_batch_tokens", micro_batch_tokens, 1),
-            ("micro_batch", 1 if micro_batch is None else micro_batch, 1),
-        ):
-            if value < least:
-                raise RefusedError(f"model.{name} is {value}; it must be >= {least}")
-        if min_tokens > max_tokens:
-            raise RefusedError(f"model.min_tokens is {min_tokens}, above max_tokens {max_tokens}")
-        if not temperature > 0:
-            raise RefusedError(f"model.temperature is {temperature}; it must be > 0")
-        if gradient_clip is not None and not gradient_clip > 0:
-            raise RefusedError(f"model.gradient_clip is {gradient_clip}; it must be > 0, or null")
-        self.spec = policy
-        self.strict_loading = policy.lora is None  # checkpoints of adapters hold nothing else
-        self.rubric = Rubric(rewards, response_format, Verifier(verifier))
-        self.engine = engine or TransformersEngine()
-        self.micro_batch_tokens = micro_batch_tokens
-        self.micro_batch = micro_batch or sys.maxsize
-        self.gradient_clip = gradient_clip
-        self.make_optimizer = optimizer
-        self.learning_rate = learning_rate
-        self.seed = seed
-        self.stage = Stopwatch()
-        self.renderer = PromptRenderer(load_processor(policy), response_format.prompt, max_prompt_tokens)
-        self._sampling = {"max_tokens": max_tokens, "min_tokens": min_tokens, "temperature": temperature}
-        self.policy: Policy
+        self.strict_loading = spec.lora is None  # checkpoints of adapters hold nothing else
+        self.spec = spec
+        self.answerer = answerer
+        self.sampling = sampling
+        self.optimization = optimization
+
+    @property
+    def data(self) -> LadderDataModule:
+        """The data module, which owns the number of finished rollouts."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
+    def clock(self) -> Stopwatch:
+        """Adds up the seconds of a step by stage: ``with self.clock("update"): ..``."""
+        return self.answerer.clock
+
+    @property
+    def over_ranks(self) -> OverRanks:
+        """Sums, means and joins over all ranks."""
+        return OverRanks(self.trainer)
 
     # Set-up
 
@@ -129,9 +91,9 @@ class PolicyModule(HeldOutEvaluation):
         """Rollouts of the whole run."""
         limits = []
         if self.trainer.max_steps > 0:
-            limits.append(self.trainer.max_steps // self.updates_per_rollout)
+            limits.append(self.trainer.max_steps // self.optimization.updates_per_rollout)
         if self.trainer.max_epochs is not None and self.trainer.max_epochs > 0:
-            limits.append(self.trainer.max_epochs * self.ladder.steps_per_epoch)
+            limits.append(self.trainer.max_epochs * self.data.steps_per_epoch)
         if not limits:
             raise RefusedError("the trainer has no end; set trainer.max_steps (or max_epochs)")
         return min(limits)
@@ -156,45 +118,73 @@ class PolicyModule(HeldOutEvaluation):
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
-        if sharded and self.engine.weights == "shared":
+        if sharded and self.answerer.engine.weights == "shared":
             raise RefusedError(
-                f"{type(self.engine).__name__} samples from the policy's own module, which "
+                f"{type(self.answerer.engine).__name__} samples from the policy's own module, which "
                 f"{type(self.trainer.strategy).__name__} takes apart; use an engine with its own weights"
             )
-        self.ladder.admit(self.renderer, self.rubric.verifier, Path(self.trainer.default_root_dir))
+        self.data.admit(
+            self.answerer.renderer, self.answerer.rubric.verifier, Path(self.trainer.default_root_dir)
+        )
         if stage == "fit":
             self.check_sizes()
-            self.ladder.horizon = self.horizon
-            self.ladder.draw(0)  # what the schedule cannot draw is refused here, and not after an evaluation
+            self.data.horizon = self.horizon
+            self.data.draw(0)  # what the schedule cannot draw is refused here, and not after an evaluation
 
     def check_sizes(self) -> None:
-        """Refuse sizes that do not divide.
+        """Refuse numbers of prompts, ranks, updates and steps that do not divide.
 
         Raises:
             RefusedError: names both numbers.
         """
-        prompts, ranks = self.ladder.prompts_per_step, self.trainer.world_size
+        prompts, ranks = self.data.prompts_per_step, self.trainer.world_size
+        updates, steps = self.optimization.updates_per_rollout, self.trainer.max_steps
         if prompts % ranks:
             raise RefusedError(f"data.prompts_per_step {prompts} does not divide over {ranks} processes")
+        if prompts // ranks % updates:
+            raise RefusedError(
+                f"{prompts // ranks} prompts a rank do not divide into updates_per_rollout {updates} equal "
+                f"parts"
+            )
+        if steps > 0 and steps % updates:
+            raise RefusedError(
+                f"trainer.max_steps {steps} counts optimizer steps and is no multiple of "
+                f"updates_per_rollout {updates}; a run must end with a rollout"
+            )
 
     def configure_model(self) -> None:
-        """Load the weights, or draw them from the seed, and hand them to the engine."""
+        """Load the weights, or draw them from the seed, and start the engine."""
         if hasattr(self, "policy"):
             return
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed(self.seed, "weights"))
-            self.policy = Policy(self.spec, self.renderer.processor)
+            torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
+            self.policy = Policy(self.spec, self.answerer.renderer.processor)
         rank_zero_info(self.policy.described())
-        self.engine.start(self.policy)
+        self.answerer.start(self.spec, self.policy)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer over what trains, and its schedule in optimizer steps."""
-        optimizer = self.make_optimizer(p for p in self.policy.parameters() if p.requires_grad)
-        total = self.horizon * self.updates_per_rollout
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self.learning_rate.factor(step, total)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        trained = (parameter for parameter in self.policy.parameters() if parameter.requires_grad)
+        return self.optimization.configured(trained, self.horizon * self.optimization.updates_per_rollout)
+
+    # Checkpoints
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what must not change when a run is resumed, as builtins: it would be another run."""
+        rubric, sampling = self.answerer.rubric, self.sampling
+        return {
+            "seed": sampling.seed,
+            "sampling": {
+                "max_tokens": sampling.max_tokens,
+                "min_tokens": sampling.min_tokens,
+                "temperature": sampling.temperature,
+            },
+            "rewards": {name: described(reward) for name, reward in rubric.rewards.items()},
+            "response_format": described(rubric.response_format),
+            "optimizer": self.optimization.described(),
+            "learning_rate": described(self.optimization.learning_rate),
+            "gradient_clip": self.optimization.gradient_clip,
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which model the weights belong to, for ``observer export``; of adapters save them alone."""
@@ -213,21 +203,19 @@ class PolicyModule(HeldOutEvaluation):
             RefusedError: the weights are those of another model, or a fit would go on with another recipe;
                 names what differs. Or the checkpoint is no fit's.
         """
-        if lost := {"policy", "recipe", type(self.ladder).__qualname__} - checkpoint.keys():
+        if lost := {"policy", "recipe", type(self.data).__qualname__} - checkpoint.keys():
             raise RefusedError(
                 f"the checkpoint holds no {', '.join(sorted(lost))}: it was made by no fit, or is damaged; "
                 f"give another with --ckpt_path"
             )
-        self.engine.version = -1
-        own, saved = self.state_dict(), checkpoint["state_dict"]
+        self.answerer.engine.version = -1
+        own = self.state_dict()
         expected = own.keys() if self.spec.lora is None else self._trained_names()
-        for name in [*saved, *expected]:
-            here, there = (tuple(d[name].shape) if name in d else "none" for d in (own, saved))
-            if here != there:
-                raise RefusedError(
-                    f"the checkpoint is of another model: {name} is {there} there, {here} here; set "
-                    f"model.policy.path and model.policy.lora to what it was trained with"
-                )
+        if misfit := first_misfit(checkpoint["state_dict"], own, expected):
+            raise RefusedError(
+                f"the checkpoint is of another model: {misfit}; set model.policy.path and "
+                f"model.policy.lora to what it was trained with"
+            )
         adapters, trained_with = self.spec.lora and asdict(self.spec.lora), checkpoint["policy"]["lora"]
         if adapters != trained_with:  # their scale shows in no shape
             raise RefusedError(
@@ -246,94 +234,78 @@ class PolicyModule(HeldOutEvaluation):
     def _trained_names(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def recipe(self) -> dict[str, Any]:
-        """Return what must not change when a run is resumed, as builtins: it would be another run."""
-        optimizer = self.make_optimizer([torch.nn.Parameter(torch.zeros(1))])
-        return {
-            "seed": self.seed,
-            "sampling": {**self._sampling},
-            "rewards": {name: described(reward) for name, reward in self.rubric.rewards.items()},
-            "response_format": described(self.rubric.response_format),
-            "optimizer": f"{type(optimizer).__name__} {optimizer.defaults}",
-            "learning_rate": described(self.learning_rate),
-            "gradient_clip": self.gradient_clip,
-        }
+    # Held-out evaluation
 
-    def on_train_start(self) -> None:
-        """Start the clock of the first step."""
-        self.stage.restart()
+    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
+        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.
 
-    def teardown(self, stage: str) -> None:
-        """End the process that checks answers, and after a fit the engine."""
-        self.rubric.verifier.close()
-        if stage == "fit":
-            self.engine.close()
+        Args:
+            batches: this rank's held-out problems.
+        """
+        held_out = HeldOut(self.answerer, self.sampling, self.device)
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+            self.sync()
+            for problems in batches:
+                held_out.count(problems)
+        return held_out.figures()
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to count."""
+        self.sync()
+        self._held_out = HeldOut(self.answerer, self.sampling, self.device)
+
+    def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Count a batch of the held-out problems that choose the best checkpoint."""
+        self._held_out.count(problems)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/...``."""
+        self._log_held_out("val")
+
+    def on_validation_end(self) -> None:
+        """Charge validation to no step."""
+        self.clock.restart()
+
+    def on_test_epoch_start(self) -> None:
+        """Begin to count."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Count a batch of the held-out problems of the last word."""
+        self._held_out.count(problems)
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test/...``."""
+        self._log_held_out("test")
+
+    def _log_held_out(self, prefix: str) -> None:
+        for name, value in self._held_out.figures().items():
+            # Equal on all ranks: the metrics have added up their sums.
+            self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")
 
     # Updates
 
-    def micro_batches(self, groups: Sequence[Group]) -> Iterator[list[tuple[int, slice]]]:
-        """Cut groups into passes of at most ``micro_batch_tokens`` tokens and ``micro_batch`` completions.
+    def on_train_start(self) -> None:
+        """Start the clock of the first step."""
+        self.clock.restart()
 
-        Groups of like length share a pass, since rows are padded to the longest where they attend. A group is
-        cut only where it alone is too large.
+    def sync(self) -> None:
+        """Give the engine the policy's weights if it holds older ones."""
+        self.answerer.sync(self.policy, self.data.step)
 
-        Args:
-            groups: in any order.
+    @property
+    def renders_ahead(self) -> bool:
+        """Whether the prompts of the next step are rendered beside this one.
 
-        Yields:
-            Pieces of one pass: (place of a group, which of its completions). Together they cover all
-            completions once.
+        Not where the policy is on a CPU: its cores have no time to spare, and two threads that compute with
+        several cores each slow each other down many times.
         """
-        pieces: list[tuple[int, slice]] = []
-        room, rows = self.micro_batch_tokens, self.micro_batch
-        for place in sorted(range(len(groups)), key=lambda place: groups[place].longest):
-            prompt = len(groups[place].prompt.ids)
-            lengths = [len(completion.ids) for completion in groups[place].completions]
-            first = 0
-            while first < len(lengths):
-                totals = [total for total in accumulate(lengths[first:], initial=prompt) if total <= room]
-                count = min(len(totals) - 1, rows)
-                if pieces and count < len(lengths) - first:
-                    yield pieces
-                    pieces, room, rows = [], self.micro_batch_tokens, self.micro_batch
-                    continue
-                last = first + max(count, 1)
-                pieces.append((place, slice(first, last)))
-                room, rows = room - prompt - sum(lengths[first:last]), rows - (last - first)
-                first = last
-        if pieces:
-            yield pieces
+        return self.device.type != "cpu"
 
-    def gradient_sync(self, last: bool) -> Any:
+    def gradient_sync(self, last: bool) -> AbstractContextManager[None]:
         """Return a context in which ranks exchange gradients only in the last backward pass of an update."""
         block = getattr(self.trainer.strategy, "block_backward_sync", None)
         return nullcontext() if last or block is None else block()
-
-    def global_sum(self, value: float) -> float:
-        """Add a number up over ranks."""
-        tensor = torch.tensor(float(value), dtype=torch.float64, device=self._collective_device)
-        return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
-
-    def over_ranks_reduced(
-        self, figures: dict[str, float], operation: Literal["sum", "mean"]
-    ) -> dict[str, float]:
-        """Add up or average figures over ranks, in one exchange; every rank must bring the same names."""
-        names = sorted(figures)
-        values = torch.tensor(
-            [figures[name] for name in names], dtype=torch.float64, device=self._collective_device
-        )
-        reduced = self.trainer.strategy.reduce(values, reduce_op=operation)
-        return dict(zip(names, reduced.tolist(), strict=True))
-
-    def over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        """Concatenate equally long tensors of all ranks, rank 0 first."""
-        if self.trainer.world_size == 1:
-            return values
-        return self.all_gather(values.to(self._collective_device)).flatten(0, 1).cpu()  # type: ignore[union-attr]
-
-    @property
-    def _collective_device(self) -> torch.device:
-        return self.trainer.strategy.root_device
 
     def apply_gradients(self) -> float:
         """Clip, step the optimizer and its schedule; return the gradient norm before clipping.
@@ -345,11 +317,17 @@ class PolicyModule(HeldOutEvaluation):
         norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
         if not bool(norm.isfinite()):
             raise FloatingPointError(f"the gradient norm is {norm.item()}")
-        if self.gradient_clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(trained, self.gradient_clip, norm)
+        if self.optimization.gradient_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(trained, self.optimization.gradient_clip, norm)
         optimizer = self.optimizers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         torch.clear_autocast_cache()  # of weights as they were, for a further update of this rollout
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return norm.item()
+
+    def teardown(self, stage: str) -> None:
+        """End the process that checks answers, and after a fit the engine."""
+        self.answerer.rubric.verifier.close()
+        if stage == "fit":
+            self.answerer.engine.close()

@@ -1,143 +1,184 @@
-"""The learner: one reinforcement step, on one screen. It owns the policy and the reference."""
+"""The learner: GRPO on verifiable rewards, as Observe-R1 trains (arXiv 2505.12432). One step, on one screen.
+
+A step draws G completions for each of P prompts, scores them, turns the scores of each group into advantages
+(group-normalised, weighted by difficulty) and takes U optimizer steps on a clipped policy loss. ``GRPO`` and
+its relatives (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are combinations of ``advantage``, ``loss``,
+``denominator`` and ``kl``: no method has a learner of its own.
+
+To replace a stage, subclass ``ObserveLearner`` and override the method of its name: ``sync``, ``generate``,
+``score``, ``weigh`` or ``update``.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import chain
 from typing import Any
 
 import torch
+from lightning.pytorch.cli import OptimizerCallable
 
-from observer.learner.failure import save_failure
-from observer.learner.rollouts import RolloutModule
-from observer.metrics import part_means, rollout_figures
+from observer.answering import DEFAULT_REWARDS, Answerer
+from observer.learner.dynamic_sampling import DynamicSampling
+from observer.learner.failure import failure_saved
+from observer.learner.figures import shown_pass_rates, sparse_figures, step_figures
+from observer.learner.module import PolicyModule
+from observer.learner.optimization import Optimization, default_optimizer
 from observer.objective import (
     KL,
-    Chunk,
+    Advantage,
+    Combine,
+    Constant,
     Correction,
     Denominator,
-    Entered,
-    Entrance,
+    GroupMeanStd,
+    LearningRate,
     Loss,
+    MicroBatch,
     Objective,
     PPOClip,
+    Quadratic,
+    Ranks,
+    Terms,
     Tokens,
     Truncated,
+    UpdateCounts,
+    UpdateFilter,
+    Weighting,
     ZeroSignal,
+    counted,
+    equal_parts,
+    make_micro_batches,
     reduced,
+    weigh,
 )
-from observer.policy import Reference
-from observer.refusal import refuse_unlisted
+from observer.policy import PolicySpec, Reference
+from observer.refusal import refuse_outside, refuse_unlisted
+from observer.rewards import Observe, ResponseFormat, Reward
+from observer.rollout import Engine
 from observer.run.curves import log_present
 from observer.seeding import stable_seed
 from observer.strategies import described
-from observer.types import Experience, Group, Problem, RefusedError
+from observer.types import Experience, Group, Problem, Sampling, Score
+from observer.verifier import Limits
 
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
 """What a progress bar shows of a step."""
 
 
-class ObserveLearner(RolloutModule):
-    """Trains a policy on verifiable rewards: sync, generate, score, weigh, update."""
+class ObserveLearner(PolicyModule):
+    """Trains a policy on verifiable rewards: sync, generate, score, weigh, update.
+
+    It owns the policy and, where a KL term needs one, the reference.
+
+    Args:
+        policy: which model, and how to load it.
+        response_format: what a response must look like; also gives the system prompt.
+        rewards: name -> reward; the names are those of the components in logs.
+        verifier: what checking an answer may take, for kinds that are checked in processes of their own;
+            beyond it the answer is unverifiable, and so not right.
+        engine: draws completions; null for ``TransformersEngine``.
+        max_prompt_tokens: longer prompts are refused before training; they are never cut.
+        max_tokens: a completion that has not ended by then is cut.
+        min_tokens: the end token is banned before this many tokens.
+        temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
+        group_size: G, completions per prompt.
+        resample: how often at most a step's groups without signal are replaced by groups of other rows from
+            the same schedule (dynamic sampling, DAPO, arXiv 2503.14476); they count as observed.
+        screen: completions by which a group is judged to have signal or not, before the other
+            group_size - screen are drawn (SPEED-RL, arXiv 2506.09016); 0 judges whole groups. The rewards of
+            these completions are computed twice.
+        advantage: how much better a completion is than its group.
+        combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
+        weighting: how much a group weighs, by how hard it was.
+        loss: the policy loss by token.
+        correction: importance weights for a sampler whose log-probs differ from the trainer's; null for none.
+        kl: the term that holds the policy near the reference; null for none, and no reference is loaded.
+        entropy_bonus: this times the entropy of each token is taken from its loss, >= 0. Above 0 it takes
+            memory for one more copy of the logits of a chunk.
+        advantage_clip: advantages are cut to plus or minus this; null for no limit.
+        zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their tokens
+            count in the denominator. With a KL term or an entropy bonus they are always kept.
+        truncated: completions that were cut at the limit are kept in the update, or masked: then they leave
+            it and its denominator, while their rewards stay in the statistics of their group.
+        denominator: what the summed loss of an update is divided by, over all ranks. ``tokens``: the
+            completion tokens that enter it. ``sequences``: each completion by its own tokens, then by the
+            number of those that enter. ``constant``: the completions that enter times max_tokens (Dr. GRPO).
+            ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches, so that a
+            token's weight depends on its neighbours (as in the Observe-R1 release).
+        updates_per_rollout: U, optimizer steps per rollout: one for each of U equal parts of its groups.
+        micro_batch_tokens: tokens of one forward and backward pass, prompts counted once per group; memory
+            grows with it. A completion is never cut, so one that is longer has a pass of its own.
+        micro_batch: completions of one forward and backward pass at most; null for as many as the tokens
+            allow.
+        gradient_clip: largest gradient norm; null for no clipping.
+        optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
+        learning_rate: the factor of the optimizer's rate over the run.
+        seed: of everything drawn.
+
+    Raises:
+        RefusedError: a value is out of its range, or the processor cannot be loaded.
+    """
 
     def __init__(
         self,
+        policy: PolicySpec,
+        response_format: ResponseFormat = Observe(),
+        rewards: dict[str, Reward] = DEFAULT_REWARDS,
+        verifier: Limits = Limits(),
+        engine: Engine | None = None,
+        max_prompt_tokens: int = 4096,
+        max_tokens: int = 1024,
+        min_tokens: int = 0,
+        temperature: float = 1.0,
+        group_size: int = 8,
+        resample: int = 0,
+        screen: int = 0,
+        advantage: Advantage = GroupMeanStd(),
+        combine: Combine = "sum_then_normalise",
+        weighting: Weighting = Quadratic(),
         loss: Loss = PPOClip(),
         correction: Correction | None = None,
         kl: KL | None = None,
         entropy_bonus: float = 0.0,
         advantage_clip: float | None = None,
-        updates_per_rollout: int = 1,
         zero_signal: ZeroSignal = "drop",
         truncated: Truncated = "keep",
         denominator: Denominator = "tokens",
-        **options: Any,
+        updates_per_rollout: int = 1,
+        micro_batch_tokens: int = 8192,
+        micro_batch: int | None = None,
+        gradient_clip: float | None = 1.0,
+        optimizer: OptimizerCallable = default_optimizer,
+        learning_rate: LearningRate = Constant(),
+        seed: int = 0,
     ) -> None:
-        """Keep the options; see ``RolloutModule`` and ``PolicyModule`` for the others.
-
-        Args:
-            loss: the policy loss by token.
-            correction: importance weights for a sampler whose log-probs differ from the trainer's; null for
-                none.
-            kl: the term that holds the policy near the reference; null for none, and no reference is loaded.
-            entropy_bonus: this times the entropy of each token is taken from its loss, >= 0. Above 0 it takes
-                memory for one more copy of the logits of a chunk.
-            advantage_clip: advantages are cut to plus or minus this; null for no limit.
-            updates_per_rollout: U, optimizer steps a rollout: one for each of U equal parts of its groups.
-            zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their
-                tokens count in the denominator. With a KL term or an entropy bonus they are always kept.
-            truncated: completions that were cut at the limit are kept in the update, or masked: then they
-                leave it and its denominator, while their rewards stay in the statistics of their group.
-            denominator: what the summed loss of an update is divided by, over all ranks. ``tokens``: the
-                completion tokens that enter it. ``sequences``: each completion by its own tokens, then by the
-                number of those that enter. ``constant``: the completions that enter times max_tokens (Dr.
-                GRPO). ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches,
-                so that a token's weight depends on its neighbours (as in the Observe-R1 release).
-            options: those of ``RolloutModule`` and ``PolicyModule``.
-
-        Raises:
-            RefusedError: a value is out of its range.
-        """
-        super().__init__(**options)
-        if updates_per_rollout < 1:
-            raise RefusedError(f"model.updates_per_rollout is {updates_per_rollout}; it must be >= 1")
-        if advantage_clip is not None and not advantage_clip > 0:
-            raise RefusedError(f"model.advantage_clip is {advantage_clip}; it must be > 0, or null")
-        if not 0 <= entropy_bonus < float("inf"):
-            raise RefusedError(f"model.entropy_bonus is {entropy_bonus}; it must be >= 0 and finite")
-        refuse_unlisted(
-            zero_signal=(zero_signal, ZeroSignal),
-            truncated=(truncated, Truncated),
-            denominator=(denominator, Denominator),
+        super().__init__(
+            policy,
+            Answerer.of(policy, response_format, rewards, verifier, engine, max_prompt_tokens),
+            Sampling(group_size, max_tokens, min_tokens, temperature, seed),
+            Optimization(
+                optimizer, learning_rate, gradient_clip, micro_batch_tokens, micro_batch, updates_per_rollout
+            ),
         )
+        refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
+        refuse_outside("model.entropy_bonus", entropy_bonus, 0, hint=" and finite")
+        self.dynamic_sampling = DynamicSampling(group_size, resample, screen)
+        self.advantage, self.weighting, self.combine = advantage, weighting, combine
         self.objective = Objective(loss, kl, correction, entropy_bonus)
-        self.entrance = Entrance(
-            advantage_clip or float("inf"),
-            zero_signal if self.objective.silent_without_advantages else "keep",
-            truncated,
-        )
-        self.updates_per_rollout = updates_per_rollout
-        self.denominator: Denominator = denominator
+        self.filter = UpdateFilter(advantage_clip, zero_signal, truncated)
+        if not self.objective.silent_without_advantages:
+            self.filter = replace(self.filter, zero_signal="keep")
+        self.denominator = denominator
         self._reference: Reference | None = None
-
-    # Set-up
-
-    def check_sizes(self) -> None:
-        """Refuse sizes that do not divide; see ``PolicyModule``."""
-        super().check_sizes()
-        updates, prompts = self.updates_per_rollout, self.ladder.prompts_per_step // self.trainer.world_size
-        if prompts % updates:
-            raise RefusedError(
-                f"{prompts} prompts a rank do not divide into updates_per_rollout {updates} equal parts"
-            )
-        if self.trainer.max_steps > 0 and self.trainer.max_steps % updates:
-            raise RefusedError(
-                f"trainer.max_steps {self.trainer.max_steps} counts optimizer steps and is no multiple of "
-                f"updates_per_rollout {updates}; a run must end with a rollout"
-            )
 
     def configure_model(self) -> None:
         """Load the weights and, when a KL term needs it, keep what they are now as the reference."""
         super().configure_model()
         if self.objective.kl is not None and self._reference is None:
             self._reference = Reference(self.policy)
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what must not change when a run is resumed; see ``PolicyModule``."""
-        return super().recipe() | {
-            "updates_per_rollout": self.updates_per_rollout,
-            "loss": described(self.objective.loss),
-            "correction": described(self.objective.correction),
-            "kl": described(self.objective.kl),
-            "entropy_bonus": self.objective.entropy_bonus,
-            "advantage_clip": self.entrance.advantage_clip,
-            "zero_signal": self.entrance.zero_signal,
-            "truncated": self.entrance.truncated,
-            "denominator": self.denominator,
-            # Only here do micro-batches change the loss.
-            "micro_batches": (self.micro_batch, self.micro_batch_tokens)
-            if self.denominator == "micro_batch"
-            else None,
-        }
 
     def on_fit_start(self) -> None:
         """Move the reference beside the policy."""
@@ -148,14 +189,46 @@ class ObserveLearner(RolloutModule):
 
     def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Experience]:
         """Make one rollout and learn from it."""
-        step = self.ladder.step
-        with self.stage("sync"):
-            self.sync()
-        experience, replaced = self.rollout(problems, step)
-        with self.stage("update"):
-            figures = self.update(experience, step)
+        step = self.data.step
+        self.sync()
+        groups = self.generate(problems, step)
+        experience = self.weigh(groups, self.score(groups, step))
+        experience, replaced = self.resample(experience, step)
+        figures = self.update(experience, step)
         self.finish(experience, replaced, figures)
         return {"experience": experience}
+
+    def generate(self, problems: Sequence[Problem], step: int) -> list[Group]:
+        """Draw a group of completions for each problem: G of them, or as many as ``screen`` says."""
+        sampling = replace(self.sampling, group_size=self.dynamic_sampling.first_draw, step=step)
+        ahead = self.renders_ahead and not self.dynamic_sampling.resample
+        return self.answerer.generate(problems, sampling, self.data.upcoming() if ahead else ())
+
+    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
+        """Say of each completion whether its answer is right, and what its rewards are."""
+        return self.answerer.score(groups, step)
+
+    def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
+        """Turn scores into advantages: normalised, bonus added, weighted."""
+        rubric, ranks = self.answerer.rubric, Ranks(self.global_rank, self.over_ranks.join)
+        with self.clock("weigh"):
+            terms = Terms(rubric.weights, rubric.accuracy)
+            return weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, ranks)
+
+    def resample(self, experience: Experience, step: int) -> tuple[Experience, list[Experience]]:
+        """Replace groups without signal, and complete those that were screened; see ``DynamicSampling``.
+
+        Returns:
+            What there is to learn from, whole groups only, and what it was before each replacement.
+        """
+        others = (self.data.problems(rows) for rows in self.data.draw_again(step))
+        experience, replaced = self.dynamic_sampling.replace_silent_groups(
+            self, experience, others, step, self.over_ranks.join
+        )
+        if self.dynamic_sampling.screen:
+            groups = self.answerer.complete(experience.groups, self.sampling.group_size)
+            experience = self.weigh(groups, self.score(groups, step))
+        return experience, replaced
 
     def update(self, experience: Experience, step: int) -> dict[str, float]:
         """Take U optimizer steps on an experience.
@@ -168,143 +241,125 @@ class ObserveLearner(RolloutModule):
                 optimizer step is applied, and what is needed to look into it is saved under ``failure/`` in
                 the run directory.
         """
-        updates = [self.chunks(experience, part) for part in self.parts(len(experience.groups), step)]
-        if self.updates_per_rollout > 1:
-            for chunk in (chunk for chunks in updates for chunk in chunks):
-                with torch.no_grad():
-                    chunk.old_N_T = self.policy.logprobs(chunk.groups, with_entropy=False).values_N_T
-        names = self.objective.figures
-        totals = torch.zeros(len(names), dtype=torch.float64, device=self.device)
-        norms = []
-        try:
-            for chunks in updates:
-                totals += self.accumulate(chunks, experience.groups[0].take(slice(1)))
-                norms.append(self.apply_gradients())
-        except FloatingPointError as error:
-            where = save_failure(self.trainer.default_root_dir, step, experience, self.policy)
-            raise FloatingPointError(
-                f"step {step}: {error}; the batch and the weights are in {where}"
-            ) from error
-        sums = self.over_ranks_reduced(dict(zip(names, totals.tolist(), strict=True)), "sum")
+        options = self.optimization
+        order = stable_seed(self.sampling.seed, "parts", step)
+        parts = equal_parts(len(experience.groups), options.updates_per_rollout, order)
+        with self.clock("update"):
+            micro_batches = [
+                make_micro_batches(
+                    self.filter.select(experience, part),  # no groups without signal, unless asked for
+                    *(options.micro_batch_tokens, options.micro_batch, self.device),
+                )
+                for part in parts
+            ]
+            for micro_batch in chain.from_iterable(micro_batches):
+                if options.updates_per_rollout > 1:  # with one, the old policy is the policy itself
+                    micro_batch.old_N_T = self.old_logprobs(micro_batch.groups)
+                if self._reference is not None:
+                    micro_batch.reference_N_T = self._reference.logprobs(micro_batch.groups).values_N_T
+            totals, norms = torch.zeros(len(self.objective.figures), dtype=torch.float64), []
+            with failure_saved(self.trainer.default_root_dir, step, experience, self.policy):
+                for of_one_step in micro_batches:
+                    totals += self.accumulate_gradient(of_one_step, idle=experience.groups[0])
+                    norms.append(self.apply_gradients())
+            named = dict(zip(self.objective.figures, totals.tolist(), strict=True))
+            sums = self.over_ranks.reduce(named, "sum")
         tokens = sums.pop("tokens")
         means = {name: value / tokens for name, value in sums.items()} if tokens else {}
         return means | {"gradient_norm": sum(norms) / len(norms)}
 
-    def parts(self, groups: int, step: int) -> list[list[int]]:
-        """Cut a rollout's groups into U equal parts, in seeded order when there are several.
+    @torch.no_grad()
+    def old_logprobs(self, groups: Sequence[Group]) -> torch.Tensor:
+        """Return the log-probs of the policy as it is before the first of several optimizer steps, (N, T)."""
+        return self.policy.logprobs(groups, with_entropy=False).values_N_T
+
+    def accumulate_gradient(self, micro_batches: Sequence[MicroBatch], idle: Group) -> torch.Tensor:
+        """Add up the gradient of one optimizer step.
 
         Args:
-            groups: P.
-            step: rollouts finished, part of the seed.
-        """
-        order = list(range(groups))
-        if self.updates_per_rollout > 1:
-            generator = torch.Generator().manual_seed(stable_seed(self.seed, "parts", step))
-            order = torch.randperm(groups, generator=generator).tolist()
-        size = groups // self.updates_per_rollout
-        return [sorted(order[first : first + size]) for first in range(0, groups, size)]
-
-    def chunks(self, experience: Experience, part: Sequence[int]) -> list[Chunk]:
-        """Return the micro-batches of an update, without groups that have nothing to say.
-
-        Args:
-            experience: the rollout.
-            part: places of the groups of this update.
-        """
-        admitted = self.entrance.admit(experience, part)
-        return [
-            Chunk(
-                groups=[admitted[place][0].take(piece) for place, piece in pieces],
-                advantages_N=torch.cat([admitted[place][1][piece] for place, piece in pieces])
-                .float()
-                .to(self.device),
-            )
-            for pieces in self.micro_batches([group for group, _ in admitted])
-        ]
-
-    def accumulate(self, chunks: list[Chunk], idle: Group) -> torch.Tensor:
-        """Add up the gradient of one update.
-
-        Args:
-            chunks: its micro-batches on this rank; may be none.
-            idle: what to pass through the model, with weight 0, when only other ranks have micro-batches.
+            micro_batches: of this rank; may be none.
+            idle: a group to pass through the model, with weight 0, when only other ranks have micro-batches.
 
         Returns:
-            The sums of ``Objective.figures`` on this rank, float64.
+            The sums of ``Objective.figures`` on this rank, float64, on the CPU.
         """
         totals = torch.zeros(len(self.objective.figures), dtype=torch.float64, device=self.device)
-        counts: dict[str, float] = {
-            "tokens": sum(chunk.tokens for chunk in chunks),
-            "sequences": sum(len(chunk.advantages_N) for chunk in chunks),
-            "micro_batches": len(chunks),
-        }
-        entered = Entered(**self.over_ranks_reduced(counts, "sum"))
-        if not entered.micro_batches:  # on no rank: no gradient; the optimizer steps over parameters without
-            return totals
-        for chunk in chunks:
-            with self.gradient_sync(last=chunk is chunks[-1]):
-                loss, figures = self.chunk_loss(chunk, entered)
-                # Gradients are averaged over ranks, and the denominator is of all of them.
+        counts = UpdateCounts(**self.over_ranks.reduce(counted(micro_batches), "sum"))
+        for micro_batch in micro_batches:
+            with self.gradient_sync(last=micro_batch is micro_batches[-1]):
+                loss, figures = self.loss(micro_batch, counts)
+                # Ranks average their gradients, while the denominator counts the tokens of all of them.
                 self.manual_backward(loss * self.trainer.world_size)
             totals += figures
-        if not chunks:  # another rank has some, and waits for this one's gradients
-            self.manual_backward(self.policy.logprobs([idle], with_entropy=False).values_N_T.sum() * 0.0)
-        return totals
+        if counts.micro_batches and not micro_batches:  # other ranks wait for this one's gradients
+            seen = self.policy.logprobs([idle.take(slice(1))], with_entropy=False)
+            self.manual_backward(seen.values_N_T.sum() * 0.0)
+        return totals.cpu()
 
-    def chunk_loss(self, chunk: Chunk, entered: Entered) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the share of a micro-batch in the loss of its update, and its sums of figures.
+    def loss(self, micro_batch: MicroBatch, counts: UpdateCounts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the share of a micro-batch in the loss of its optimizer step, and its sums of figures.
 
         Args:
-            chunk: the micro-batch.
-            entered: what enters the update, over all ranks.
+            micro_batch: of this rank.
+            counts: of the optimizer step, over all ranks; the denominator of the loss is among them.
         """
-        seen = self.policy.logprobs(chunk.groups, entropy_gradients=self.objective.entropy_bonus > 0)
+        seen = self.policy.logprobs(micro_batch.groups, entropy_gradients=self.objective.entropy_bonus > 0)
         assert seen.entropy_N_T is not None
-        reference = None if self._reference is None else self._reference.logprobs(chunk.groups).values_N_T
+        old_N_T = seen.values_N_T.detach() if micro_batch.old_N_T is None else micro_batch.old_N_T
         tokens = Tokens(
             mask_N_T=seen.mask_N_T,
             logprobs_N_T=seen.values_N_T,
-            old_N_T=seen.values_N_T.detach() if chunk.old_N_T is None else chunk.old_N_T,
-            drawn_N_T=chunk.drawn.to(seen.values_N_T.device),
-            advantages_N_T=chunk.advantages_N[:, None],
+            old_N_T=old_N_T,
+            drawn_N_T=micro_batch.drawn_N_T.to(seen.values_N_T.device),
+            advantages_N_T=micro_batch.advantages_N[:, None],
             entropy_N_T=seen.entropy_N_T,
-            reference_N_T=reference,
+            reference_N_T=micro_batch.reference_N_T,
         )
         loss_N_T, figures = self.objective(tokens)
-        limit = int(self._sampling["max_tokens"])
-        return reduced(loss_N_T, seen.mask_N_T, self.denominator, entered, limit), figures
+        share = reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens)
+        return share, figures
+
+    # After the step
 
     def finish(
         self, experience: Experience, replaced: Sequence[Experience], figures: dict[str, float]
     ) -> None:
-        """Count the rollout as finished, tell the ladder what it showed, and log.
+        """Count the rollout as finished, tell the schedule what it showed, and log.
 
         Args:
             experience: what was learned from.
             replaced: what it was before groups without signal were replaced, attempt by attempt.
             figures: of the update.
         """
-        problems = [group.problem for group in experience.groups]
-        levels_P = self.over_ranks(torch.tensor([problem.level for problem in problems]))
-        pass_rates_P = self.over_ranks(experience.pass_rates_P)
-        observed: dict[int, float] = {}  # each row once: a group that stayed is in all of them
-        for shown in (*replaced, experience):
-            rows_P = self.over_ranks(torch.tensor([group.problem.row for group in shown.groups]))
-            observed |= dict(zip(rows_P.tolist(), self.over_ranks(shown.pass_rates_P).tolist(), strict=True))
-        self.ladder.finish_step(list(observed), list(observed.values()))
-        tokens = self.global_sum(sum(group.tokens for group in experience.groups))
-        seconds = self.stage.lap()
-        own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
-        if self.resample:
-            own["train/resampled"] = len(observed) / len(levels_P) - 1
-        own |= {f"seconds/{name}": value for name, value in seconds.items()}
-        figures = {f"train/{name}": value for name, value in figures.items()}
-        present = {f"train/{name}": value for name, value in part_means(experience, self.over_ranks).items()}
-        figures |= self.over_ranks_reduced(own, "mean")
-        figures["tokens_per_second"] = tokens / figures["seconds/step"]
-        for level in levels_P.unique().tolist():
-            present[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
-        log_present(self.trainer, present, self.ladder.step - 1)
-        watched = {name: figures.pop(name) for name in WATCHED}
-        self.log_dict(figures, rank_zero_only=True, batch_size=len(problems))
-        self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=len(problems))
+        shown = shown_pass_rates([*replaced, experience], self.over_ranks)
+        self.data.finish_step(list(shown), list(shown.values()))
+        logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
+        if self.dynamic_sampling.resample:
+            logged["train/resampled"] = len(shown) / self.data.prompts_per_step - 1
+        log_present(self.trainer, sparse_figures(experience, self.over_ranks), self.data.step - 1)
+        watched = {name: logged.pop(name) for name in WATCHED}
+        groups = len(experience.groups)
+        self.log_dict(logged, rank_zero_only=True, batch_size=groups)
+        self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=groups)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what must not change when a run is resumed; see ``PolicyModule``."""
+        objective, options = self.objective, self.optimization
+        # Only with this denominator do micro-batches change the loss.
+        matter = self.denominator == "micro_batch"
+        parts: dict[str, Any] = {"advantage": self.advantage, "weighting": self.weighting}
+        parts |= {"loss": objective.loss, "correction": objective.correction, "kl": objective.kl}
+        return {
+            **super().recipe(),
+            **{name: described(part) for name, part in parts.items()},
+            **asdict(self.dynamic_sampling),
+            "combine": self.combine,
+            "updates_per_rollout": options.updates_per_rollout,
+            "entropy_bonus": objective.entropy_bonus,
+            **asdict(self.filter),
+            "advantage_clip": self.filter.advantage_clip or float("inf"),
+            "denominator": self.denominator,
+            "micro_batches": (options.micro_batch or sys.maxsize, options.micro_batch_tokens)
+            if matter
+            else None,
+        }

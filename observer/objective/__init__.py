@@ -11,8 +11,7 @@ from observer.objective.advantages.group_mean_batch_std import GroupMeanBatchStd
 from observer.objective.advantages.group_mean_mad import GroupMeanMad
 from observer.objective.advantages.group_mean_std import GroupMeanStd
 from observer.objective.correction import Correction
-from observer.objective.denominators import Denominator, Entered, reduced
-from observer.objective.entering import Chunk, Entrance, Truncated, ZeroSignal
+from observer.objective.denominators import Denominator, UpdateCounts, reduced
 from observer.objective.kl.base import KL
 from observer.objective.kl.k1 import K1
 from observer.objective.kl.k2 import K2
@@ -22,6 +21,16 @@ from observer.objective.losses.base import Loss
 from observer.objective.losses.cispo import CISPO
 from observer.objective.losses.ppo_clip import PPOClip
 from observer.objective.losses.sapo import SAPO
+from observer.objective.micro_batches import (
+    MicroBatch,
+    Truncated,
+    UpdateFilter,
+    ZeroSignal,
+    counted,
+    cut_groups,
+    equal_parts,
+    make_micro_batches,
+)
 from observer.objective.objective import Objective, Tokens
 from observer.objective.weighing import Combine, Ranks, Terms, weigh
 from observer.objective.weightings.answer_diversity import AnswerDiversity
@@ -45,15 +54,12 @@ __all__ = [
     "AnswerDiversity",
     "AnswerEntropy",
     "BatchMeanStd",
-    "Chunk",
     "Combine",
     "Constant",
     "Correction",
     "Cosine",
     "Denominator",
     "Disco",
-    "Entered",
-    "Entrance",
     "GroupMean",
     "GroupMeanBatchStd",
     "GroupMeanMad",
@@ -62,6 +68,7 @@ __all__ = [
     "Linear",
     "Logistic",
     "Loss",
+    "MicroBatch",
     "Objective",
     "PPOClip",
     "Quadratic",
@@ -72,8 +79,14 @@ __all__ = [
     "Tokens",
     "Truncated",
     "Uniform",
+    "UpdateCounts",
+    "UpdateFilter",
     "Weighting",
     "ZeroSignal",
+    "counted",
+    "cut_groups",
+    "equal_parts",
+    "make_micro_batches",
     "reduced",
     "weigh",
 ]

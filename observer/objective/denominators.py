@@ -11,7 +11,7 @@ Denominator = Literal["tokens", "micro_batch", "sequences", "constant"]
 
 
 @dataclass(frozen=True)
-class Entered:
+class UpdateCounts:
     """What enters an update, counted over all ranks."""
 
     tokens: float
@@ -26,7 +26,7 @@ def reduced(
     loss_N_T: torch.Tensor,
     mask_N_T: torch.Tensor,
     denominator: Denominator,
-    entered: Entered,
+    counts: UpdateCounts,
     max_tokens: int,
 ) -> torch.Tensor:
     """Return the share that a micro-batch has in the loss of its update; these shares add up to the loss.
@@ -40,19 +40,19 @@ def reduced(
         loss_N_T: loss of each token; what lies outside the mask is not looked at.
         mask_N_T: bool, where there is a token.
         denominator: which.
-        entered: what enters the update.
+        counts: of the update.
         max_tokens: the limit of a completion.
 
     Sequences of 1 and 3 tokens with a loss of 6 a token, all of the update:
 
     >>> loss, mask = torch.full((2, 3), 6.0), torch.tensor([[True, False, False], [True, True, True]])
-    >>> entered = Entered(tokens=4, sequences=2, micro_batches=1)
-    >>> [float(reduced(loss, mask, kind, entered, 8)) for kind in ("tokens", "sequences", "constant")]
+    >>> counts = UpdateCounts(tokens=4, sequences=2, micro_batches=1)
+    >>> [float(reduced(loss, mask, kind, counts, 8)) for kind in ("tokens", "sequences", "constant")]
     [6.0, 6.0, 1.5]
     """
     kept_N_T = loss_N_T.masked_fill(~mask_N_T, 0.0)
     if denominator == "sequences":
-        return (kept_N_T / mask_N_T.sum(-1, keepdim=True).clamp(min=1)).sum() / entered.sequences
+        return (kept_N_T / mask_N_T.sum(-1, keepdim=True).clamp(min=1)).sum() / counts.sequences
     if denominator == "micro_batch":
-        return kept_N_T.sum() / (mask_N_T.sum() * entered.micro_batches)
-    return kept_N_T.sum() / (entered.tokens if denominator == "tokens" else entered.sequences * max_tokens)
+        return kept_N_T.sum() / (mask_N_T.sum() * counts.micro_batches)
+    return kept_N_T.sum() / (counts.tokens if denominator == "tokens" else counts.sequences * max_tokens)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from observer.policy.checkpoint import first_misfit
 from observer.policy.loading import Lora, PolicySpec, load_processor
 from observer.policy.policy import Policy
 from observer.run.files import write_folder
@@ -43,12 +44,7 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
     own = policy.state_dict()
     # Adapters are all that was trained, and all that was saved.
     expected = own if lora is None else [n for n, p in policy.named_parameters() if p.requires_grad]
-    for name in [*weights, *expected]:
-        here, there = (tuple(d[name].shape) if name in d else "none" for d in (own, weights))
-        if here != there:
-            raise RefusedError(
-                f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {name} is {there} "
-                f"there, {here} here"
-            )
+    if misfit := first_misfit(weights, own, expected):
+        raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
     write_folder(output, policy.save_pretrained)

@@ -1,30 +1,14 @@
-"""The engine protocol: what draws completions, and what it must be served with."""
+"""The contract of an engine: what draws completions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import torch
 
-from observer.policy.vision import PictureFeatures
 from observer.types import Group, Prompt, Sampling
-
-
-class Served(Protocol):
-    """What an engine sees of the policy."""
-
-    model: Any
-    """The transformers model."""
-    features: PictureFeatures
-    """Its vision tower."""
-    tokenizer: Any
-    """Decodes completions."""
-    banned_ids: tuple[int, ...]
-    """Vision tokens: sampled once, they would break every later pass over the sequence."""
-    end_ids: tuple[int, ...]
-    """Any of these ends a completion."""
 
 
 class Engine(ABC):
@@ -35,14 +19,20 @@ class Engine(ABC):
     """
 
     weights: ClassVar[Literal["shared", "own"]]
-    """``shared``: it samples from the policy's own module and a sync is a version bump."""
+    """``shared``: it samples from the policy's own module and a sync is a version bump. ``own``: it loads a
+    copy of the weights, and takes newer ones in a sync."""
 
     version: int = -1
     """The number of finished rollouts whose weights it holds; -1 before the first sync."""
 
     @abstractmethod
-    def start(self, policy: Served) -> None:
-        """Take the policy to sample from. Called once, after the weights are loaded."""
+    def start(self, policy: Any) -> None:
+        """Take what to sample from. Called once, before anything is generated.
+
+        Args:
+            policy: where ``weights`` is ``shared``, the ``Policy``, its weights loaded; where it is ``own``,
+                the ``PolicySpec`` of the model to load, so that no weights are loaded twice.
+        """
 
     @abstractmethod
     def sync(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from observer.rollout.engine import Engine, Served
+from observer.policy import Policy
+from observer.rollout.engine import Engine
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
 
 
@@ -24,9 +25,9 @@ class ScriptedEngine(Engine):
         if not texts:
             raise RefusedError("ScriptedEngine.texts is empty; give at least one completion")
         self.texts = texts
-        self._policy: Served
+        self._policy: Policy
 
-    def start(self, policy: Served) -> None:
+    def start(self, policy: Policy) -> None:
         """Take the policy, for its tokenizer; see ``Engine``."""
         self._policy = policy
 

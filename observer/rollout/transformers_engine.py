@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from observer.policy import Policy
 from observer.policy.attention import Decoding, Prefill, TextStep
 from observer.policy.logits import next_token_logprobs
 from observer.policy.packing import pack_prompts
-from observer.rollout.engine import Engine, Served
+from observer.rollout.engine import Engine
 from observer.rollout.sampling import UniformStreams, draw
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
 
@@ -33,9 +34,9 @@ class TransformersEngine(Engine):
         if tokens_at_once < 1:
             raise RefusedError(f"TransformersEngine.tokens_at_once is {tokens_at_once}; it must be >= 1")
         self.tokens_at_once = tokens_at_once
-        self._policy: Served
+        self._policy: Policy
 
-    def start(self, policy: Served) -> None:
+    def start(self, policy: Policy) -> None:
         """Take the policy; see ``Engine``."""
         self._policy = policy
 
@@ -91,7 +92,7 @@ class TransformersEngine(Engine):
 class _Decoder:
     """The live rows of a batch: what they attend to, their positions and next-token hidden states."""
 
-    def __init__(self, policy: Served, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+    def __init__(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling) -> None:
         """Pass each prompt through the model once, and put its group behind it."""
         self._policy, self._sampling = policy, sampling
         packed = pack_prompts(policy.model, prompts)

@@ -1,0 +1,182 @@
+"""One small object that takes an engine, a renderer and a rubric, and answers problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from observer.policy import Policy, PolicySpec, load_processor
+from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
+from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.run.stopwatch import Stopwatch
+from observer.types import Group, Problem, Sampling, Score, ScoredGroups
+from observer.verifier import Limits, Verifier
+
+DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
+
+
+@dataclass(frozen=True, eq=False)
+class Answerer:
+    """Renders problems, draws completions for them and scores these.
+
+    Without a learner, from a Hugging Face directory::
+
+        answerer = Answerer.of(spec := PolicySpec("runs/mine/export"))
+        answerer.start(spec)
+        [scored] = answerer.answer(problems, Sampling(group_size=8, max_tokens=512))
+        answerer.close()
+
+    Args:
+        engine: draws completions.
+        renderer: turns problems into prompts.
+        rubric: verifies and scores completions.
+        clock: is charged with the seconds of ``render``, ``generate`` and ``score``.
+    """
+
+    engine: Engine
+    renderer: PromptRenderer
+    rubric: Rubric
+    clock: Stopwatch = field(default_factory=Stopwatch)
+
+    @classmethod
+    def of(
+        cls,
+        policy: PolicySpec,
+        response_format: ResponseFormat = Observe(),
+        rewards: Mapping[str, Reward] = DEFAULT_REWARDS,
+        verifier: Limits = Limits(),
+        engine: Engine | None = None,
+        max_prompt_tokens: int = 4096,
+    ) -> Answerer:
+        """Build one for a model, whose processor is loaded. Weights are not: see ``start``.
+
+        Args:
+            policy: the model.
+            response_format: what a response must look like; also gives the system prompt.
+            rewards: name -> reward.
+            verifier: what checking an answer may take.
+            engine: draws completions; None for ``TransformersEngine()``.
+            max_prompt_tokens: longer prompts are refused; they are never cut.
+
+        Raises:
+            RefusedError: the processor cannot be loaded, or there is no reward.
+        """
+        return cls(
+            engine or TransformersEngine(),
+            PromptRenderer(load_processor(policy), response_format.prompt, max_prompt_tokens),
+            Rubric(rewards, response_format, Verifier(verifier)),
+        )
+
+    def start(
+        self, spec: PolicySpec, policy: Policy | None = None, device: str | torch.device = "cpu"
+    ) -> None:
+        """Give the engine what it samples from.
+
+        An engine with weights of its own gets the spec alone, so that no weights are loaded twice. One that
+        shares them gets the policy, which is loaded here where nobody trains it.
+
+        Args:
+            spec: the model.
+            policy: the policy that is trained, whose weights ``sync`` will hand over; None to answer without
+                a learner. Then the weights are those of the spec, as version 0, and there is no sync.
+            device: where a policy that is loaded here is put.
+
+        Raises:
+            RefusedError: the weights cannot be loaded.
+        """
+        if self.engine.weights == "own":
+            self.engine.start(spec)
+        elif policy is not None:
+            self.engine.start(policy)
+        else:
+            self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
+        if policy is None:
+            self.engine.version = 0
+
+    def sync(self, policy: Policy, version: int) -> None:
+        """Give the engine the policy's weights if it holds older ones.
+
+        Args:
+            policy: the policy that is trained.
+            version: rollouts finished.
+        """
+        with self.clock("sync"):
+            if self.engine.version != version:
+                self.engine.sync(policy.model.named_parameters(), version)
+
+    def generate(
+        self, problems: Sequence[Problem], sampling: Sampling, next_problems: Sequence[Problem] = ()
+    ) -> list[Group]:
+        """Draw a group of completions for each problem, in their order.
+
+        Args:
+            problems: what is asked; may be none.
+            sampling: how completions are drawn; ``group_size`` for each problem, greedily at temperature 0.
+            next_problems: what will be asked next; their prompts are rendered beside the generation.
+
+        Raises:
+            RefusedError: a picture cannot be decoded, or a prompt is too long.
+        """
+        if not problems:
+            return []
+        with self.clock("render"):
+            prompts = self.renderer.render(problems)
+            self.renderer.prefetch(next_problems)
+        with self.clock("generate"):
+            return self.engine.generate(prompts, sampling)
+
+    def complete(self, groups: Sequence[Group], group_size: int) -> list[Group]:
+        """Draw the completions that are missing of groups: they have those that they would have had at once.
+
+        Args:
+            groups: with their first completions, equally many each.
+            group_size: completions that each is to have.
+        """
+        drawn = groups[0].sampling
+        missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
+        with self.clock("generate"):
+            others = self.engine.generate([group.prompt for group in groups], missing)
+        whole = replace(drawn, group_size=group_size)
+        return [
+            Group(one.prompt, (*one.completions, *other.completions), whole)
+            for one, other in zip(groups, others, strict=True)
+        ]
+
+    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
+        """Verify and score the completions of groups.
+
+        Args:
+            groups: with any completions, drawn or read from a file.
+            step: rollouts finished, for rewards that change over a run.
+
+        Raises:
+            RuntimeError: a reward raised, or did not return one finite number per completion.
+        """
+        with self.clock("score"):
+            return self.rubric.score_all(groups, step)
+
+    def answer(self, problems: Sequence[Problem], *samplings: Sampling) -> list[ScoredGroups]:
+        """Generate and score, with pictures decoded and prompts rendered once.
+
+        Args:
+            problems: what is asked.
+            samplings: how completions are drawn, say once greedily and once eight at temperature 1.
+
+        Returns:
+            For each sampling a group per problem, in their order.
+        """
+        with self.clock("render"):
+            prompts = self.renderer.render(problems)
+        answers = []
+        for sampling in samplings:
+            with self.clock("generate"):
+                groups = self.engine.generate(prompts, sampling)
+            answers.append(ScoredGroups(tuple(groups), tuple(self.score(groups, sampling.step))))
+        return answers
+
+    def close(self) -> None:
+        """End the process that checks answers, and the engine."""
+        self.rubric.verifier.close()
+        self.engine.close()

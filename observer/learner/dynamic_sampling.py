@@ -1,0 +1,100 @@
+"""Dynamic sampling: groups without signal make room for others, so that a step is not spent on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from observer.refusal import refuse_outside
+from observer.types import Experience, Group, Problem, RefusedError, Score
+
+
+class Stages(Protocol):
+    """The stages of a rollout, as the learner has them: where one is overridden, it is here too."""
+
+    def generate(self, problems: Sequence[Problem], step: int) -> list[Group]:
+        """Draw a group for each problem."""
+
+    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
+        """Score each completion."""
+
+    def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
+        """Turn scores into advantages."""
+
+
+@dataclass(frozen=True)
+class DynamicSampling:
+    """Replaces groups without signal, and judges that by some of their completions first if asked to.
+
+    References: DAPO, arXiv 2503.14476 (other groups in their place); SPEED-RL, arXiv 2506.09016 (screening).
+
+    Args:
+        group_size: G, completions of a whole group.
+        resample: how often at most the groups of a step without signal are replaced.
+        screen: completions by which a group is judged; 0 for all of them.
+
+    Raises:
+        RefusedError: these numbers make no group.
+    """
+
+    group_size: int
+    resample: int = 0
+    screen: int = 0
+
+    def __post_init__(self) -> None:
+        size, screen = self.group_size, self.screen
+        if size < 2:
+            raise RefusedError(
+                f"model.group_size is {size}; advantages compare the completions of a group: at least 2 are "
+                f"needed"
+            )
+        refuse_outside("model.resample", self.resample, 0)
+        if screen and not 2 <= screen < size:
+            raise RefusedError(
+                f"model.screen is {screen}; it must be 0, or at least 2 and below group_size {size}"
+            )
+        if screen and not self.resample:
+            raise RefusedError(
+                f"model.screen is {screen} and model.resample is 0: nothing would replace groups that are "
+                f"screened out; set resample to at least 1"
+            )
+
+    @property
+    def first_draw(self) -> int:
+        """Completions that are drawn of a group before it is judged."""
+        return self.screen or self.group_size
+
+    def replace_silent_groups(
+        self,
+        stages: Stages,
+        experience: Experience,
+        others: Iterator[Sequence[Problem]],
+        step: int,
+        join: Callable[[torch.Tensor], torch.Tensor],
+    ) -> tuple[Experience, list[Experience]]:
+        """Replace groups without signal until there are none on any rank, ``resample`` times at most.
+
+        Args:
+            stages: draws, scores and weighs the groups that come in.
+            experience: the rollout as it was drawn.
+            others: problems that the step has not drawn yet, attempt by attempt; may be fewer than are
+                missing.
+            step: rollouts finished.
+            join: joins a tensor of all ranks, which must try equally often.
+
+        Returns:
+            The rollout as it is then, and what it was before each attempt.
+        """
+        replaced: list[Experience] = []
+        while len(replaced) < self.resample and join(experience.silent_P).any():
+            replaced.append(experience)
+            groups, scores = list(experience.groups), list(experience.scores)
+            silent = experience.silent_P.nonzero()[:, 0].tolist()
+            fresh = stages.generate(next(others)[: len(silent)], step)
+            for place, group, row in zip(silent, fresh, stages.score(fresh, step), strict=False):
+                groups[place], scores[place] = group, row
+            experience = stages.weigh(groups, scores)
+        return experience, replaced

@@ -1,0 +1,59 @@
+"""What is logged of a step of reinforcement, over all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from observer.learner.ranks import OverRanks
+from observer.metrics import part_means, rollout_figures
+from observer.types import Experience
+
+
+def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
+    """Return the pass rate of each row that a step has drawn, on all ranks; each row once.
+
+    Args:
+        experiences: of this rank; where groups were replaced, also what was there before, in order.
+        over_ranks: collective.
+    """
+    shown: dict[int, float] = {}
+    for experience in experiences:
+        rows_P = over_ranks.join(torch.tensor([group.problem.row for group in experience.groups]))
+        rates_P = over_ranks.join(experience.pass_rates_P)
+        shown |= dict(zip(rows_P.tolist(), rates_P.tolist(), strict=True))
+    return shown
+
+
+def step_figures(
+    experience: Experience, update: dict[str, float], seconds: dict[str, float], over_ranks: OverRanks
+) -> dict[str, float]:
+    """Return the figures that every step has, by the names of their curves.
+
+    Args:
+        experience: what was learned from, of this rank.
+        update: figures of the update over all ranks.
+        seconds: by stage, of this rank.
+        over_ranks: collective.
+    """
+    tokens = over_ranks.sum(sum(group.tokens for group in experience.groups))
+    own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
+    own |= {f"seconds/{name}": value for name, value in seconds.items()}
+    figures = {f"train/{name}": value for name, value in update.items()} | over_ranks.reduce(own, "mean")
+    return figures | {"tokens_per_second": tokens / figures["seconds/step"]}
+
+
+def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, float]:
+    """Return the figures that not every step has: of rewards that do not always apply, and by level.
+
+    Args:
+        experience: what was learned from, of this rank.
+        over_ranks: collective.
+    """
+    figures = {f"train/{name}": value for name, value in part_means(experience, over_ranks.join).items()}
+    levels_P = over_ranks.join(torch.tensor([group.problem.level for group in experience.groups]))
+    pass_rates_P = over_ranks.join(experience.pass_rates_P)
+    for level in levels_P.unique().tolist():
+        figures[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
+    return figures

@@ -1,0 +1,39 @@
+"""Arithmetic over the ranks of a run: what every rank must call alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import lightning
+import torch
+
+
+@dataclass(frozen=True)
+class OverRanks:
+    """Sums, means and joins over all ranks of a trainer. Each is a collective: all ranks call it or none."""
+
+    trainer: lightning.Trainer
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors must be to be exchanged."""
+        return self.trainer.strategy.root_device
+
+    def sum(self, value: float) -> float:
+        """Add up a number of each rank, in float64."""
+        tensor = torch.tensor(float(value), dtype=torch.float64, device=self.device)
+        return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
+
+    def reduce(self, figures: dict[str, float], operation: Literal["sum", "mean"]) -> dict[str, float]:
+        """Add up or average figures in one exchange; every rank must bring the same names."""
+        names = sorted(figures)
+        values = torch.tensor([figures[name] for name in names], dtype=torch.float64, device=self.device)
+        reduced = self.trainer.strategy.reduce(values, reduce_op=operation)
+        return dict(zip(names, reduced.tolist(), strict=True))
+
+    def join(self, values: torch.Tensor) -> torch.Tensor:
+        """Concatenate equally long tensors on their first dimension, rank 0 first; on the CPU."""
+        if self.trainer.world_size == 1:
+            return values
+        return self.trainer.strategy.all_gather(values.to(self.device)).flatten(0, 1).cpu()

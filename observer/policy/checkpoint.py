@@ -1,0 +1,27 @@
+"""Whether saved weights are those of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+
+
+def first_misfit(
+    saved: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], expected: Iterable[str]
+) -> str | None:
+    """Return the first weight that does not fit, with its shape in the file and here; None where all fit.
+
+    Args:
+        saved: weights by name, of a file.
+        own: weights by name, of the model here.
+        expected: names that the file must hold: all of them, or of a model with adapters those that train.
+
+    >>> first_misfit({"a": torch.zeros(2)}, {"a": torch.zeros(3), "b": torch.zeros(1)}, ["a", "b"])
+    'a is (2,) there, (3,) here'
+    """
+    for name in [*saved, *expected]:
+        here, there = (tuple(held[name].shape) if name in held else "none" for held in (own, saved))
+        if here != there:
+            return f"{name} is {there} there, {here} here"
+    return None
