@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from bounds import rounding
 from observer.objective import (
     K1,
     K2,
@@ -42,9 +43,10 @@ def test_in_float32_k3_is_never_negative_and_near_its_formula():
     log_ratio = torch.linspace(-2, 2, 4001) ** 3
     found = K3()(torch.zeros(4001), log_ratio)
     assert (found >= 0).all()
-    torch.testing.assert_close(
-        found.double(), log_ratio.double().expm1() - log_ratio.double(), atol=1e-6, rtol=1e-4
-    )
+    growth = log_ratio.double().expm1()
+    error = (found.double() - (growth - log_ratio.double())).abs()
+    # Each term of a difference has a rounding or two; near 0 the terms are far larger than what is left.
+    assert (error <= 4 * rounding() * (growth.abs() + log_ratio.double().abs())).all()
 
 
 def test_k1_and_k3_average_to_the_kl_of_the_distributions_and_k2_has_its_gradient():

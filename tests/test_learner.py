@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import runs
+from bounds import of_logprob
 from gradients import gradients
 from observer.data import Tiles
 from observer.learner import PolicyModule
@@ -158,11 +159,14 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):  # S15
 
     trainer = runs.trainer(tmp_path, 3)
     data = runs.ladder(steps_per_epoch=1, test=None)
-    trainer.fit(runs.learner(engine=Watched(), optimizer=runs.sgd), datamodule=data)
+    # With the bonus every step moves the weights, also one whose groups are all right or all wrong.
+    learner = runs.learner(engine=Watched(), optimizer=runs.sgd, entropy_bonus=0.1)
+    trainer.fit(learner, datamodule=data)
     rollouts = [(step, version) for step, version in versions if step >= 0]
     assert rollouts == [(0, 0), (1, 1), (2, 2)]
     assert {version for step, version in versions if step < 0} >= {1, 2, 3}
-    assert trainer.callback_metrics["train/sampler_gap"] < 1e-4
+    # Two float32 passes over the same weights are no farther apart; those of a step ago would be.
+    assert trainer.callback_metrics["train/sampler_gap"] < 2 * of_logprob()
 
 
 def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):

@@ -43,7 +43,8 @@ def test_the_level_shares_of_every_slot_are_the_mixing_table_over_100000_draws()
         assert len(rows) == 100_000
         assert {schedule.stage(ladder, int(step), horizon) for step in steps} == {f"slot {slot + 1} of 9"}
         shares = torch.bincount(ladder.rung_of(rows, "both"), minlength=9) / len(rows)
-        assert numpy.abs(shares.numpy() - table[slot]).max() < 0.01
+        # Even of independent draws no share would vary by more: 6 standard deviations, at worst .5 / sqrt(n).
+        assert numpy.abs(shares.numpy() - table[slot]).max() < 6 * 0.5 / 100_000**0.5
 
 
 def test_mean_difficulty_and_complexity_rise_from_slot_to_slot():

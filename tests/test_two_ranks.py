@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bounds import GRADIENT, assert_same_gradient, rounding
+
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "two_ranks.py"
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
@@ -51,10 +53,17 @@ def run(rows, ranks, recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["tokens", "sequences", "constant"])
-def test_two_ranks_take_the_steps_of_one(rows, recipe):
+def test_two_ranks_take_the_steps_of_one(rows, recipe, policy):
     one, two = run(rows, 1, recipe), run(rows, 2, recipe)
-    for name, value in one["weights"].items():
-        torch.testing.assert_close(two["weights"][name], value, rtol=1e-4, atol=1e-6, msg=name)
+    assert one["weights"].keys() == two["weights"].keys()
+    start, first, second = (
+        torch.cat([weights[name.removeprefix("policy.")].flatten() for name in one["weights"]])
+        for weights in (policy.state_dict(), one["weights"], two["weights"])
+    )
+    moved = first - start
+    # Weights are large beside a step: what it leaves of their last digit is in both runs and in both steps.
+    lost = 2**0.5 * 2**0.5 * rounding() * float(start.norm() / moved.norm())
+    assert_same_gradient(second - start, moved, GRADIENT + lost)
     assert two["figures"] == pytest.approx(one["figures"], rel=1e-4, abs=1e-5)
     assert two["ladder"]["step"] == one["ladder"]["step"] == 2
     assert two["ladder"]["ladder"]["rows"].tolist() == one["ladder"]["ladder"]["rows"].tolist()
