@@ -10,6 +10,9 @@ from observer.learner.ranks import OverRanks
 from observer.metrics import part_means, rollout_figures
 from observer.types import Experience
 
+WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
+"""What a progress bar shows of a step."""
+
 
 def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
     """Return the pass rate of each row that a step has drawn, on all ranks; each row once.

@@ -3,10 +3,9 @@
 A step draws G completions for each of P prompts, scores them, turns the scores of each group into advantages
 (group-normalised, weighted by difficulty) and takes U optimizer steps on a clipped policy loss. ``GRPO`` and
 its relatives (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are combinations of ``advantage``, ``loss``,
-``denominator`` and ``kl``: no method has a learner of its own.
-
-To replace a stage, subclass ``ObserveLearner`` and override the method of its name: ``sync``, ``generate``,
-``score``, ``weigh`` or ``update``.
+``denominator`` and ``kl``: no method has a learner of its own. To replace a stage, subclass
+``ObserveLearner`` and override the method of its name: ``sync``, ``generate``, ``score``, ``weigh``,
+``update``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.dynamic_sampling import DynamicSampling
 from observer.learner.failure import failure_saved
-from observer.learner.figures import shown_pass_rates, sparse_figures, step_figures
+from observer.learner.figures import WATCHED, shown_pass_rates, sparse_figures, step_figures
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
 from observer.objective import (
@@ -55,7 +54,7 @@ from observer.objective import (
     weigh,
 )
 from observer.policy import PolicySpec, Reference
-from observer.refusal import refuse_outside, refuse_unlisted
+from observer.refusal import refuse_unlisted
 from observer.rewards import Observe, ResponseFormat, Reward
 from observer.rollout import Engine
 from observer.run.curves import log_present
@@ -63,9 +62,6 @@ from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, Sampling, Score
 from observer.verifier import Limits
-
-WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
-"""What a progress bar shows of a step."""
 
 
 class ObserveLearner(PolicyModule):
@@ -86,10 +82,9 @@ class ObserveLearner(PolicyModule):
         temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
         group_size: G, completions per prompt.
         resample: how often at most a step's groups without signal are replaced by groups of other rows from
-            the same schedule (dynamic sampling, DAPO, arXiv 2503.14476); they count as observed.
-        screen: completions by which a group is judged to have signal or not, before the other
-            group_size - screen are drawn (SPEED-RL, arXiv 2506.09016); 0 judges whole groups. The rewards of
-            these completions are computed twice.
+            the same schedule (dynamic sampling, arXiv 2503.14476); they count as observed.
+        screen: completions by which a group is judged to have signal or not, before the others are drawn
+            (arXiv 2506.09016); 0 judges whole groups. Rewards of these completions are computed twice.
         advantage: how much better a completion is than its group.
         combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
         weighting: how much a group weighs, by how hard it was.
@@ -164,7 +159,6 @@ class ObserveLearner(PolicyModule):
             ),
         )
         refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
-        refuse_outside("model.entropy_bonus", entropy_bonus, 0, hint=" and finite")
         self.dynamic_sampling = DynamicSampling(group_size, resample, screen)
         self.advantage, self.weighting, self.combine = advantage, weighting, combine
         self.objective = Objective(loss, kl, correction, entropy_bonus)
@@ -241,9 +235,8 @@ class ObserveLearner(PolicyModule):
                 optimizer step is applied, and what is needed to look into it is saved under ``failure/`` in
                 the run directory.
         """
-        options = self.optimization
-        order = stable_seed(self.sampling.seed, "parts", step)
-        parts = equal_parts(len(experience.groups), options.updates_per_rollout, order)
+        options, seed = self.optimization, stable_seed(self.sampling.seed, "parts", step)
+        parts = equal_parts(len(experience.groups), options.updates_per_rollout, seed)
         with self.clock("update"):
             micro_batches = [
                 make_micro_batches(
@@ -324,13 +317,7 @@ class ObserveLearner(PolicyModule):
     def finish(
         self, experience: Experience, replaced: Sequence[Experience], figures: dict[str, float]
     ) -> None:
-        """Count the rollout as finished, tell the schedule what it showed, and log.
-
-        Args:
-            experience: what was learned from.
-            replaced: what it was before groups without signal were replaced, attempt by attempt.
-            figures: of the update.
-        """
+        """Count the rollout as finished, tell the schedule what it showed, and log. See ``resample``."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
@@ -345,8 +332,7 @@ class ObserveLearner(PolicyModule):
     def recipe(self) -> dict[str, Any]:
         """Return what must not change when a run is resumed; see ``PolicyModule``."""
         objective, options = self.objective, self.optimization
-        # Only with this denominator do micro-batches change the loss.
-        matter = self.denominator == "micro_batch"
+        passes = (options.micro_batch or sys.maxsize, options.micro_batch_tokens)
         parts: dict[str, Any] = {"advantage": self.advantage, "weighting": self.weighting}
         parts |= {"loss": objective.loss, "correction": objective.correction, "kl": objective.kl}
         return {
@@ -359,7 +345,6 @@ class ObserveLearner(PolicyModule):
             **asdict(self.filter),
             "advantage_clip": self.filter.advantage_clip or float("inf"),
             "denominator": self.denominator,
-            "micro_batches": (options.micro_batch or sys.maxsize, options.micro_batch_tokens)
-            if matter
-            else None,
+            # Only with this denominator do they change the loss.
+            "micro_batches": passes if self.denominator == "micro_batch" else None,
         }

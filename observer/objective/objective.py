@@ -9,6 +9,7 @@ import torch
 from observer.objective.correction import Correction
 from observer.objective.kl.base import KL, reward_to_go
 from observer.objective.losses.base import Loss
+from observer.refusal import refuse_outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,9 @@ class Objective:
     kl: KL | None = None
     correction: Correction | None = None
     entropy_bonus: float = 0.0
+
+    def __post_init__(self) -> None:
+        refuse_outside("model.entropy_bonus", self.entropy_bonus, 0, hint=" and finite")
 
     @property
     def silent_without_advantages(self) -> bool:
