@@ -1,0 +1,120 @@
+"""What may import what, how large things may be, and what can be imported where there is little."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from structure import (
+    FILES,
+    FLOOR,
+    FLOORS,
+    GROUND,
+    cycles,
+    functions,
+    ground,
+    imported_modules,
+    imports_that_point_up,
+    lines,
+    longest_chain,
+    modules_by_folder,
+    room,
+    rooms,
+)
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION, MOST_MODULES, LONGEST_CHAIN = 350, 60, 16, 15
+
+
+def python(script, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_package_is_rooms_and_a_ground_of_four_files():
+    assert ground() == sorted(GROUND)
+    assert {*rooms(), *GROUND, "observer"} == FLOOR.keys()
+    assert sum(map(len, FLOORS)) == len(FLOOR)
+
+
+def test_imports_point_one_way_between_rooms():
+    assert imports_that_point_up({module: path.read_text() for module, path in FILES.items()}) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("observer.types", "from observer import strategies"),
+        ("observer.rewards.bonus", "from observer.rollout import Engine"),
+        ("observer.rollout.engine", "def late():\n    from observer.metrics import HeldOutMetrics"),
+        ("observer.data.rows", "import observer.learner"),
+        ("observer.score.rows", "from observer.cli import main"),
+    ],
+)
+def test_an_import_that_points_up_or_sideways_is_found(module, source):
+    assert len(imports_that_point_up({module: source})) == 1
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {module: imported_modules(path.read_text(), FILES.keys()) for module, path in FILES.items()}
+    assert cycles(graph) == []
+    assert cycles({"a": {"b"}, "b": {"a"}, "c": {"a"}}) == ["a", "b"]
+
+
+def test_files_functions_and_folders_stay_small():
+    tests = sorted(Path(__file__).parent.rglob("*.py"))
+    paths = [*FILES.values(), *tests]
+    assert {path.name: n for path in paths if (n := lines(path)) > MOST_LINES} == {}
+    lengths = {name: length for path in FILES.values() for name, length in functions(path).items()}
+    assert len(lengths) > 100
+    assert {name: n for name, n in lengths.items() if n > MOST_LINES_OF_A_FUNCTION} == {}
+    assert {folder: n for folder, n in modules_by_folder().items() if n > MOST_MODULES} == {}
+
+
+def test_no_chain_of_imports_is_long():
+    chains = [longest_chain(module) for module, path in FILES.items() if path.name != "__init__.py"]
+    longest = max(chains, key=len)
+    assert 5 < len(longest) <= LONGEST_CHAIN, " > ".join(longest)
+
+
+@pytest.mark.parametrize(
+    "module", ["observer", "observer.types", "observer.strategies", "observer.verifier", "observer.rewards"]
+)
+def test_the_ground_floor_and_the_rewards_import_nothing_heavy(module):
+    heavy = "{'torch', 'transformers', 'lightning', 'datasets', 'numpy', 'matplotlib'}"
+    ran = python(f"import sys, {module}; print(sorted({heavy} & sys.modules.keys()))")
+    assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
+def test_the_verifier_checks_answers_where_there_is_no_torch():
+    modules = [module for module in FILES if room(module) == "verifier"]
+    script = (
+        "import importlib, sys\n"
+        "for name in ('torch', 'transformers', 'lightning', 'numpy'): sys.modules[name] = None\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        "from observer.verifier.verify import verify\n"
+        "print(verify('1/4', '0.25', 'number')[0], verify('x + 1', '1 + x', 'expression')[0])"
+    )
+    ran = python(script)
+    assert (ran.stdout, ran.stderr) == ("correct correct\n", "")
+
+
+def test_every_module_is_imported_without_gpu_network_or_vllm():
+    script = (
+        "import importlib, socket, sys\n"
+        "def refuse(*_): raise OSError('the network is off')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+        "sys.modules['vllm'] = None\n"  # an import of it fails
+        f"for name in {list(FILES)}: importlib.import_module(name)\n"
+        "import torch\n"
+        "print(torch.cuda.is_initialized())"
+    )
+    ran = python(script, OMP_NUM_THREADS="1")
+    assert ran.stderr == ""
+    assert ran.stdout == "False\n"
