@@ -219,6 +219,8 @@ class Score:
     """Weighted sum of the parts that are added after the group's normalisation."""
     share: float = 0.0
     """Share of the format's blocks that stand as they should, in [0, 1]."""
+    timed_out: bool = False
+    """Whether the answer is unverifiable because it was not checked in time."""
 
     @property
     def correct(self) -> bool:

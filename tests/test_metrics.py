@@ -6,11 +6,10 @@ import torch
 
 from observer.metrics import LEVELS, HeldOutMetrics, part_means, rollout_figures
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
-from observer.verifier.verifier import TIMED_OUT
 
 
-def group(*responses, level=1, reason=""):
-    """A group and its scores, of (verdict, formatted, tokens, finish reason)."""
+def group(*responses, level=1, reason="", late=False):
+    """A group and its scores, of (verdict, formatted, tokens, finish reason); late ones timed out."""
     problem = Problem("a", 0, (Turn("user", "?"),), "7", "integer", level=level)
     completions = [
         Completion((0,) * tokens, (0.0,) * tokens, "", finish, index)
@@ -24,6 +23,7 @@ def group(*responses, level=1, reason=""):
             formatted,
             {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0},
             reward=0.5,
+            timed_out=late and verdict is Verdict.UNVERIFIABLE,
         )
         for verdict, formatted, _, _ in responses
     ]
@@ -62,7 +62,7 @@ def test_figures_do_not_depend_on_how_groups_come_in_batches_or_on_which_rank_th
     groups = [
         group(RIGHT, level=1),
         group(WRONG, level=2),
-        group(CUT, level=2, reason=f"{TIMED_OUT} after 5 s"),
+        group(CUT, level=2, late=True),
         group(RIGHT, level=3),
     ]
     whole, first, second = HeldOutMetrics(), HeldOutMetrics(), HeldOutMetrics()
@@ -113,7 +113,7 @@ def experience_of(one, two):
 
 def test_answers_that_were_not_checked_in_time_are_counted_apart_from_others_that_cannot_be():
     in_time = group(CUT, RIGHT, reason="the gold answer 'red' is no number")
-    too_late = group(CUT, WRONG, reason=f"{TIMED_OUT} after 5 s")
+    too_late = group(CUT, WRONG, late=True)
     figures = rollout_figures(experience_of(in_time, too_late))
     assert (figures["unverifiable"], figures["timed_out"]) == (2 / 4, 1 / 4)
     metrics = HeldOutMetrics()
@@ -122,7 +122,7 @@ def test_answers_that_were_not_checked_in_time_are_counted_apart_from_others_tha
 
 
 def test_a_wrong_answer_is_not_timed_out_whatever_its_reason_says():
-    one = group(WRONG, RIGHT, reason=f"{TIMED_OUT} is what it says")
+    one = group(WRONG, RIGHT, reason="timed out is what it says")
     assert rollout_figures(experience_of(one, one))["timed_out"] == 0
 
 

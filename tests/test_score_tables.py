@@ -21,13 +21,14 @@ pytestmark = pytest.mark.usefixtures("in_the_repository")
 
 
 def experience(*rows):
-    """An experience of (gold, verdict, extracted) by group, of one completion each."""
+    """An experience of (gold, verdict, extracted) by group, of one completion each; unverifiable is late."""
     groups, scores = [], []
     for place, (gold, verdict, extracted) in enumerate(rows):
         problem = Problem(f"p{place}", place, (Turn("user", "What?"),), gold, "number")
         completions = (Completion((0,), (0.0,), "", "stop", 0),)
         groups.append(Group(Prompt(problem, ()), completions, Sampling(group_size=1)))
-        scores.append((Score(verdict, "timed out after 5 s", extracted, True, {"a": float(place)}),))
+        late = verdict is Verdict.UNVERIFIABLE
+        scores.append((Score(verdict, "", extracted, True, {"a": float(place)}, timed_out=late),))
     return weigh(groups, scores, Terms({}, ()), GroupMean(), Uniform())
 
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torchmetrics import Metric
 
-from observer.metrics.rollout import _unverifiable, timed_out
-from observer.types import Group, Score
+from observer.types import Group, Score, Verdict
 
 LEVELS = 64
 """Levels that held-out figures are broken down by: 0 .. LEVELS - 1."""
@@ -39,8 +38,8 @@ class HeldOutMetrics(Metric):
                     score.formatted,
                     not completion.finished,
                     len(completion.ids),
-                    _unverifiable(score),
-                    timed_out(score),
+                    score.verdict is Verdict.UNVERIFIABLE,
+                    score.timed_out,
                 )
                 self.sums_L_7[group.problem.level] += torch.tensor(
                     counts_7, dtype=torch.float64, device=self.sums_L_7.device

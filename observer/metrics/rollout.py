@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from observer.types import Experience, Score, Verdict
-from observer.verifier.verifier import TIMED_OUT
+from observer.types import Experience, Verdict
 
 
 def rollout_figures(experience: Experience) -> dict[str, float]:
@@ -27,8 +26,8 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "reward": mean([score.reward for score in scores]),
         "accuracy": mean([score.correct for score in scores]),
         "format": mean([score.formatted for score in scores]),
-        "unverifiable": mean([_unverifiable(score) for score in scores]),
-        "timed_out": mean([timed_out(score) for score in scores]),
+        "unverifiable": mean([score.verdict is Verdict.UNVERIFIABLE for score in scores]),
+        "timed_out": mean([score.timed_out for score in scores]),
         "length": mean([len(completion.ids) for completion in completions]),
         "truncated": mean([not completion.finished for completion in completions]),
         "advantage_abs": float(experience.advantages_P_G.abs().mean()),
@@ -53,12 +52,3 @@ def part_means(
     means = over_ranks(torch.tensor(parts, dtype=torch.float64)).nanmean(0).tolist()
     named = zip(scores[0].parts, means, strict=True)
     return {f"part_{name}": value for name, value in named if not math.isnan(value)}
-
-
-def _unverifiable(score: Score) -> bool:
-    return score.verdict is Verdict.UNVERIFIABLE
-
-
-def timed_out(score: Score) -> bool:
-    """Say whether an answer was not checked in time."""
-    return _unverifiable(score) and score.reason.startswith(TIMED_OUT)

@@ -10,7 +10,7 @@ from numbers import Real
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
 from observer.types import Group, RefusedError, Score, Verdict
-from observer.verifier.verifier import Question, Verifier
+from observer.verifier.verifier import Question, Result, Verifier
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Rubric:
     def _read(self, groups: Sequence[Group]) -> list[tuple[Score, ...]]:
         """Find and verify the answers; what they are worth is not filled in yet."""
         readings = [[self.response_format.read(c.text) for c in group.completions] for group in groups]
-        verdicts = iter(
+        results = iter(
             self.verifier.verify_all(
                 [
                     Question(group.problem.kind, group.problem.answer, reading.answer, group.problem.options)
@@ -95,7 +95,7 @@ class Rubric:
                 ]
             )
         )
-        return [tuple(_score(reading, *next(verdicts)) for reading in row) for row in readings]
+        return [tuple(_score(reading, next(results)) for reading in row) for row in readings]
 
     def _values(
         self, name: str, groups: Sequence[Group], read: Sequence[Sequence[Score]], step: int
@@ -128,10 +128,14 @@ class Rubric:
         return tuple(scores)
 
 
-def _score(reading: Reading, verdict: Verdict, reason: str) -> Score:
-    if reading.answer is None and verdict is Verdict.WRONG:
-        reason = reading.fault  # it says why there is no answer
-    return Score(verdict, reason, reading.answer, reading.formatted, share=reading.share)
+def _score(reading: Reading, result: Result) -> Score:
+    # The fault of a response says why there is no answer.
+    why = reading.fault if reading.answer is None and result.verdict is Verdict.WRONG else result.reason
+    return Score(
+        *(result.verdict, why, reading.answer, reading.formatted),
+        share=reading.share,
+        timed_out=result.timed_out,
+    )
 
 
 def _filled(values: Sequence[float | None]) -> list[float]:

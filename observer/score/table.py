@@ -9,7 +9,6 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from observer.metrics import timed_out
 from observer.metrics.components import Moments, component_values
 from observer.rewards import Reward
 from observer.types import Experience, Verdict
@@ -47,7 +46,7 @@ class Tally:
             self.compared += len(experience.groups)
             self.zero_signal += int(experience.silent_P.sum())
         self.verdicts.update(score.verdict for score in scores)
-        self.timed_out += sum(map(timed_out, scores))
+        self.timed_out += sum(score.timed_out for score in scores)
         self.formatted += sum(score.formatted for score in scores)
         self.tokens += sum(group.tokens for group in experience.groups)
 

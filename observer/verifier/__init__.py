@@ -4,7 +4,7 @@ It imports no torch: the process that checks must start in a moment and stay sma
 responses, where the answer stands in them, or what a right one is worth.
 """
 
-from observer.verifier.verifier import Limits, Question, Verifier
+from observer.verifier.verifier import Limits, Question, Result, Verifier
 from observer.verifier.verify import KINDS, infer_kind, refuse_unverifiable
 
-__all__ = ["KINDS", "Limits", "Question", "Verifier", "infer_kind", "refuse_unverifiable"]
+__all__ = ["KINDS", "Limits", "Question", "Result", "Verifier", "infer_kind", "refuse_unverifiable"]

@@ -20,8 +20,6 @@ import observer
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import ISOLATED, MAX_LENGTH, verify
 
-TIMED_OUT = "timed out"
-"""What the reason of an answer begins with that was not checked in time."""
 REMEMBERED = 100_000
 """Results of isolated checks that are kept at most."""
 GRACE_SECONDS = 60.0
@@ -32,9 +30,6 @@ PROGRAM = (
     "from observer.verifier.worker import main; main()"
 )
 """What the process runs."""
-
-Result = tuple[Verdict, str]
-"""A verdict and its reason."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +44,20 @@ class Question:
     """The answer found in the response; None when there was none."""
     options: tuple[str, ...] = ()
     """The texts of a choice's options, A first; empty where they are unknown."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to a question."""
+
+    verdict: Verdict
+    reason: str
+    """Why, for people: no code reads it."""
+    finished: bool = True
+    """Whether the check ran to its end. One that did not (too slow, too large, killed) is unverifiable; its
+    next check may have another verdict."""
+    timed_out: bool = False
+    """Whether it did not finish because a time limit was reached."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +106,9 @@ class Verifier:
         _LIVING.add(self)
 
     def verify_all(self, questions: Sequence[Question]) -> list[Result]:
-        """Return a verdict and its reason for each question, in order.
+        """Return the result of each question, in order.
 
-        A check that takes too long, needs too much memory or dies is unverifiable, with the reason.
+        A check that takes too long, needs too much memory or dies is unverifiable and not finished.
 
         Raises:
             RefusedError: a kind does not exist.
@@ -112,8 +121,8 @@ class Verifier:
                 prediction = None if question.prediction is None else _cut(question.prediction)
                 isolated[question] = replace(question, gold=_cut(question.gold), prediction=prediction)
             else:
-                results[question] = verify(
-                    question.gold, question.prediction, question.kind, question.options
+                results[question] = Result(
+                    *verify(question.gold, question.prediction, question.kind, question.options)
                 )
         if isolated:
             with self._lock:
@@ -133,11 +142,12 @@ class Verifier:
             return results
         answers = self._ask(asked) or self._ask(asked)  # once more, should somebody have killed the process
         if answers is None:
-            answers = [(Verdict.UNVERIFIABLE, "the process that checks answers died twice")] * len(asked)
-        for question, (verdict, reason) in zip(asked, answers, strict=True):
-            results[question] = verdict, reason
-            if verdict is not Verdict.UNVERIFIABLE:  # what was too slow now may not be so another time
-                self._known[question] = verdict, reason
+            died = Result(Verdict.UNVERIFIABLE, "the process that checks answers died twice", finished=False)
+            answers = [died] * len(asked)
+        for question, result in zip(asked, answers, strict=True):
+            results[question] = result
+            if result.finished:
+                self._known[question] = result
         while len(self._known) > REMEMBERED:
             self._known.pop(next(iter(self._known)))
         return results
@@ -152,7 +162,7 @@ class Verifier:
             if _EXITING.is_set():  # quietly ends a thread that is left behind
                 raise SystemExit
             return None
-        return [(Verdict(verdict), reason) for verdict, reason in json.loads(answer)]
+        return [Result(Verdict(verdict), *others) for verdict, *others in json.loads(answer)]
 
     def _start(self) -> None:
         self._stop()

@@ -82,7 +82,8 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     faults = {}
     for first in range(0, len(golds), size):
         batch = golds[first : first + size]
-        for gold, (verdict, reason) in zip(batch, verifier.verify_all(batch), strict=True):
+        for gold, result in zip(batch, verifier.verify_all(batch), strict=True):
+            verdict, reason = result.verdict, result.reason
             if verdict is Verdict.UNVERIFIABLE:
                 faults[gold] = reason
             elif verdict is Verdict.WRONG:
