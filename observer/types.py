@@ -208,15 +208,15 @@ class Score:
     """The answer that was found in it; None when there was none."""
     formatted: bool
     """Whether it keeps the response format."""
-    parts: Mapping[str, float | None] = field(default_factory=dict)
+    components: Mapping[str, float | None] = field(default_factory=dict)
     """Each named reward, before its weight; None where it does not apply."""
-    terms: Mapping[str, float] = field(default_factory=dict)
-    """The parts that enter before the group's normalisation; where one does not apply, the group's mean of it
-    stands in, so that it neither helps nor hurts."""
+    filled: Mapping[str, float] = field(default_factory=dict)
+    """The components that enter before the group's normalisation, gaps filled: where one does not apply, the
+    group's mean of it stands in, so that it neither helps nor hurts."""
     reward: float = 0.0
-    """Weighted sum of the terms."""
+    """Weighted sum of ``filled``."""
     bonus: float = 0.0
-    """Weighted sum of the parts that are added after the group's normalisation."""
+    """Weighted sum of the components that are added after the group's normalisation."""
     share: float = 0.0
     """Share of the format's blocks that stand as they should, in [0, 1]."""
     timed_out: bool = False

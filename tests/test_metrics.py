@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from observer.metrics import LEVELS, HeldOutMetrics, part_means, rollout_figures
+from observer.metrics import LEVELS, HeldOutMetrics, component_means, rollout_figures
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
 
 
@@ -143,15 +143,15 @@ def test_rollout_figures_are_means_over_completions_or_groups():
     }
 
 
-def test_a_part_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
+def test_a_component_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
     experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
-    assert part_means(experience, lambda own: own) == {"part_accuracy": 1 / 4, "part_odd": 2.0}
+    assert component_means(experience, lambda own: own) == {"component_accuracy": 1 / 4, "component_odd": 2.0}
     values = iter([0.0, None, 3.0, None])
     scores = tuple(
-        tuple(replace(score, parts={"odd": next(values), "never": None}) for score in row)
+        tuple(replace(score, components={"odd": next(values), "never": None}) for score in row)
         for row in experience.scores
     )
     here = replace(experience, scores=scores)
-    assert part_means(here, lambda own: own) == {"part_odd": 1.5}
+    assert component_means(here, lambda own: own) == {"component_odd": 1.5}
     elsewhere = torch.tensor([[6.0, math.nan]] * 4, dtype=torch.float64)
-    assert part_means(here, lambda own: torch.cat([own, elsewhere])) == {"part_odd": 27 / 6}
+    assert component_means(here, lambda own: torch.cat([own, elsewhere])) == {"component_odd": 27 / 6}

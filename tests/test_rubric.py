@@ -95,7 +95,7 @@ def test_an_answer_that_is_not_checked_in_time_earns_nothing_and_the_others_what
     assert slow.reason == "timed out after 0.5 s"
     late = [[score.timed_out for score in row] for row in scores]
     assert late == [[False, True, False, False], [False, False]]
-    assert (slow.parts["accuracy"], slow.parts["format"], slow.reward, slow.extracted) == (
+    assert (slow.components["accuracy"], slow.components["format"], slow.reward, slow.extracted) == (
         0.0,
         1.0,
         0.5,

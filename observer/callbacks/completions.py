@@ -133,7 +133,7 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
                 "reason": score.reason,
                 "extracted": score.extracted,
                 "formatted": score.formatted,
-                "parts": _rounded(score.parts),
+                "components": _rounded(score.components),
                 "reward": round(score.reward, DIGITS),
                 "bonus": round(score.bonus, DIGITS),
                 "weight": round(weight, DIGITS),
@@ -142,5 +142,5 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
             }
 
 
-def _rounded(parts: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: None if value is None else round(value, DIGITS) for name, value in parts.items()}
+def _rounded(components: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, DIGITS) for name, value in components.items()}

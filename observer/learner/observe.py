@@ -9,7 +9,7 @@ import torch
 
 from observer.learner.failure import save_failure
 from observer.learner.rollouts import RolloutModule
-from observer.metrics import part_means, rollout_figures
+from observer.metrics import component_means, rollout_figures
 from observer.objective import (
     KL,
     Chunk,
@@ -299,7 +299,9 @@ class ObserveLearner(RolloutModule):
             own["train/resampled"] = len(observed) / len(levels_P) - 1
         own |= {f"seconds/{name}": value for name, value in seconds.items()}
         figures = {f"train/{name}": value for name, value in figures.items()}
-        present = {f"train/{name}": value for name, value in part_means(experience, self.over_ranks).items()}
+        present = {
+            f"train/{name}": value for name, value in component_means(experience, self.over_ranks).items()
+        }
         figures |= self.over_ranks_reduced(own, "mean")
         figures["tokens_per_second"] = tokens / figures["seconds/step"]
         for level in levels_P.unique().tolist():

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from observer.learner.module import PolicyModule
-from observer.objective import Advantage, Combine, GroupMeanStd, Quadratic, Ranks, Terms, Weighting, weigh
+from observer.objective import (
+    Advantage,
+    Combine,
+    ComponentWeights,
+    GroupMeanStd,
+    Quadratic,
+    Ranks,
+    Weighting,
+    weigh,
+)
 from observer.refusal import refuse_unlisted
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, RefusedError, Score
@@ -131,8 +140,8 @@ class RolloutModule(PolicyModule):
     def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
         """Say what each completion is worth to the update."""
         with self.stage("weigh"):
-            terms = Terms(self.rubric.weights, self.rubric.accuracy)
-            return weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, self.ranks)
+            components = ComponentWeights(self.rubric.weights, self.rubric.accuracy)
+            return weigh(groups, scores, components, self.advantage, self.weighting, self.combine, self.ranks)
 
     @property
     def renders_ahead(self) -> bool:

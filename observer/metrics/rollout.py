@@ -36,19 +36,22 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
     }
 
 
-def part_means(
+def component_means(
     experience: Experience, over_ranks: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
-    """Return ``part_<name>``: the mean of each reward over the completions of all ranks that it applies to.
+    """Return ``component_<name>``: mean of each component over the completions of all ranks it applies to.
 
-    One that applies to none has no mean and is left out.
+    A component that applies to none has no mean and is left out.
 
     Args:
         experience: of this rank.
         over_ranks: joins equally large tensors of all ranks on the first dimension.
     """
     scores = [score for row in experience.scores for score in row]
-    parts = [[math.nan if part is None else part for part in score.parts.values()] for score in scores]
-    means = over_ranks(torch.tensor(parts, dtype=torch.float64)).nanmean(0).tolist()
-    named = zip(scores[0].parts, means, strict=True)
-    return {f"part_{name}": value for name, value in named if not math.isnan(value)}
+    values_N_K = torch.tensor(
+        [[math.nan if value is None else value for value in score.components.values()] for score in scores],
+        dtype=torch.float64,
+    )
+    means = over_ranks(values_N_K).nanmean(0).tolist()
+    named = zip(scores[0].components, means, strict=True)
+    return {f"component_{name}": value for name, value in named if not math.isnan(value)}

@@ -23,7 +23,7 @@ from observer.objective.losses.cispo import CISPO
 from observer.objective.losses.ppo_clip import PPOClip
 from observer.objective.losses.sapo import SAPO
 from observer.objective.objective import Objective, Tokens
-from observer.objective.weighing import Combine, Ranks, Terms, weigh
+from observer.objective.weighing import Combine, ComponentWeights, Ranks, weigh
 from observer.objective.weightings.answer_diversity import AnswerDiversity
 from observer.objective.weightings.answer_entropy import AnswerEntropy
 from observer.objective.weightings.base import Weighting
@@ -47,6 +47,7 @@ __all__ = [
     "BatchMeanStd",
     "Chunk",
     "Combine",
+    "ComponentWeights",
     "Constant",
     "Correction",
     "Cosine",
@@ -68,7 +69,6 @@ __all__ = [
     "Ranks",
     "RewardRange",
     "Stage",
-    "Terms",
     "Tokens",
     "Truncated",
     "Uniform",

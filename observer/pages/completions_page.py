@@ -133,11 +133,11 @@ def _completion(column: _Column, completion: Completion, score: Score, advantage
         indent=PAD,
         label=VERDICT_COLOURS[score.verdict],
     )
-    parts = [
+    components = [
         _named(name, "\N{EN DASH}" if value is None else f"{value:.4g}")
-        for name, value in score.parts.items()
+        for name, value in score.components.items()
     ]
-    column.flow([[("parts:", SANS, FAINT)], *parts], indent=PAD)
+    column.flow([[("components:", SANS, FAINT)], *components], indent=PAD)
     found = (
         "no answer found"
         if score.extracted is None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from observer.rewards.blocks import share_in_order
-from observer.rewards.extraction import Place, check_places, find_answer, last_boxed
+from observer.rewards.extraction import Extraction, check_extractions, find_answer, last_boxed
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Observe(ResponseFormat):
     """
 
     system_prompt: str | None = None
-    lenient: tuple[Place, ...] = ()
+    lenient: tuple[Extraction, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a place that does not exist."""
-        check_places(self.lenient)
+        """Refuse an extraction that does not exist."""
+        check_extractions(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -130,11 +130,11 @@ class Think(ResponseFormat):
     """
 
     system_prompt: str | None = None
-    lenient: tuple[Place, ...] = ()
+    lenient: tuple[Extraction, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a place that does not exist."""
-        check_places(self.lenient)
+        """Refuse an extraction that does not exist."""
+        check_extractions(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -219,12 +219,12 @@ def read_blocks(text: str, names: Sequence[str]) -> Reading:
     return Reading(True, blocks[names[-1]], blocks, share=1.0)
 
 
-def _read(text: str, names: Sequence[str], places: Sequence[Place]) -> Reading:
-    """Read the blocks; of a broken format, say how much stands and look for the answer elsewhere."""
+def _read(text: str, names: Sequence[str], lenient: Sequence[Extraction]) -> Reading:
+    """Read the blocks; where the format is broken, the share in order and a lenient answer."""
     reading = read_blocks(text, names)
     if reading.formatted:
         return reading
-    return replace(reading, answer=find_answer(text, places), share=share_in_order(text, names))
+    return replace(reading, answer=find_answer(text, lenient), share=share_in_order(text, names))
 
 
 @cache

@@ -15,14 +15,14 @@ from observer.verifier.verifier import Question, Result, Verifier
 
 @dataclass(frozen=True)
 class Rubric:
-    """What a response must look like and what it is worth.
+    """The response format and the rewards of a run.
 
-    reward = sum of weight x part over the rewards that enter before the group's normalisation; bonus = the
-    same sum over those added after it. Where a reward does not apply to a completion (None), the mean over
-    the others of its group stands in; a bonus that does not apply is 0.
+    reward = sum of weight x component over the rewards that enter before the group's normalisation; bonus =
+    the same sum over those added after it. Where a reward does not apply to a completion (None), the mean
+    over the others of its group stands in; a bonus that does not apply is 0.
 
     Args:
-        rewards: name -> reward; the names are those of the parts in logs.
+        rewards: name -> reward; the names are those of the components in logs.
         response_format: finds the answer in a response. Of a completion it sees the text and nothing else.
         verifier: says which answers are right. Whoever made it closes it.
     """
@@ -112,19 +112,19 @@ class Rubric:
     ) -> tuple[Score, ...]:
         """Fill in what the completions of a group are worth."""
         weights = self.weights
-        terms = {name: _filled(columns[name]) for name in weights}
+        filled = {name: _filled(columns[name]) for name in weights}
         scores = []
         for row, score in enumerate(read):
-            own = {name: values[row] for name, values in terms.items()}
-            parts = {name: values[row] for name, values in columns.items()}
+            own = {name: values[row] for name, values in filled.items()}
+            components = {name: values[row] for name, values in columns.items()}
             # fsum rounds once, so that a sum does not depend on the order in which the rewards are named
             total = math.fsum(weight * own[name] for name, weight in weights.items())
             bonus = math.fsum(
-                reward.weight * (parts[name] or 0.0)
+                reward.weight * (components[name] or 0.0)
                 for name, reward in self.rewards.items()
                 if reward.after_normalisation
             )
-            scores.append(replace(score, parts=parts, terms=own, reward=total, bonus=bonus))
+            scores.append(replace(score, components=components, filled=own, reward=total, bonus=bonus))
         return tuple(scores)
 
 

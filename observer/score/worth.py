@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from observer.objective import Advantage, Combine, Terms, Weighting, weigh
+from observer.objective import Advantage, Combine, ComponentWeights, Weighting, weigh
 from observer.policy import PolicySpec, load_processor
 from observer.rewards import Rubric
 from observer.score.rows import Row
@@ -76,7 +76,7 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
 
     It stands for the batch of a step where a recipe looks at the whole of one.
     """
-    terms = Terms(recipe.rubric.weights, recipe.rubric.accuracy)
+    components = ComponentWeights(recipe.rubric.weights, recipe.rubric.accuracy)
     scores = recipe.rubric.score_all(groups, step=0)
     places = range(len(groups))
     for _, run in groupby(places, key=lambda place: len(groups[place].completions)):
@@ -84,7 +84,7 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
         yield weigh(
             [groups[place] for place in taken],
             [scores[place] for place in taken],
-            terms,
+            components,
             recipe.advantage,
             recipe.weighting,
             recipe.combine,
@@ -110,7 +110,7 @@ def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str,
                 "extracted": score.extracted,
                 "formatted": score.formatted,
                 "length": len(completion.ids),
-                "parts": dict(score.parts),
+                "components": dict(score.components),
                 "reward": score.reward,
                 "pass_rate": pass_rates_P[place],
                 "weight": weights_P_G[place][completion.index],

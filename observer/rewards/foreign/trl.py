@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
-from observer.rewards.run_async import run_apart
+from observer.rewards.run_async import run_async
 from observer.types import Completion, Group, Problem
 
 ALWAYS = ("prompts", "completions", "completion_ids", "answer", "trainer_state", "log_extra", "log_metric")
@@ -62,7 +62,7 @@ class TrlReward(ForeignReward):
             **self.arguments,
         }
         called = self.callable
-        result: Sequence[Any] = run_apart(called(**keywords)) if is_async(called) else called(**keywords)
+        result: Sequence[Any] = run_async(called(**keywords)) if is_async(called) else called(**keywords)
         return result
 
     def read(self, result: Any) -> float | None:

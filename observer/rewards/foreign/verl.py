@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
-from observer.rewards.run_async import run_apart
+from observer.rewards.run_async import run_async
 from observer.types import Completion, Group, Problem
 
 
@@ -49,7 +49,7 @@ class VerlReward(ForeignReward):
         async def together() -> list[Any]:
             return await asyncio.gather(*(called(**keywords) for keywords in calls))
 
-        return run_apart(together())
+        return run_async(together())
 
     def read(self, result: Any) -> float:
         """Return the score; see ``ForeignReward``."""
