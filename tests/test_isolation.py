@@ -77,6 +77,11 @@ def test_limits_that_nothing_can_keep_are_refused(field):
         Limits(**field)
 
 
+def test_a_batch_that_is_checked_in_time_takes_half_of_its_deadline_at_most():
+    assert Limits(workers=4, seconds=5, batch_seconds=120).answers_in_time == 48
+    assert Limits(workers=1, seconds=60, batch_seconds=1).answers_in_time == 1
+
+
 def test_a_kind_that_does_not_exist_is_refused():
     with pytest.raises(RefusedError, match="'colour' does not exist"):
         Verifier().verify_all([Question("colour", "red", "red")])

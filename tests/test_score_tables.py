@@ -118,7 +118,7 @@ def test_the_table_says_what_was_scored(tmp_path, capsys):
     assert cells(text, "unverifiable") == ["0.000", "0"]
     assert cells(text, "pass rate of a row") == ["0.250", ""]
     assert cells(text, "zero-signal rows") == ["0.667", "2"]  # the last has pass rate 0, so weight 0
-    assert cells(text, "tokens a completion") == ["10.0", "100"]
+    assert cells(text, "tokens per completion") == ["10.0", "100"]
     assert cells(text, "accuracy") == ["1", "0.300", "0.483", "reward"]
     assert cells(text, "bonus") == ["0.2", "0.100", "0.161", "advantage"]
     assert cells(text, "reward")[1] == "0.750"

@@ -1,4 +1,4 @@
-"""A second checker, independent of the verifier and much simpler: where the two differ, somebody should look.
+"""A second checker, independent of the verifier and much simpler: where the two differ, a person should look.
 
 It knows no kinds, no options and no tolerances, so what it lists is a question and not yet a mistake.
 """

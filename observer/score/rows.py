@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file holds."""
+    """The contents of a file."""
 
     rows: int
     completions: int
@@ -78,7 +78,7 @@ def survey(path: Path, verifier: Verifier) -> Survey:
     if bad:
         raise _refused(path, bad, "")
     if not rows:
-        raise RefusedError(f"--input {path} holds no row; write one JSON object a line")
+        raise RefusedError(f"--input {path} holds no row; write one JSON object per line")
     return Survey(rows, completions, uncounted)
 
 

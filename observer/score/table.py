@@ -1,4 +1,4 @@
-"""What a terminal shows of scored completions: means, shares, and how the reward's components correlate."""
+"""The tables of scored completions: means, shares, and how the reward's components correlate."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def _figures(tally: Tally) -> Table:
     count, verdicts = tally.completions, tally.verdicts
     table.add_row("rows", "", f"{tally.rows:,}")
     table.add_row("completions", "", f"{count:,}")
-    table.add_row("tokens a completion", f"{tally.tokens / count:.1f}", f"{tally.tokens:,}", end_section=True)
+    table.add_row(
+        "tokens per completion", f"{tally.tokens / count:.1f}", f"{tally.tokens:,}", end_section=True
+    )
     for name, value in (
         ("correct", verdicts[Verdict.CORRECT]),
         ("wrong", verdicts[Verdict.WRONG]),

@@ -17,7 +17,8 @@ from pathlib import Path
 from weakref import WeakSet, finalize
 
 import observer
-from observer.types import RefusedError, Verdict
+from observer.refusal import refuse_outside
+from observer.types import Verdict
 from observer.verifier.verify import ISOLATED, MAX_LENGTH, verify
 
 REMEMBERED = 100_000
@@ -78,14 +79,16 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse limits that nothing can keep."""
-        for name, value, least in (
-            ("workers", self.workers, 1),
-            ("seconds", self.seconds, 0.1),
-            ("batch_seconds", self.batch_seconds, 0.1),
-            ("memory_mb", self.memory_mb, 512),
-        ):
-            if not value >= least:
-                raise RefusedError(f"verifier.{name} is {value}; it must be >= {least}")
+        for name, least in (("workers", 1), ("seconds", 0.1), ("batch_seconds", 0.1), ("memory_mb", 512)):
+            refuse_outside(f"verifier.{name}", getattr(self, name), least)
+
+    @property
+    def answers_in_time(self) -> int:
+        """Answers that take half of ``batch_seconds`` together when each takes ``seconds``; at least 1.
+
+        In a batch of at most this many, a slow answer leaves no other unchecked.
+        """
+        return max(1, int(self.workers * self.batch_seconds / (2 * self.seconds)))
 
 
 class Verifier:
@@ -159,7 +162,7 @@ class Verifier:
         batch = [[q.gold, q.prediction, q.kind, q.options] for q in questions]
         answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
         if answer is None:
-            if _EXITING.is_set():  # quietly ends a thread that is left behind
+            if _EXITING.is_set():  # quietly ends a thread that is still waiting
                 raise SystemExit
             return None
         return [Result(Verdict(verdict), *others) for verdict, *others in json.loads(answer)]
@@ -180,7 +183,7 @@ class Verifier:
             )
         self._process, self._channel = process, channel
         self._end_process = finalize(self, _end, process, channel, os.getpid())
-        atexit.register(_EXITING.set)  # behind the finalizer's own, so that it comes before
+        atexit.register(_EXITING.set)  # registered after the finalizer's own, so called before it
         if self._exchange("", GRACE_SECONDS) is None:
             raise RuntimeError(
                 "the process that checks answers did not start; what it wrote to standard error says why"

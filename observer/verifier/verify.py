@@ -1,4 +1,4 @@
-"""Says whether an answer is right. Answers are typed: each kind has one checker in a table.
+"""The verdict on one answer. Answers are typed: each kind has one checker in a table.
 
 The verifier is given the answer, already found in the response; it searches nothing. It needs neither torch
 nor a tokenizer, so that it can run in a process of its own. Whatever a policy writes is a verdict and never
@@ -55,7 +55,7 @@ ISOLATED: frozenset[str] = frozenset({"expression"})
 def verify(
     gold: str, prediction: str | None, kind: str, options: tuple[str, ...] = ()
 ) -> tuple[Verdict, str]:
-    r"""Say whether a prediction is the gold answer. The gold answer comes first.
+    r"""Compare a prediction with the gold answer. The gold answer comes first.
 
     Args:
         gold: the right answer, as its source writes it.

@@ -1,8 +1,8 @@
 """The process that runs checkers which may need any time or memory: no torch, a pool that kills, no orphans.
 
-It reads one batch a line from a socket and answers each with one line. ``observer.verifier.verifier`` starts
-it; nobody else has a reason to. The processes that check are forked from it, so that they need no import and
-find the parser warm: its first parse takes a thousand times as long as its second.
+It reads one batch per line from a socket and answers each with one line. ``observer.verifier.verifier``
+starts it; nobody else has a reason to. The processes that check are forked from it, so that they need no
+import and find the parser warm: its first parse takes a thousand times as long as its second.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _serve(options: dict[str, Any]) -> None:
     )
     print("ready", file=answers, flush=True)
     overdue = False
-    while not overdue:  # the next batch is better off with new processes than behind what is left of this one
+    while not overdue:  # what is left of this batch would delay the next one: new processes check that
         questions = json.loads(batches.get())
         results, overdue = check_batch(pool, questions, options["seconds"], options["batch_seconds"])
         print(json.dumps(results), file=answers, flush=True)

@@ -250,7 +250,7 @@ def _plain(text: str) -> str:
 
 
 def _braced_roots(text: str) -> str:
-    r"""Turn the round brackets behind ``\sqrt`` into braces."""
+    r"""Turn the round brackets after ``\sqrt`` into braces."""
     opened: list[bool] = []
     pieces = []
     for piece in re.split(r"(\\sqrt ?\(|[()])", text):

@@ -2,7 +2,7 @@ r"""Answers of several parts: tuples, sets, lists, intervals and their unions.
 
 Each part of a gold answer that is a number is compared as one, any other part as a text. Parts are set apart
 by semicolons, else commas, else, where all of them are numbers, by blanks or ``and``. A comma between digits
-is a thousands separator only where other commas have a blank behind them (``1,234, 5``).
+is a thousands separator only where other commas are followed by a blank (``1,234, 5``).
 """
 
 from __future__ import annotations
