@@ -17,9 +17,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
 from observer.run.files import TEMPORARY, temporary_name, whole_file, writing
-from observer.types import RefusedError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -144,8 +144,7 @@ class Last(Checkpoint):
     """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise RefusedError(f"checkpoints.every_n_steps is {every_n_steps}; it must be >= 1")
+        refuse_outside("checkpoints.every_n_steps", every_n_steps, 1)
         self.path = path
         self.every_n_steps = every_n_steps
         self.requested = False

@@ -1,4 +1,4 @@
-"""From scored groups to what each completion is worth: advantages, weights, bonus, in this order."""
+"""From scored groups to the advantage of each completion: estimate, bonus, weight, in this order."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def weigh(
         advantage: the estimator. It is given the rewards of all ranks.
         weighting: the weight of a group or completion.
         combine: whether rewards are summed before they are normalised or after.
-        ranks: what of a step is elsewhere; this process alone when left out.
+        ranks: the ranks of the step; this process alone when left out.
 
     Raises:
-        ValueError: a weighting gave a negative or non-finite weight, or not one a group or completion.
+        ValueError: a weighting gave a negative or non-finite weight, or not one per group or completion.
     """
     rewards_P_G = _table(scores, lambda score: score.reward)
     joined = ranks.gather(rewards_P_G)
@@ -122,7 +122,7 @@ def _estimates(
         components: the weights of the components in ``Score.filled``.
         advantage: the estimator.
         combine: whether rewards are summed before they are normalised or after.
-        ranks: what of a step is elsewhere.
+        ranks: the ranks of the step.
     """
     weights = {name: weight for name, weight in components.weights.items() if weight}
     if combine == "sum_then_normalise" or len(weights) < 2:
@@ -140,7 +140,7 @@ def _estimates(
         estimates = estimates.masked_fill(estimates.abs() < EQUAL, 0.0)  # or the scale blows up rounding
         scale = spread(estimates.flatten()) + EPS
         estimates, accuracy = estimates / scale, accuracy / scale
-    # Rewards that cancel each other out leave no scale to measure the shares by.
+    # Rewards that cancel each other out leave no scale for the shares.
     return estimates, accuracy.masked_fill((estimates == 0).all(-1, keepdim=True), 0.0)
 
 
@@ -171,7 +171,7 @@ def _normalised(weights_P_G: torch.Tensor, joined: torch.Tensor, ranks: Ranks) -
     Args:
         weights_P_G: of this rank.
         joined: rewards of all ranks.
-        ranks: what of a step is elsewhere.
+        ranks: the ranks of the step.
     """
     counted = ranks.gather(weights_P_G)[width(joined)[:, 0] > 0]
     mean = float(counted.mean()) if len(counted) else 0.0
