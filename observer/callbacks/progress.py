@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal: one bar over all its steps, with what a person watches."""
+"""The progress of a run on the terminal: one bar over all its steps, with the figures to watch."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RunProgress(ProgressBar):
         self._show(trainer, pl_module, line=pl_module.ladder.step % LINE_EVERY == 0)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Say what is being waited for."""
+        """Show that the run is validating."""
         if self._progress is not None:
             self._progress.update(self._task, description="validating")
 

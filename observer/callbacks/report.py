@@ -47,7 +47,7 @@ class RunReport(lightning.Callback):
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        """Measure what the policy can do before it is trained."""
+        """Measure the held-out problems before training."""
         self._start, self._began = time.perf_counter(), True
         if self.before is None and not pl_module.ladder.step:
             self.before = self._measure(pl_module)
@@ -163,7 +163,7 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
     Args:
         before: figures of ``PolicyModule.evaluate``.
         after: the same, after training.
-        summary: the run's seconds, tokens a second, peak memory and seed.
+        summary: the run's seconds, tokens per second, peak memory and seed.
     """
     caption = (
         f"{int(after.get('problems', 0))} held-out problems, seed {summary['seed']}: "

@@ -1,4 +1,4 @@
-"""What is counted: of a rollout, of its rewards one by one, and of held-out problems."""
+"""Figures of a rollout, of its reward components, and of held-out problems."""
 
 from observer.metrics.held_out import LEVELS, HeldOutMetrics
 from observer.metrics.rollout import component_means, rollout_figures

@@ -1,4 +1,4 @@
-"""What each reward did in a step: how large it was, how often it said nothing, and which say the same."""
+"""Figures of each reward component in a step: mean, spread, groups without a difference, correlations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from observer.objective.advantages.base import EQUAL
 from observer.types import Experience
 
 REWARD = "reward"
-"""The sum of the rewards that enter before the normalisation, listed behind them."""
+"""The sum of the components that enter before the normalisation, listed after them."""
 
 
 class Moments:
@@ -101,11 +101,11 @@ def component_values(experience: Experience) -> tuple[list[str], torch.Tensor, t
 def component_table(
     names: Sequence[str], values_P_G_K: torch.Tensor, levels_P: torch.Tensor
 ) -> dict[str, Any]:
-    """Return the table of a step: builtins only, None for what there is no figure of.
+    """Return the table of a step: builtins only, None where there is no figure.
 
     Args:
         names: of the components.
-        values_P_G_K: what they are of each completion, NaN where one does not apply.
+        values_P_G_K: their values, NaN where one does not apply.
         levels_P: of the groups.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a policy can do on held-out problems, overall and by level."""
+"""Figures of answers to held-out problems, overall and by level."""
 
 from __future__ import annotations
 

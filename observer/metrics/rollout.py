@@ -1,4 +1,4 @@
-"""What a rollout showed: means over its completions and groups."""
+"""Figures of a rollout: means over its completions and groups."""
 
 from __future__ import annotations
 

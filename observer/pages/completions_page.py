@@ -1,4 +1,4 @@
-"""Draws one group on a page: the problem on the left, what the policy answered and got for it on the right.
+"""Draws one group on a page: the problem on the left, its completions with their scores on the right.
 
 Pillow and the fonts that come with matplotlib; no drawing state outlives a page. Which groups are drawn, and
 where they go, is decided elsewhere.
@@ -21,7 +21,7 @@ LEFT, RIGHT, PAD = 320, 800, 16
 """Pixels: the columns' text widths, and the space around them."""
 MOST_PICTURES = 6
 TEXT_BUDGET, QUESTION_BUDGET, NOTE_BUDGET = 1200, 600, 160
-"""Characters that are shown of a response, of a question, of anything else."""
+"""Characters shown of a response, of a question, of anything else."""
 LINE = 17
 """Pixels from one line to the next."""
 PAPER: Colour = (255, 255, 255)
@@ -45,7 +45,7 @@ def draw_group(
     weights_G: Sequence[float],
     most: int = 4,
 ) -> Image.Image:
-    """Draw a group and what it was given.
+    """Draw a group with its scores, advantages and weights.
 
     Args:
         group: the problem, and G completions.
@@ -76,7 +76,7 @@ def spread(advantages_G: Sequence[float], most: int) -> list[int]:
     """Return the places of the best, the worst and others evenly in between, best first.
 
     Args:
-        advantages_G: of a group.
+        advantages_G: those of a group.
         most: how many places, at least 1.
 
     >>> spread([0.5, -1.0, 2.0, 0.0, 1.0], 3)

@@ -1,6 +1,6 @@
 """Prepares a response for a page of fixed-width type: shortens it, colours its tags, breaks it into lines.
 
-It knows characters and columns; what a line looks like in pixels is the page's business.
+It knows characters and columns; the page knows pixels.
 """
 
 from __future__ import annotations

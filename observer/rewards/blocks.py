@@ -1,4 +1,4 @@
-"""Blocks in a response that may keep no format. A few passes; it finds no answer and judges no format."""
+"""Blocks in a response that may keep no format. No answer is found and no format judged here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Block(NamedTuple):
     start: int
     """Where its opening tag starts, in characters."""
     end: int
-    """Behind its closing tag."""
+    """After its closing tag."""
     text: str
     """What stands between the tags, without outer blanks."""
 
@@ -48,7 +48,7 @@ def find_block(text: str, name: str) -> str | None:
 
 
 def share_in_order(text: str, names: Sequence[str]) -> float:
-    """Return the share of the named blocks that stand exactly once, not blank, one behind the other in order.
+    """Return the share of the named blocks that stand exactly once, not blank and in order.
 
     Where the order is broken, the longest run of blocks in order counts. Text around them changes nothing.
 

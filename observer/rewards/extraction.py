@@ -69,7 +69,7 @@ def last_boxed(text: str) -> str | None:
         command, brace, escapes = mark.groups()
         if brace is not None and len(escapes) % 2:
             continue
-        start = size - mark.start()  # behind the brace
+        start = size - mark.start()  # after the brace
         if brace == "}":
             closed.append(start - 1)
         elif closed:

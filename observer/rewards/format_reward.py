@@ -13,7 +13,7 @@ from observer.types import Group, Score
 class Format(Reward):
     """1 for a response that keeps the response format, else 0 or, graded, the share of its blocks that stand.
 
-    A required block stands when it is there exactly once, not blank, in order behind the others that stand.
+    A required block stands when it is there exactly once, not blank, in order after the others that stand.
     Text around the blocks breaks the format and takes nothing from the share: graded, such a response can
     get 1, but its answer counts only where the whole format is kept. Formats without blocks are all or
     nothing.
@@ -22,7 +22,7 @@ class Format(Reward):
     tags in the same spirit, whatever their order.
 
     Args:
-        weight: what keeping the format is worth.
+        weight: the reward of a response that keeps the format.
         graded: whether a broken format earns the share of it that is there.
 
     >>> from observer.types import Score, Verdict

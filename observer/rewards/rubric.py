@@ -23,8 +23,8 @@ class Rubric:
 
     Args:
         rewards: name -> reward; the names are those of the components in logs.
-        response_format: finds the answer in a response. Of a completion it sees the text and nothing else.
-        verifier: says which answers are right. Whoever made it closes it.
+        response_format: finds the answer in a response. It sees the text of a completion alone.
+        verifier: checks the answers. Whoever made it closes it.
     """
 
     rewards: Mapping[str, Reward]
@@ -49,7 +49,7 @@ class Rubric:
             step: rollouts finished before this one.
 
         Raises:
-            RuntimeError: a reward raised, or did not return one finite number a completion.
+            RuntimeError: a reward raised, or did not return one finite number per completion.
         """
         return self.score_all([group], step)[0]
 
@@ -64,7 +64,7 @@ class Rubric:
             The scores of each group, in order.
 
         Raises:
-            RuntimeError: a reward raised, or did not return one finite number a completion.
+            RuntimeError: a reward raised, or did not return one finite number per completion.
         """
         read = self._read(groups)
         columns = {name: self._values(name, groups, read, step) for name in self.rewards}
@@ -84,7 +84,7 @@ class Rubric:
         return frozenset(name for name, reward in self.rewards.items() if reward.of_accuracy)
 
     def _read(self, groups: Sequence[Group]) -> list[tuple[Score, ...]]:
-        """Find and verify the answers; what they are worth is not filled in yet."""
+        """Find and verify the answers; their rewards are filled in later."""
         readings = [[self.response_format.read(c.text) for c in group.completions] for group in groups]
         results = iter(
             self.verifier.verify_all(
@@ -100,7 +100,7 @@ class Rubric:
     def _values(
         self, name: str, groups: Sequence[Group], read: Sequence[Sequence[Score]], step: int
     ) -> list[list[float | None]]:
-        """Return what one reward says of each completion of each group."""
+        """Return the values of one reward, for each completion of each group."""
         try:
             values = self.rewards[name].of_all(groups, read, step)
         except Exception as error:
@@ -110,7 +110,7 @@ class Rubric:
     def _rewarded(
         self, read: Sequence[Score], columns: Mapping[str, Sequence[float | None]]
     ) -> tuple[Score, ...]:
-        """Fill in what the completions of a group are worth."""
+        """Fill in the rewards of a group's completions."""
         weights = self.weights
         filled = {name: _filled(columns[name]) for name in weights}
         scores = []

@@ -15,13 +15,13 @@ from typing import IO, Any, Literal
 from observer.types import RefusedError
 
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-"""Names of what is not written to its end yet, with the process that writes it; see ``temporary_name``."""
+"""Names of unfinished files, with the process that writes them; see ``temporary_name``."""
 _FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
-"""What a disk says: full, over the quota, a file too large, broken, made read-only, gone."""
+"""Faults of a disk: full, over the quota, a file too large, broken, read-only, gone."""
 
 
 class WriteError(OSError):
-    """The disk does not take a file: says which, and why. What was there before is as it was."""
+    """A file cannot be written: names it, and why. What was there before is as it was."""
 
 
 @contextmanager

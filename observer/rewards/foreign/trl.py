@@ -21,7 +21,7 @@ PICTURES = ("image", "images")
 class TrlReward(ForeignReward):
     """r = your function's value, called as TRL calls it: for reward functions written for its GRPOTrainer.
 
-    It is called once a step, or awaited, with keywords only: ``prompts``, ``completions``,
+    It is called once per step, or awaited, with keywords only: ``prompts``, ``completions``,
     ``completion_ids``, ``trainer_state`` (``global_step`` only, 0 in evaluation), ``log_extra``,
     ``log_metric``, and as columns the row's ``answer`` and metadata, each a list with an entry a
     completion. A column that a row lacks holds None. A function without ``**kwargs`` has to name all of
