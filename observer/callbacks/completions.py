@@ -1,7 +1,6 @@
-"""Writes down what the policy answers during training: every step as JSON lines, now and then as pictures.
+"""Logs completions during training: every step as JSON lines, now and then as pictures.
 
-It reads what a training step returns and changes nothing of it. What a picture looks like is in
-``completions_page``.
+It reads the output of a training step and changes nothing of it. ``observer.pages`` draws the pictures.
 """
 
 from __future__ import annotations

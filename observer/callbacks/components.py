@@ -1,4 +1,4 @@
-"""Writes down what each reward component did in a step: one that never tells completions apart shows here."""
+"""Logs the figures of each reward component: one that never differs within a group shows here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Components(StepLog):
     """
 
     def __init__(self) -> None:
-        """Open nothing yet."""
+        """Name the file."""
         super().__init__(FILE)
 
     def on_train_batch_end(

@@ -61,7 +61,7 @@ class RunReport(lightning.Callback):
         self._step_start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Count its seconds and its completion tokens."""
+        """Count the seconds and the completion tokens of the step."""
         self._step_seconds += time.perf_counter() - self._step_start
         if outputs and "experience" in outputs:
             self._tokens += sum(group.tokens for group in outputs["experience"].groups) * trainer.world_size
@@ -97,7 +97,7 @@ class RunReport(lightning.Callback):
             rank_zero_warn(str(error))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run adds to."""
+        """Return the counts that a resumed run adds to."""
         seconds = self._seconds + time.perf_counter() - self._start
         return {"seconds": seconds, "step_seconds": self._step_seconds, "tokens": self._tokens}
 

@@ -17,13 +17,13 @@ REWARD = "reward"
 
 
 class Moments:
-    """Means, spreads and correlations of components, added up in memory that does not grow with them."""
+    """Means, spreads and correlations of components, in memory that does not grow with the completions."""
 
     def __init__(self, components: int) -> None:
-        """Start with nothing.
+        """Start empty.
 
         Args:
-            components: K.
+            components: K, how many there are.
         """
         # Entry (i, j) is of component i, over the completions that both i and j apply to.
         self.counts, self._means = np.zeros((components, components)), np.zeros((components, components))

@@ -207,7 +207,7 @@ class _Column:
             self.bottom += LINE
 
     def pictures(self, pictures: Sequence[Image.Image | str], side: int) -> None:
-        """Set pictures in rows as wide as the column; a text stands for one that cannot be read."""
+        """Set pictures in rows as wide as the column; one that cannot be read is replaced by a text."""
         for text in (picture for picture in pictures if isinstance(picture, str)):
             self.text(text, colour=WARNING)
         readable = [picture for picture in pictures if not isinstance(picture, str)]

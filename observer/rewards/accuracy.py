@@ -1,4 +1,4 @@
-"""The accuracy reward. What counts as correct is the verifier's business."""
+"""The accuracy reward. The verifier decides what is correct."""
 
 from __future__ import annotations
 

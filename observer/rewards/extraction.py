@@ -46,7 +46,7 @@ def check_extractions(extractions: Sequence[str]) -> None:
 
 
 def last_tagged(text: str) -> str | None:
-    """Return what stands in the last closed ``<answer>`` block; None when there is none.
+    """Return the text of the last closed ``<answer>`` block; None when there is none.
 
     >>> last_tagged("<answer>3</answer> or <answer>4</answer></answer> or <answer>5")
     '4'
@@ -56,7 +56,7 @@ def last_tagged(text: str) -> str | None:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return what stands in the last ``\boxed{..}`` whose brace is closed; None when there is none.
+    r"""Return the content of the last ``\boxed{..}`` whose brace is closed; None when there is none.
 
     >>> last_boxed(r"\boxed{x_{1}} then \boxed{cut of")
     'x_{1}'

@@ -42,7 +42,7 @@ _CLOSINGS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 class LanguageConsistency(Reward):
     r"""r = letters of the script / all letters: keeps a response to one script, for readers of one language.
 
-    Letters count one by one. Tags, LaTeX commands and what stands in ``$..$``, ``\(..\)``, ``\[..\]`` or
+    Letters count one by one. Tags, LaTeX commands and anything inside ``$..$``, ``\(..\)``, ``\[..\]`` or
     backquotes do not count, nor do digits and signs. A response without letters gets no value.
 
     Reference: DeepSeek-R1, arXiv 2501.12948, section 2.3.2, adds the share of the target language's words

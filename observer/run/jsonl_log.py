@@ -48,7 +48,7 @@ class JsonlLog:
             raise
 
     def sync(self) -> None:
-        """Have what was written on the disk, where a power cut leaves it.
+        """Flush to the disk: a power cut then loses nothing.
 
         Raises:
             OSError: the disk fails.

@@ -33,7 +33,7 @@ class Row:
     """A problem with completions."""
 
     line: int
-    """Where it stands in the file, from 1."""
+    """Its line in the file, from 1."""
     problem: Problem
     """Its ``row`` is its place in the file."""
     completions: tuple[str, ...]

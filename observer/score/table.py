@@ -15,7 +15,7 @@ from observer.types import Experience, Verdict
 
 
 class Tally:
-    """Adds up experiences, in memory that does not grow with them."""
+    """Sums over experiences, in memory that does not grow with them."""
 
     def __init__(self, rewards: Mapping[str, Reward]) -> None:
         """Start with nothing.

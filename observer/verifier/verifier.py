@@ -1,4 +1,4 @@
-"""Checks batches of answers, dangerous ones in processes that can be killed. A verdict never hangs a run."""
+"""Checks batches of answers, dangerous ones in processes that can be killed, so that none hangs a run."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Limits:
-    """What checking may take.
+    """Limits of time and memory for checking.
 
     Args:
         workers: processes that check at the same time.
-        seconds: that one answer may take before its process is killed.
-        batch_seconds: that a batch may take; what is not checked by then is unverifiable.
+        seconds: limit for one answer; then its process is killed.
+        batch_seconds: limit for a batch; answers not checked by then are unverifiable.
         memory_mb: address space of a process.
     """
 
@@ -78,7 +78,7 @@ class Limits:
     memory_mb: int = 2048
 
     def __post_init__(self) -> None:
-        """Refuse limits that nothing can keep."""
+        """Refuse limits that no check can keep."""
         for name, least in (("workers", 1), ("seconds", 0.1), ("batch_seconds", 0.1), ("memory_mb", 512)):
             refuse_outside(f"verifier.{name}", getattr(self, name), least)
 

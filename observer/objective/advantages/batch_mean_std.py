@@ -1,4 +1,4 @@
-"""The batch's mean as the baseline, its spread as the scale: groups are not looked at."""
+"""The batch's mean as the baseline, its spread as the scale: groups play no part."""
 
 from __future__ import annotations
 

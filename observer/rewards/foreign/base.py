@@ -149,7 +149,7 @@ def find_function(path: str) -> tuple[ModuleType, Callable[..., Any]]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether a function has to be awaited, also inside ``functools.partial`` or as an object's call."""
+    """Return whether a function, an object's call or what a ``functools.partial`` holds has to be awaited."""
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
