@@ -64,6 +64,39 @@ def refuse_outside(
     raise RefusedError(f"{name} is {value}; it must be {may_be}{hint}")
 
 
+def refuse_fields(
+    strategy: object,
+    *names: str,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float | None = None,
+    hint: str = "",
+) -> None:
+    """Refuse numbers of a strategy that are out of the range they share, or not finite.
+
+    Args:
+        strategy: whose parameters they are.
+        names: of the parameters.
+        least: the least they may be.
+        most: the most they may be.
+        above: what they must be greater than, in place of ``least``.
+        hint: what else may be given.
+
+    Raises:
+        RefusedError: names the class, the parameter, its value and the range.
+    """
+    finite = " and finite" if most == math.inf else ""
+    for name in names:
+        refuse_outside(
+            f"{type(strategy).__name__}.{name}",
+            getattr(strategy, name),
+            least,
+            most,
+            above=above,
+            hint=f"{finite}{hint}",
+        )
+
+
 def refuse_unlisted(**given: tuple[str, Any]) -> None:
     """Refuse an option of ``model`` that is none of the values of its ``Literal``.
 

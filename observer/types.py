@@ -3,16 +3,34 @@
 ``Problem`` -> ``Prompt`` -> ``Group`` of ``Completion`` -> ``Score`` -> ``Experience``. The rest of the
 package reads as functions between these types. Nothing here computes.
 
-Shape legend, used in names all over the package (``advantages_P_G``):
+Shape legend, used in names all over the package (``advantages_P_G``). A digit is a length; letters that are
+joined are flattened dimensions (``keys_PH_S_D``).
+
+Of a step:
 
 - P: prompts of this rank in a step; each makes one group
 - G: completions of a prompt, the group size
-- N: completions, flat, in the order of their groups (P * G when groups are whole)
-- T: completion tokens, padded on the right
-- S: tokens of prompt and completion together
-- R: rows of a ladder
-- L: difficulty levels
+- N: completions, flat, in the order of their groups (P * G when groups are whole); of an index, given rows
+- T: completion tokens, padded on the right; of a schedule, steps
+- S: tokens of prompt and completion together, or of the prompt alone where T is beside it
+- K: tokens of all completions, flat, no padding; of a reward table, its components; of a schedule, its tasks
 - V: vocabulary
+- E: end tokens
+- B: sequences of a batch; of a random stream, numbers drawn at once
+
+Of a model:
+
+- D: features of a vector, of the hidden state or of one head
+- F: features of several projections side by side
+- H: attention heads; those of the keys where Q is beside it
+- Q: query heads of one key head
+- C: slots for completions while decoding, P * R
+
+Of data:
+
+- R: rows of a ladder; while decoding, slots of a prompt
+- M: rows that may still be drawn
+- L: difficulty levels
 """
 
 from __future__ import annotations
@@ -32,11 +50,11 @@ IMAGE_MARK = "<image>"
 
 
 class RefusedError(ValueError):
-    """Input that is refused at the door, before any compute: what, where, its value and how to mend it."""
+    """Input that is refused before any compute. The message names it, its place, its value and a remedy."""
 
 
 class Verdict(StrEnum):
-    """What a verifier says of an answer. Correctness is this, never read back from a sum of rewards."""
+    """The verdict on an answer. Correctness is this, never read back from a sum of rewards."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -58,7 +76,7 @@ class Picture:
     """A picture that is decoded when it is needed and not before."""
 
     name: str
-    """What to call it in messages and logs: a path, or what a procedural ladder says of it."""
+    """Its name in messages and logs: a path, or a description by its generator."""
     size: Callable[[], tuple[int, int]]
     """Reads (height, width) in pixels, cheaply, from the header. Raises RefusedError."""
     load: Callable[[], Image.Image]
@@ -90,7 +108,7 @@ class Problem:
     level: int = 0
     """The ladder level that metrics are broken down by."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """Whatever else its row holds, for rewards and logs."""
+    """The other fields of its row, for rewards and logs."""
     source: str = ""
     """Where it comes from (file and line), for messages."""
 
@@ -112,12 +130,12 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A problem as the model sees it. Made in one place, for every engine and every pass."""
+    """A problem as the model sees it. Made in one place, for every engine and every forward pass."""
 
     problem: Problem
     """What it was made from."""
     ids: tuple[int, ...]
-    """Token ids, image placeholders expanded to one id a visual token."""
+    """Token ids, image placeholders expanded to one id per visual token."""
     pictures: tuple[Patches, ...] = ()
     """Its pictures in the order of their placeholders; none for text only."""
 
@@ -127,7 +145,7 @@ class Sampling:
     """The distribution that completions are drawn from. The same one is used again for their log-probs."""
 
     group_size: int = 8
-    """G, completions a prompt."""
+    """G, completions per prompt."""
     max_tokens: int = 1024
     """A completion that has not ended by then is cut: ``finish_reason`` is ``length``."""
     min_tokens: int = 0
@@ -198,7 +216,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Score:
-    """What the rewards say of one completion."""
+    """The verdict and the rewards of one completion."""
 
     verdict: Verdict
     """Whether its answer is right."""
@@ -208,17 +226,19 @@ class Score:
     """The answer that was found in it; None when there was none."""
     formatted: bool
     """Whether it keeps the response format."""
-    parts: Mapping[str, float | None] = field(default_factory=dict)
+    components: Mapping[str, float | None] = field(default_factory=dict)
     """Each named reward, before its weight; None where it does not apply."""
-    terms: Mapping[str, float] = field(default_factory=dict)
-    """The parts that enter before the group's normalisation; where one does not apply, the group's mean of it
-    stands in, so that it neither helps nor hurts."""
+    filled: Mapping[str, float] = field(default_factory=dict)
+    """The components that enter before the group's normalisation, gaps filled: where one does not apply, the
+    group's mean of it stands in, so that it neither helps nor hurts."""
     reward: float = 0.0
-    """Weighted sum of the terms."""
+    """Weighted sum of ``filled``."""
     bonus: float = 0.0
-    """Weighted sum of the parts that are added after the group's normalisation."""
+    """Weighted sum of the components that are added after the group's normalisation."""
     share: float = 0.0
-    """Share of the format's blocks that stand as they should, in [0, 1]."""
+    """Share of the format's blocks that are there once, not blank and in order, in [0, 1]."""
+    timed_out: bool = False
+    """Whether the answer is unverifiable because it was not checked in time."""
 
     @property
     def correct(self) -> bool:
@@ -238,7 +258,7 @@ class ScoredGroups:
 
 @dataclass(frozen=True, eq=False)
 class Estimated(ScoredGroups):
-    """Scored groups with how much better each completion is than its group: what a weighting sees."""
+    """Scored groups with the normalised estimate of each completion: the input of a weighting."""
 
     rewards_P_G: torch.Tensor
     """Rewards before normalisation, float64."""
@@ -250,7 +270,7 @@ class Estimated(ScoredGroups):
 
 @dataclass(frozen=True, eq=False)
 class Experience(Estimated):
-    """Scored groups with what each completion is worth to the update."""
+    """Scored groups with the weight and the advantage of each completion."""
 
     weights_P_G: torch.Tensor
     """Weight of each completion, never negative, float64; of most weightings the same over a group."""

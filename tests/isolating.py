@@ -9,7 +9,7 @@ TESTS = Path(__file__).parent
 
 
 def verdicts(results):
-    return [verdict for verdict, _ in results]
+    return [result.verdict for result in results]
 
 
 def timed(verifier, questions):

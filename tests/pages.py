@@ -3,7 +3,7 @@
 import numpy as np
 
 from observer.data.tiles.rows import Tiles
-from observer.objective import GroupMean, Quadratic, Terms, weigh
+from observer.objective import ComponentWeights, GroupMean, Quadratic, weigh
 from observer.pages.completions_page import draw_group
 from observer.rewards import Accuracy, Bonus, Format, Observe, Rubric
 from observer.types import Completion, Group, Prompt, Sampling
@@ -25,8 +25,8 @@ def make_group(*texts, row=0, problem=None, finish_reason="stop", step=7):
 
 def weighed(*groups):
     rubric = Rubric({"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}, Observe())
-    terms = Terms(rubric.weights, rubric.accuracy)
-    return weigh(groups, [rubric.score(group, 0) for group in groups], terms, GroupMean(), Quadratic())
+    components = ComponentWeights(rubric.weights, rubric.accuracy)
+    return weigh(groups, [rubric.score(group, 0) for group in groups], components, GroupMean(), Quadratic())
 
 
 def draw(group, most=4):

@@ -6,10 +6,10 @@ from threading import Barrier
 import torch
 from hypothesis import strategies as st
 
-from observer.objective import Ranks, Terms, weigh
+from observer.objective import ComponentWeights, Ranks, weigh
 from observer.types import Completion, Estimated, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
 
-TERMS = Terms({"accuracy": 1.0, "format": 0.5, "length": -0.2}, frozenset({"accuracy"}))
+COMPONENTS = ComponentWeights({"accuracy": 1.0, "format": 0.5, "length": -0.2}, frozenset({"accuracy"}))
 RIGHT, WRONG, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE
 
 
@@ -23,11 +23,11 @@ def group(size, options=(), metadata=None, finish="stop"):
 
 
 def score(verdict, answer="7", formatted=True, length=0.0, bonus=0.0):
-    """A score; a length of None is a term that does not apply, and 0 is its group's mean of it."""
-    parts = {"accuracy": float(verdict is RIGHT), "format": float(formatted), "length": length}
-    terms = parts | {"length": length or 0.0}
-    reward = sum(TERMS.weights[name] * value for name, value in terms.items())
-    return Score(verdict, "", answer, formatted, parts, terms, reward, bonus)
+    """A score; a length of None is a component that does not apply, and 0 is its group's mean of it."""
+    components = {"accuracy": float(verdict is RIGHT), "format": float(formatted), "length": length}
+    filled = components | {"length": length or 0.0}
+    reward = sum(COMPONENTS.weights[name] * value for name, value in filled.items())
+    return Score(verdict, "", answer, formatted, components, filled, reward, bonus)
 
 
 def rows(size=4, most=4):
@@ -54,10 +54,12 @@ def estimated(scores, estimates=None, **fields):
     return Estimated(groups, tuple(map(tuple, scores)), rewards, correct.mean(-1), torch.as_tensor(estimates))
 
 
-def weighed(scores, advantage, weighting, combine="sum_then_normalise", ranks=None, terms=TERMS, **fields):
+def weighed(
+    scores, advantage, weighting, combine="sum_then_normalise", ranks=None, components=COMPONENTS, **fields
+):
     """The experience of scores."""
     groups = [group(len(row), **fields) for row in scores]
-    return weigh(groups, scores, terms, advantage, weighting, combine, ranks or Ranks())
+    return weigh(groups, scores, components, advantage, weighting, combine, ranks or Ranks())
 
 
 def on_two_ranks(scores, *recipe, **fields):

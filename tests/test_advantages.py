@@ -10,16 +10,16 @@ from hypothesis.extra import numpy as npst
 from observer import strategies
 from observer.objective import (
     BatchMeanStd,
+    ComponentWeights,
     GroupMean,
     GroupMeanBatchStd,
     GroupMeanMad,
     GroupMeanStd,
     Quadratic,
-    Terms,
     Uniform,
 )
 from observer.types import RefusedError
-from scored import RIGHT, TERMS, WRONG, on_two_ranks, rows, score, weighed
+from scored import COMPONENTS, RIGHT, WRONG, on_two_ranks, rows, score, weighed
 
 FEW = settings(max_examples=60, deadline=None)
 GROUP_BASELINES = [
@@ -154,12 +154,12 @@ def joined_by_hand(scores, advantage, combine):
     """Estimates and the share of accuracy, written from the text: GDPO is arXiv 2601.05242."""
 
     def table(name):
-        return [[each.terms[name] for each in row] for row in scores]
+        return [[each.filled[name] for each in row] for row in scores]
 
     def exact(values):
         return advantage(torch.tensor(values, dtype=torch.float64)).numpy()
 
-    weights = {name: weight for name, weight in TERMS.weights.items()}
+    weights = {name: weight for name, weight in COMPONENTS.weights.items()}
     if combine == "sum_then_normalise":
         rewards = np.array([[each.reward for each in row] for row in scores])
         accuracy = torch.tensor(table("accuracy"), dtype=torch.float64)
@@ -192,49 +192,53 @@ def test_shares_of_accuracy_and_of_all_others_add_up_to_the_estimate(advantage, 
 
 @pytest.mark.parametrize("combine", COMBINES)
 def test_rewards_that_cancel_each_other_out_leave_nothing_to_weigh(combine):
-    terms = Terms({"accuracy": 1.0, "format": 1.0}, {"accuracy"})
+    components = ComponentWeights({"accuracy": 1.0, "format": 1.0}, {"accuracy"})
     row = [
         score_of({"accuracy": a, "format": b})
         for a, b in ((0.7, 0.1), (0.1, 0.7), (0.1 + 0.2, 0.5), (0.3, 0.5))
     ]
-    found = weighed([row], GroupMeanStd(), Quadratic(apply_to="accuracy"), combine, terms=terms)
+    found = weighed([row], GroupMeanStd(), Quadratic(apply_to="accuracy"), combine, components=components)
     assert not found.advantages_P_G.any()
 
 
-def score_of(terms):
-    scored = score(RIGHT if terms["accuracy"] > 0.5 else WRONG)
-    return type(scored)(scored.verdict, "", "7", True, terms, terms, math.fsum(terms.values()))
+def score_of(components):
+    scored = score(RIGHT if components["accuracy"] > 0.5 else WRONG)
+    return type(scored)(scored.verdict, "", "7", True, components, components, math.fsum(components.values()))
 
 
 def test_rewards_for_accuracy_alone_are_all_share():
-    terms = Terms({"accuracy": 0.3, "format": 0.0}, {"accuracy"})
+    components = ComponentWeights({"accuracy": 0.3, "format": 0.0}, {"accuracy"})
     row = [
-        type(each)(each.verdict, "", "7", True, each.parts, each.terms, 0.3 * each.parts["accuracy"])
+        type(each)(
+            each.verdict, "", "7", True, each.components, each.filled, 0.3 * each.components["accuracy"]
+        )
         for each in map(score, [RIGHT, WRONG, WRONG])
     ]
     for combine in COMBINES:
         found = weighed(
-            [row], GroupMeanStd(), Quadratic(sigma=0.5, apply_to="accuracy"), combine, terms=terms
+            [row], GroupMeanStd(), Quadratic(sigma=0.5, apply_to="accuracy"), combine, components=components
         )
-        expected = weighed([row], GroupMeanStd(), Quadratic(sigma=0.5), combine, terms=terms)
+        expected = weighed([row], GroupMeanStd(), Quadratic(sigma=0.5), combine, components=components)
         torch.testing.assert_close(found.advantages_P_G, expected.advantages_P_G, rtol=1e-12, atol=0)
 
 
 def test_one_reward_is_normalised_once_however_rewards_are_combined():
-    terms = Terms({"accuracy": 1.0, "format": 0.0}, {"accuracy"})
+    components = ComponentWeights({"accuracy": 1.0, "format": 0.0}, {"accuracy"})
     scores = [[score(verdict, formatted=False) for verdict in (RIGHT, WRONG, WRONG, WRONG)]] * 2
-    found = [weighed(scores, GroupMeanStd(), Uniform(), combine, terms=terms) for combine in COMBINES]
+    found = [
+        weighed(scores, GroupMeanStd(), Uniform(), combine, components=components) for combine in COMBINES
+    ]
     assert found[0].advantages_P_G.tolist() == found[1].advantages_P_G.tolist()
 
 
 def test_a_reward_of_a_wide_range_does_not_drown_one_of_a_small():
-    terms = Terms({"accuracy": 1.0, "length": 1.0}, {"accuracy"})
+    components = ComponentWeights({"accuracy": 1.0, "length": 1.0}, {"accuracy"})
     row = [
         score_of({"accuracy": accuracy, "length": length})
         for accuracy, length in ((1.0, 0.0), (0.0, 90.0), (1.0, 60.0), (0.0, 0.0))
     ]
     summed, alone = (
-        weighed([row], GroupMeanStd(), Uniform(), combine, terms=terms).estimates_P_G[0]
+        weighed([row], GroupMeanStd(), Uniform(), combine, components=components).estimates_P_G[0]
         for combine in COMBINES
     )
     assert summed[0] < summed[1]

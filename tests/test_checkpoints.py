@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from observer.callbacks.checkpoint_io import AtomicCheckpointIO
+from observer.callbacks.checkpoints import checkpoint_callbacks
 from observer.run.checkpoints import newest_checkpoint
 from observer.run.files import WriteError
 from observer.types import RefusedError

@@ -105,7 +105,7 @@ def test_a_line_says_what_was_asked_answered_and_given():
         "reason": right["reason"],
         "extracted": problem.answer,
         "formatted": True,
-        "parts": {"accuracy": 1.0, "format": 1.0, "bonus": 1.0},
+        "components": {"accuracy": 1.0, "format": 1.0, "bonus": 1.0},
         "reward": 1.5,  # 1 + 0.5
         "bonus": 0.2,  # of the only one that is right
         "weight": 1.6,
@@ -113,7 +113,7 @@ def test_a_line_says_what_was_asked_answered_and_given():
         "advantage": 1.653333,  # weight * (1.5 - (1.5 + 0.5 + 0) / 3 + bonus)
     }
     assert problem.answer in right["reason"]
-    assert (wrong["verdict"], wrong["extracted"], wrong["parts"]["accuracy"]) == ("wrong", "99", 0.0)
+    assert (wrong["verdict"], wrong["extracted"], wrong["components"]["accuracy"]) == ("wrong", "99", 0.0)
     assert (none["extracted"], none["formatted"]) == (None, False)
     assert "</observe>" in none["reason"]
 
@@ -128,12 +128,12 @@ def test_numbers_of_a_line_are_those_that_enter_the_update_to_six_digits():
     assert advantages[0] > 0 > advantages[2]
 
 
-def test_a_part_that_does_not_apply_is_null_in_a_line_and_a_dash_on_a_page():
+def test_a_component_that_does_not_apply_is_null_in_a_line_and_a_dash_on_a_page():
     experience = weighed(make_group(RIGHT, WRONG))
     right, wrong = experience.scores[0]
-    absent = replace(right, parts={**right.parts, "format": None})
+    absent = replace(right, components={**right.components, "format": None})
     lines = records(replace(experience, scores=((absent, wrong),)), 0)
-    assert [line["parts"]["format"] for line in lines] == [None, 1.0]
+    assert [line["components"]["format"] for line in lines] == [None, 1.0]
     pages = [
         draw_group(experience.groups[0], [score, wrong], [1.0, -1.0], [1.0, 1.0]) for score in (absent, right)
     ]

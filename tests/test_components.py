@@ -30,7 +30,7 @@ def test_the_table_agrees_with_numpy(rows):
     for place, name in enumerate(NAMES):
         own = values[..., place]
         there = own[~np.isnan(own)]
-        found = table["parts"][name]
+        found = table["components"][name]
         assert found["applies"] == pytest.approx(len(there) / own.size)
         assert found["mean"] == (pytest.approx(there.mean()) if len(there) else None)
         assert found["spread"] == (pytest.approx(there.std(ddof=1), abs=1e-12) if len(there) > 1 else None)
@@ -73,19 +73,19 @@ def test_a_run_writes_a_line_a_step_and_the_curves(tmp_path):
     trainer = run(tmp_path, 3)
     lines = [json.loads(line) for line in (tmp_path / "components.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 1, 2]
-    parts = lines[-1]["parts"]
-    assert list(parts) == ["accuracy", "format", "odd", "reward"]
+    components = lines[-1]["components"]
+    assert list(components) == ["accuracy", "format", "odd", "reward"]
     figures = trainer.callback_metrics
-    assert parts["accuracy"]["mean"] == pytest.approx(float(figures["train/accuracy"]))
-    assert parts["reward"]["mean"] == pytest.approx(float(figures["train/reward"]))
-    assert 0 < parts["odd"]["applies"] < 1
-    assert all(int(level) % 2 for level in parts["odd"]["levels"])
+    assert components["accuracy"]["mean"] == pytest.approx(float(figures["train/accuracy"]))
+    assert components["reward"]["mean"] == pytest.approx(float(figures["train/reward"]))
+    assert 0 < components["odd"]["applies"] < 1
+    assert all(int(level) % 2 for level in components["odd"]["levels"])
     assert lines[-1]["correlation"]["odd ~ reward"] is None
     curves = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     curves.Reload()
     spreads = curves.Scalars("component/accuracy/spread")
     assert [event.value for event in spreads] == pytest.approx(
-        [line["parts"]["accuracy"]["spread"] for line in lines]
+        [line["components"]["accuracy"]["spread"] for line in lines]
     )
     assert (
         [event.step for event in spreads]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO
+from observer.callbacks.checkpoint_io import AtomicCheckpointIO
 from observer.run.checkpoints import check_checkpoint, newest_checkpoint
 from observer.types import RefusedError
 from tiny_run import UPDATES, fit

@@ -12,7 +12,7 @@ from observer.data import Jsonl, LadderDataModule, RowFormat, Rows, Tiles
 from observer.data.checks.admission import faults_of_golds, refused_rows
 from observer.rollout import PromptRenderer, ScriptedEngine
 from observer.types import Problem, RefusedError, Turn, Verdict
-from observer.verifier import Limits, Question, Verifier
+from observer.verifier import Limits, Question, Result, Verifier
 from observer.verifier import verifier as verifier_module
 
 
@@ -57,7 +57,7 @@ class Noting(Verifier):
     def verify_all(self, questions):
         self.batches.append([question.gold for question in questions])
         assert all(question.gold == question.prediction for question in questions)
-        return [(self.bad.get(question.gold, Verdict.CORRECT), "because") for question in questions]
+        return [Result(self.bad.get(question.gold, Verdict.CORRECT), "because") for question in questions]
 
     @property
     def asked(self):
@@ -242,7 +242,7 @@ def test_a_run_counts_what_is_timed_out_and_leaves_no_process(tmp_path, monkeypa
     assert stopping.process.poll() is not None
     lines = read(tmp_path / "completions.jsonl")
     assert [line["verdict"] for line in lines] == ["correct", "unverifiable"] * 4
-    assert all(line["reason"].startswith(verifier_module.TIMED_OUT) for line in lines[1::2])
+    assert all(line["reason"] == "timed out after 0.3 s" for line in lines[1::2])
 
 
 class _Watch(lightning.Callback):

@@ -78,11 +78,11 @@ def test_ten_steps_of_the_quickstart(family, name, tmp_path):
     assert ended == DONE
     assert [line["step"] for line in lines] == list(range(10))
     if family == "reward":
-        parts = [line["parts"]["tried"] for line in lines]
+        components = [line["components"]["tried"] for line in lines]
         applies = name not in ("BoxIoU", "LanguageConsistency")  # the tiles have neither boxes nor words
-        assert all((part["applies"] > 0) is applies for part in parts)
+        assert all((one["applies"] > 0) is applies for one in components)
     if name == "Judge":
-        assert all(part["mean"] == pytest.approx(0.7) for part in parts)
+        assert all(one["mean"] == pytest.approx(0.7) for one in components)
 
 
 @pytest.mark.parametrize(

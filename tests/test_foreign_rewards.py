@@ -196,7 +196,7 @@ def test_a_trl_function_may_take_texts_arguments_and_pictures():
 def test_what_does_not_apply_neither_helps_nor_hurts_in_a_rubric():
     rubric = Rubric({"accuracy": Accuracy(), "mine": TrlReward("trl_own.py:everything", weight=2.0)}, Think())
     (row,) = rubric.score_all([group_of([right(7)], metadata={"difficulty": None})], 0)
-    assert (row[0].parts["mine"], row[0].reward) == (None, 1.0)
+    assert (row[0].components["mine"], row[0].reward) == (None, 1.0)
 
 
 @pytest.mark.parametrize(

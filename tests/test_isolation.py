@@ -8,7 +8,7 @@ from bombs import BOMBS
 from isolating import RIGHT, UNVERIFIABLE, WRONG, comes_true, group_of, members, timed, verdicts
 from observer.types import RefusedError
 from observer.verifier import verifier as verifier_module
-from observer.verifier.verifier import TIMED_OUT, Limits, Question, Verifier
+from observer.verifier.verifier import Limits, Question, Result, Verifier
 from observer.verifier.verify import ISOLATED, KINDS
 from stand_in import ask
 
@@ -21,9 +21,11 @@ def test_isolated_and_other_kinds_come_back_in_the_order_they_were_asked_in(veri
     for i in range(20):
         questions += [Question("integer", str(i), "3"), *ask(f"sleep 0.0{9 - i % 10}", f"{i}", gold="3")]
     results = one.verify_all(questions)
-    for question, (verdict, reason) in zip(questions, results, strict=True):
-        assert (verdict is RIGHT) == (question.gold == question.prediction)
-        assert question.kind == "integer" or question.prediction in reason
+    for question, result in zip(questions, results, strict=True):
+        assert (result.verdict is RIGHT) == (question.gold == question.prediction)
+        assert question.kind == "integer" or question.prediction in result.reason
+        assert result.finished
+        assert not result.timed_out
 
 
 def test_kinds_that_need_no_isolation_start_no_process():
@@ -54,7 +56,7 @@ def test_answers_that_differ_behind_the_longest_length_are_one_question(verifier
         ask("7" + "x" * 100_000, "7" + "x" * 200_000, "7" + " " * 2000 + "x", "7" + " " * 2000)
     )
     assert verdicts(results) == [WRONG, WRONG, WRONG, RIGHT]
-    assert all("over 1000 characters" in reason for _, reason in results[:3])
+    assert all("over 1000 characters" in result.reason for result in results[:3])
     assert [len(question.prediction) for question in one._known] == [1001, 1001, 1]
 
 
@@ -75,6 +77,11 @@ def test_limits_that_nothing_can_keep_are_refused(field):
         Limits(**field)
 
 
+def test_a_batch_that_is_checked_in_time_takes_half_of_its_deadline_at_most():
+    assert Limits(workers=4, seconds=5, batch_seconds=120).answers_in_time == 48
+    assert Limits(workers=1, seconds=60, batch_seconds=1).answers_in_time == 1
+
+
 def test_a_kind_that_does_not_exist_is_refused():
     with pytest.raises(RefusedError, match="'colour' does not exist"):
         Verifier().verify_all([Question("colour", "red", "red")])
@@ -90,13 +97,14 @@ def test_eight_bombs_among_64_on_eight_workers_take_the_limit_and_at_most_two_se
         orders = [f"deaf {i} {round}" if i % 8 == 3 else f"7 {i} {round}" for i in range(64)]
         results, took = timed(one, ask(*orders))
         assert took <= 1 + 2
-        for order, (verdict, reason) in zip(orders, results, strict=True):
+        for order, result in zip(orders, results, strict=True):
             if order.startswith("deaf"):
-                assert (verdict, reason) == (UNVERIFIABLE, "timed out after 1 s")
+                late = Result(UNVERIFIABLE, "timed out after 1 s", finished=False, timed_out=True)
+                assert result == late
             else:
-                assert (verdict, reason) == (RIGHT, f"it is {order}")
+                assert result == Result(RIGHT, f"it is {order}")
     assert comes_true(lambda: len(members(group_of(one))) == 1 + 8, 2)
-    assert one.verify_all(ask(*map(str, range(7)), gold="3"))[3][0] is RIGHT
+    assert one.verify_all(ask(*map(str, range(7)), gold="3"))[3].verdict is RIGHT
 
 
 def test_the_deadline_of_a_batch_makes_the_rest_unverifiable_and_a_later_batch_is_fresh(verifier):
@@ -105,8 +113,9 @@ def test_the_deadline_of_a_batch_makes_the_rest_unverifiable_and_a_later_batch_i
     results, took = timed(one, ask("7 a", "deaf", "7 b", "7 c"))
     assert took < 1
     assert verdicts(results) == [RIGHT] + [UNVERIFIABLE] * 3
-    assert results[1][1] == results[3][1] == "timed out: the batch took over 0.5 s"
-    assert results[1][1].startswith(TIMED_OUT)
+    assert results[1].reason == results[3].reason == "timed out: the batch took over 0.5 s"
+    assert [result.finished for result in results] == [True, False, False, False]
+    assert [result.timed_out for result in results] == [False, True, True, True]
     assert verdicts(one.verify_all(ask("7 b", "7 c", "8"))) == [RIGHT, RIGHT, WRONG]
 
 
@@ -114,7 +123,7 @@ def test_memory_stays_under_its_bound(verifier):
     one = verifier(workers=1, memory_mb=512, seconds=20)
     results = one.verify_all(ask("allocate 300", "allocate 700", "7"))
     assert verdicts(results) == [WRONG, UNVERIFIABLE, RIGHT]
-    assert results[1][1] == "the check needs too much memory"
+    assert results[1].reason == "the check needs too much memory"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +139,7 @@ def test_memory_stays_under_its_bound(verifier):
 def test_a_check_that_dies_is_unverifiable_and_takes_no_other_with_it(verifier, order, reason):
     one = verifier()
     results = one.verify_all(ask("7 a", order, "7 b", "sleep 0.2"))
-    assert results[1] == (UNVERIFIABLE, reason)
+    assert results[1] == Result(UNVERIFIABLE, reason, finished=False, timed_out=False)
     assert verdicts(results) == [RIGHT, UNVERIFIABLE, RIGHT, WRONG]
 
 
@@ -179,7 +188,7 @@ def test_a_process_that_was_killed_twice_in_a_batch_gives_unverifiable(verifier)
     group = group_of(one)
     results = one.verify_all(ask("7", "kill-above", "7 before"))
     assert verdicts(results) == [UNVERIFIABLE, UNVERIFIABLE, RIGHT]
-    assert results[0][1] == "the process that checks answers died twice"
+    assert results[0].reason == "the process that checks answers died twice"
     assert members(group) == [], "its busy checks outlived it"
     assert verdicts(one.verify_all(ask("7"))) == [RIGHT]
 

@@ -44,7 +44,7 @@ def script(tmp_path, body):
         from stand_in import ask
         verifier_module.PROGRAM = stand_in.PROGRAM
         def said(*orders):
-            return " ".join(str(verdict) for verdict, _ in verifier.verify_all(ask(*orders)))
+            return " ".join(str(result.verdict) for result in verifier.verify_all(ask(*orders)))
         verifier = Verifier(Limits(workers=2, seconds=60))
         note("first", said("7"))
         note("group", verifier._process.pid)

@@ -240,7 +240,7 @@ def test_in_a_rubric_a_failure_neither_helps_nor_hurts():
         rubric = Rubric({"accuracy": Accuracy(), "judge": judge_of(endpoint, weight=1.0)}, Think())
         with pytest.warns(RuntimeWarning, match="1 of 3"):
             scores = rubric.score(group_of(texts), 0)
-    assert [score.parts["judge"] for score in scores] == [0.4, None, 0.4]
+    assert [score.components["judge"] for score in scores] == [0.4, None, 0.4]
     assert [score.reward for score in scores] == [1.4] * 3
 
 

@@ -4,13 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from observer.metrics import LEVELS, HeldOutMetrics, part_means, rollout_figures
+from observer.metrics import LEVELS, HeldOutMetrics, component_means, rollout_figures
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
-from observer.verifier.verifier import TIMED_OUT
 
 
-def group(*responses, level=1, reason=""):
-    """A group and its scores, of (verdict, formatted, tokens, finish reason)."""
+def group(*responses, level=1, reason="", late=False):
+    """A group and its scores, of (verdict, formatted, tokens, finish reason); late ones timed out."""
     problem = Problem("a", 0, (Turn("user", "?"),), "7", "integer", level=level)
     completions = [
         Completion((0,) * tokens, (0.0,) * tokens, "", finish, index)
@@ -24,6 +23,7 @@ def group(*responses, level=1, reason=""):
             formatted,
             {"accuracy": float(verdict is Verdict.CORRECT), "odd": 2.0},
             reward=0.5,
+            timed_out=late and verdict is Verdict.UNVERIFIABLE,
         )
         for verdict, formatted, _, _ in responses
     ]
@@ -62,7 +62,7 @@ def test_figures_do_not_depend_on_how_groups_come_in_batches_or_on_which_rank_th
     groups = [
         group(RIGHT, level=1),
         group(WRONG, level=2),
-        group(CUT, level=2, reason=f"{TIMED_OUT} after 5 s"),
+        group(CUT, level=2, late=True),
         group(RIGHT, level=3),
     ]
     whole, first, second = HeldOutMetrics(), HeldOutMetrics(), HeldOutMetrics()
@@ -70,8 +70,9 @@ def test_figures_do_not_depend_on_how_groups_come_in_batches_or_on_which_rank_th
         whole.update([one[0]], [one[1]])
     first.update([one[0] for one in groups[:3]], [one[1] for one in groups[:3]])
     second.update([groups[3][0]], [groups[3][1]])
-    reduce = first._reductions["sums_L_7"]  # what torchmetrics does with the ranks' sums
-    first.sums_L_7 = reduce(torch.stack([first.sums_L_7, second.sums_L_7]))
+    assert len(first._reductions) == 7
+    for name, reduce in first._reductions.items():  # what torchmetrics does with the ranks' counts
+        setattr(first, name, reduce(torch.stack([getattr(first, name), getattr(second, name)])))
     assert values(first) == values(whole)
 
 
@@ -113,7 +114,7 @@ def experience_of(one, two):
 
 def test_answers_that_were_not_checked_in_time_are_counted_apart_from_others_that_cannot_be():
     in_time = group(CUT, RIGHT, reason="the gold answer 'red' is no number")
-    too_late = group(CUT, WRONG, reason=f"{TIMED_OUT} after 5 s")
+    too_late = group(CUT, WRONG, late=True)
     figures = rollout_figures(experience_of(in_time, too_late))
     assert (figures["unverifiable"], figures["timed_out"]) == (2 / 4, 1 / 4)
     metrics = HeldOutMetrics()
@@ -122,7 +123,7 @@ def test_answers_that_were_not_checked_in_time_are_counted_apart_from_others_tha
 
 
 def test_a_wrong_answer_is_not_timed_out_whatever_its_reason_says():
-    one = group(WRONG, RIGHT, reason=f"{TIMED_OUT} is what it says")
+    one = group(WRONG, RIGHT, reason="timed out is what it says")
     assert rollout_figures(experience_of(one, one))["timed_out"] == 0
 
 
@@ -142,15 +143,15 @@ def test_rollout_figures_are_means_over_completions_or_groups():
     }
 
 
-def test_a_part_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
+def test_a_component_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
     experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
-    assert part_means(experience, lambda own: own) == {"part_accuracy": 1 / 4, "part_odd": 2.0}
+    assert component_means(experience, lambda own: own) == {"component_accuracy": 1 / 4, "component_odd": 2.0}
     values = iter([0.0, None, 3.0, None])
     scores = tuple(
-        tuple(replace(score, parts={"odd": next(values), "never": None}) for score in row)
+        tuple(replace(score, components={"odd": next(values), "never": None}) for score in row)
         for row in experience.scores
     )
     here = replace(experience, scores=scores)
-    assert part_means(here, lambda own: own) == {"part_odd": 1.5}
+    assert component_means(here, lambda own: own) == {"component_odd": 1.5}
     elsewhere = torch.tensor([[6.0, math.nan]] * 4, dtype=torch.float64)
-    assert part_means(here, lambda own: torch.cat([own, elsewhere])) == {"part_odd": 27 / 6}
+    assert component_means(here, lambda own: torch.cat([own, elsewhere])) == {"component_odd": 27 / 6}

@@ -9,13 +9,13 @@ from hypothesis.extra import numpy as npst
 
 from observer.answering import DEFAULT_REWARDS
 from observer.objective import (
+    ComponentWeights,
     Constant,
     Cosine,
     GroupMean,
     GroupMeanStd,
     Linear,
     Quadratic,
-    Terms,
     Uniform,
     Weighting,
     weigh,
@@ -46,8 +46,8 @@ def weighed(groups, bonus=None, advantage=None, weighting=None, rewards=None):
     rewards = rewards or {"accuracy": Accuracy(), "format": Format(), "bonus": bonus or Bonus()}
     rubric = Rubric(rewards, Observe())
     scores = [rubric.score(group, step=0) for group in groups]
-    terms = Terms(rubric.weights, rubric.accuracy)
-    return weigh(groups, scores, terms, advantage or GroupMeanStd(), weighting or Uniform())
+    components = ComponentWeights(rubric.weights, rubric.accuracy)
+    return weigh(groups, scores, components, advantage or GroupMeanStd(), weighting or Uniform())
 
 
 def by_hand(rewards_P_G, scale):
@@ -244,7 +244,7 @@ def test_the_default_bonus_looks_for_the_shortest_that_is_long_enough():  # S4
     rows = [group((RIGHT, 90), (RIGHT, 150), (RIGHT, 200), (WRONG, 120))]
     shares = {
         constraint: [
-            s.parts["bonus"] for s in weighed(rows, Bonus(0.2, 100, constraint=constraint)).scores[0]
+            s.components["bonus"] for s in weighed(rows, Bonus(0.2, 100, constraint=constraint)).scores[0]
         ]
         for constraint in ("eligible", "shortest")
     }

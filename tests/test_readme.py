@@ -93,7 +93,7 @@ def test_the_strategies_of_ones_own_are_found_and_train(tmp_path):
     assert main([*words, *SMALL]) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "completions.jsonl").read_text().splitlines()]
     group = [line for line in lines if line["id"] == lines[0]["id"]]
-    assert all(line["parts"]["brief"] == float(line["tokens"] <= 20) for line in group)
+    assert all(line["components"]["brief"] == float(line["tokens"] <= 20) for line in group)
     assert all(line["weight"] == pytest.approx(1 - line["pass_rate"]) for line in group)
     median = sorted(line["reward"] for line in group)[(len(group) - 1) // 2]
     for line in group:

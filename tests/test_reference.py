@@ -8,7 +8,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from observer.learner import ObserveLearner
-from observer.objective import Terms, weigh
+from observer.objective import ComponentWeights, weigh
 from observer.rewards import Rubric
 from observer.types import Completion, Group, Problem, Prompt, Sampling, Turn
 
@@ -45,8 +45,8 @@ def weighed(model, *groups):
     """What the recipe makes of groups."""
     rubric = Rubric(model.rewards, model.response_format)
     scores = [rubric.score(group, step=0) for group in groups]
-    terms = Terms(rubric.weights, rubric.accuracy)
-    return weigh(groups, scores, terms, model.advantage, model.weighting, model.combine)
+    components = ComponentWeights(rubric.weights, rubric.accuracy)
+    return weigh(groups, scores, components, model.advantage, model.weighting, model.combine)
 
 
 def test_half_of_a_group_right_and_the_shortest_of_150_tokens(model):

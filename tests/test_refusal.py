@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from observer.refusal import refuse_outside
+from observer.objective import GroupMeanStd, PPOClip
+from observer.refusal import refuse_fields, refuse_outside
 from observer.types import RefusedError
 
 
@@ -29,3 +30,11 @@ def test_numbers_on_their_bounds_and_null_pass():
     refuse_outside("x", 1, 1, 1)
     refuse_outside("x", 1e-9, above=0)
     refuse_outside("x", None, least=3)
+
+
+def test_fields_of_a_strategy_that_share_a_range_are_refused_by_name():
+    refuse_fields(PPOClip(), "clip_low", "clip_high", "dual", above=0)
+    with pytest.raises(RefusedError, match=r"^PPOClip.clip_high is 0.2; it must be > 1 and finite or so$"):
+        refuse_fields(PPOClip(), "clip_high", above=1, hint=" or so")
+    with pytest.raises(RefusedError, match=r"^GroupMeanStd.eps is 1e-06; it must be 1 .. 2$"):
+        refuse_fields(GroupMeanStd(eps=1e-6), "eps", least=1, most=2)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.rewards import Free, Observe, Think
-from observer.rewards.extraction import PLACES, find_answer, last_boxed
+from observer.rewards.extraction import EXTRACTIONS, find_answer, last_boxed
 from observer.types import RefusedError
 
 GOOD = "<observe>a dial</observe>\n<think>it shows 3</think>\n<answer>3</answer>"
@@ -112,7 +112,7 @@ def test_a_megabyte_of_tags_is_read_at_once(strategy, unit):  # V10: 8 kB took t
     assert reading.formatted is (isinstance(strategy, Free) and unit != " ")
 
 
-LENIENT = Observe(lenient=tuple(PLACES))
+LENIENT = Observe(lenient=tuple(EXTRACTIONS))
 
 
 def fastest(read, *texts):
@@ -221,5 +221,5 @@ def test_leniency_changes_nothing_where_the_format_is_kept(text):
 @pytest.mark.parametrize("strategy", [Observe, Think])
 def test_formats_are_strict_unless_told_otherwise_and_refuse_places_that_do_not_exist(strategy):
     assert strategy().lenient == ()
-    with pytest.raises(RefusedError, match="lenient names the place 'end'; give some of tag, box, line"):
+    with pytest.raises(RefusedError, match="lenient names the extraction 'end'; give some of tag, box, line"):
         strategy(lenient=("box", "end"))

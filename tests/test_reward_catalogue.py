@@ -200,7 +200,7 @@ def test_a_graded_format_is_worth_its_blocks_that_stand(text, share):
     for graded in (False, True):
         (score,) = Rubric({"format": Format(graded=graded)}, Observe()).score(group_of([text]), 0)
         assert score.formatted == (text == "".join(BLOCKS))
-        assert score.parts["format"] == (share if graded else float(score.formatted))
+        assert score.components["format"] == (share if graded else float(score.formatted))
 
 
 def test_a_format_without_a_share_is_all_or_nothing():

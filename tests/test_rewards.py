@@ -23,7 +23,7 @@ def group_of(*completions, answer="7", kind="integer"):
 
 def bonuses(bonus, *completions, response_format=None):
     rubric = Rubric({"bonus": bonus}, response_format or Think())
-    return [score.parts["bonus"] for score in rubric.score(group_of(*completions), step=0)]
+    return [score.components["bonus"] for score in rubric.score(group_of(*completions), step=0)]
 
 
 def test_the_release_parts_add_up_to_its_rewards():
@@ -32,7 +32,7 @@ def test_the_release_parts_add_up_to_its_rewards():
     scores = Rubric(rewards, Think()).score(group, step=3)
     assert [score.reward for score in scores] == [1.5, 1.7, 0.5, 0.0]
     assert [score.bonus for score in scores] == [0.0] * 4
-    assert scores[1].parts == {"accuracy": 1.0, "format": 1.0, "bonus": 1.0}
+    assert scores[1].components == {"accuracy": 1.0, "format": 1.0, "bonus": 1.0}
     assert [score.verdict for score in scores] == [
         Verdict.CORRECT,
         Verdict.CORRECT,
@@ -141,7 +141,7 @@ class _Spy(Reward):
     def __call__(self, group, scores, step):
         self.values[:] = [1.0 if score.correct else -1.0 for score in scores]
         assert group.problem.id == "tiles-1"
-        assert all(dict(score.parts) == {} for score in scores)
+        assert all(dict(score.components) == {} for score in scores)
         return [value * step for value in self.values]
 
 
@@ -160,7 +160,7 @@ def test_a_reward_sees_the_group_the_verdicts_and_the_step():
     seen = []
     scores = Rubric({"spy": _Spy(seen)}, Think()).score(group_of(response(7), response(8)), step=4)
     assert seen == [1.0, -1.0]
-    assert [score.parts["spy"] for score in scores] == [4.0, -4.0]
+    assert [score.components["spy"] for score in scores] == [4.0, -4.0]
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_a_broken_reward_stops_the_run_and_is_named(values, message):
         rubric.score(group_of(response(7), response(8)), step=0)
 
 
-def test_a_weight_of_zero_keeps_the_part_and_adds_nothing():
+def test_a_weight_of_zero_keeps_the_component_and_adds_nothing():
     (score,) = Rubric({"accuracy": Accuracy(weight=0.0)}, Think()).score(group_of(response(7)), step=0)
-    assert (score.parts["accuracy"], score.reward) == (1.0, 0.0)
+    assert (score.components["accuracy"], score.reward) == (1.0, 0.0)
 
 
 def test_a_rubric_of_no_rewards_or_of_other_things_is_refused():

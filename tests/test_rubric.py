@@ -91,8 +91,11 @@ def test_an_answer_that_is_not_checked_in_time_earns_nothing_and_the_others_what
     scores = Rubric(REWARDS, Think(), isolated).score_all([answers, numbers], step=0)
     assert verdicts(scores) == [["correct", "unverifiable", "wrong", "correct"], ["correct", "wrong"]]
     slow = scores[0][1]
-    assert slow.reason.startswith(verifier_module.TIMED_OUT)
-    assert (slow.parts["accuracy"], slow.parts["format"], slow.reward, slow.extracted) == (
+    assert slow.timed_out
+    assert slow.reason == "timed out after 0.5 s"
+    late = [[score.timed_out for score in row] for row in scores]
+    assert late == [[False, True, False, False], [False, False]]
+    assert (slow.components["accuracy"], slow.components["format"], slow.reward, slow.extracted) == (
         0.0,
         1.0,
         0.5,

@@ -13,7 +13,6 @@ import yaml
 
 import runs
 from observer.cli import main
-from observer.cli import score as command
 from observer.cli.score import OPTIONS, read_job
 from observer.learner import ObserveLearner
 from observer.objective import Uniform
@@ -23,7 +22,7 @@ from scoring import QUICK, REFERENCE, ROOT, read, response, row
 pytestmark = pytest.mark.usefixtures("in_the_repository")
 
 
-FIELDS = ["id", "index", "verdict", "reason", "extracted", "formatted", "length", "parts", "reward"]
+FIELDS = ["id", "index", "verdict", "reason", "extracted", "formatted", "length", "components", "reward"]
 FIELDS += ["pass_rate", "weight", "advantage"]
 
 
@@ -81,7 +80,7 @@ def test_scoring_what_a_run_wrote_gives_what_the_run_computed(scored, tmp_path):
         assert line["length"] == trained["tokens"]
         for name in ("id", "index", "verdict", "reason", "extracted", "formatted"):
             assert line[name] == trained[name]
-        for name in ("parts", "reward", "pass_rate", "weight", "advantage"):
+        for name in ("components", "reward", "pass_rate", "weight", "advantage"):
             assert line[name] == pytest.approx(trained[name], abs=1e-6)
 
 
@@ -92,7 +91,7 @@ def test_a_line_a_completion_in_order_with_every_field(scored):
     ]
     assert all(list(line) == FIELDS for line in lines)
     assert lines[0]["verdict"] == "correct"
-    assert lines[0]["parts"] == {"accuracy": 1.0, "format": 1.0, "bonus": 1.0}
+    assert lines[0]["components"] == {"accuracy": 1.0, "format": 1.0, "bonus": 1.0}
     assert (lines[1]["verdict"], lines[1]["extracted"]) == ("wrong", "seven?")
     assert "seven?" in lines[1]["reason"]
 
@@ -122,7 +121,7 @@ def test_expressions_are_verified(scored):
 def test_the_size_of_a_batch_changes_nothing(scored, monkeypatch):
     rows = [row(*([7] * (k % 4)), *([8] * (1 + k % 3)), id=f"r{k}") for k in range(24)]
     whole = scored(*rows)
-    monkeypatch.setattr(command, "BATCH", 1)
+    monkeypatch.setattr("observer.score.file.BATCH", 1)
     assert scored(*rows) == whole
 
 
@@ -221,7 +220,7 @@ def test_options_and_later_configurations_override(scored, tmp_path):
     (tmp_path / "more.yaml").write_text("model: {rewards: {only: Accuracy}, advantage: GroupMean}")
     words = [*QUICK, f"--config={tmp_path / 'more.yaml'}", "--model.weighting", "Uniform"]
     lines = scored(row(7, 8), words=[*words, "--model.rewards.only.weight", "3"])
-    assert [line["parts"] for line in lines] == [{"only": 1.0}, {"only": 0.0}]
+    assert [line["components"] for line in lines] == [{"only": 1.0}, {"only": 0.0}]
     assert [line["advantage"] for line in lines] == [1.5, -1.5]
     (line, _) = scored(row(7, 8), words=["--model.rewards.format.weight", "0"])
     assert line["reward"] == 1.0
@@ -241,7 +240,7 @@ def test_strategies_of_ones_own_are_taken_from_plugins(scored, tmp_path):
     config = f"plugins: ['{plugin}']\nmodel: {{rewards: {{tagged: Tagged}}}}"
     (tmp_path / "mine.yaml").write_text(config)
     lines = scored(row(7, 8, tag=4), words=["--config", str(tmp_path / "mine.yaml")])
-    assert [(line["parts"], line["reward"]) for line in lines] == [({"tagged": 4.0}, 8.0)] * 2
+    assert [(line["components"], line["reward"]) for line in lines] == [({"tagged": 4.0}, 8.0)] * 2
 
 
 @pytest.mark.parametrize(

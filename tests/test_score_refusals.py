@@ -3,7 +3,6 @@
 import pytest
 
 from observer.cli import main
-from observer.cli import score as command
 from observer.rewards import Format
 from scoring import QUICK, row, write
 
@@ -105,7 +104,7 @@ def test_a_reward_that_fails_leaves_no_half_written_file(tmp_path, monkeypatch):
         return [0.0] * len(scores)
 
     monkeypatch.setattr(Format, "__call__", fail)
-    monkeypatch.setattr(command, "BATCH", 1)
+    monkeypatch.setattr("observer.score.file.BATCH", 1)
     file = write(tmp_path / "rows.jsonl", row(7, id="first"), row(7, id="last"))
     words = ["score", *QUICK, "--input", str(file), "--output", str(tmp_path / "scored.jsonl"), "--audit"]
     with pytest.raises(RuntimeError, match="reward format, row last, step 0"):

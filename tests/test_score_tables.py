@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from observer.cli import main
-from observer.objective import GroupMean, Terms, Uniform, weigh
+from observer.objective import ComponentWeights, GroupMean, Uniform, weigh
 from observer.rewards import Accuracy
 from observer.score.audit import disagreements, same_number, same_text
 from observer.score.table import Tally, draw
@@ -21,14 +21,15 @@ pytestmark = pytest.mark.usefixtures("in_the_repository")
 
 
 def experience(*rows):
-    """An experience of (gold, verdict, extracted) by group, of one completion each."""
+    """An experience of (gold, verdict, extracted) by group, of one completion each; unverifiable is late."""
     groups, scores = [], []
     for place, (gold, verdict, extracted) in enumerate(rows):
         problem = Problem(f"p{place}", place, (Turn("user", "What?"),), gold, "number")
         completions = (Completion((0,), (0.0,), "", "stop", 0),)
         groups.append(Group(Prompt(problem, ()), completions, Sampling(group_size=1)))
-        scores.append((Score(verdict, "timed out after 5 s", extracted, True, {"a": float(place)}),))
-    return weigh(groups, scores, Terms({}, ()), GroupMean(), Uniform())
+        late = verdict is Verdict.UNVERIFIABLE
+        scores.append((Score(verdict, "", extracted, True, {"a": float(place)}, timed_out=late),))
+    return weigh(groups, scores, ComponentWeights({}, ()), GroupMean(), Uniform())
 
 
 def test_the_audit_lists_correct_answers_that_differ_and_wrong_ones_that_are_the_same():
@@ -117,7 +118,7 @@ def test_the_table_says_what_was_scored(tmp_path, capsys):
     assert cells(text, "unverifiable") == ["0.000", "0"]
     assert cells(text, "pass rate of a row") == ["0.250", ""]
     assert cells(text, "zero-signal rows") == ["0.667", "2"]  # the last has pass rate 0, so weight 0
-    assert cells(text, "tokens a completion") == ["10.0", "100"]
+    assert cells(text, "tokens per completion") == ["10.0", "100"]
     assert cells(text, "accuracy") == ["1", "0.300", "0.483", "reward"]
     assert cells(text, "bonus") == ["0.2", "0.100", "0.161", "advantage"]
     assert cells(text, "reward")[1] == "0.750"
@@ -135,8 +136,8 @@ def test_unverifiable_and_timed_out_answers_are_counted_apart():
     assert (tally.verdicts[Verdict.UNVERIFIABLE], tally.timed_out) == (3, 2)
 
 
-def parts_of(values_N_K, names):
-    """An experience of one group with these parts."""
+def components_of(values_N_K, names):
+    """An experience of one group with these components."""
     problem = Problem("p", 0, (Turn("user", "What?"),), "7", "number")
     completions = tuple(Completion((0,), (0.0,), "", "stop", i) for i in range(len(values_N_K)))
     scores = [
@@ -151,7 +152,7 @@ def parts_of(values_N_K, names):
         for values in values_N_K.tolist()
     ]
     group = Group(Prompt(problem, ()), completions, Sampling(group_size=len(scores)))
-    return weigh([group], [scores], Terms({}, ()), GroupMean(), Uniform())
+    return weigh([group], [scores], ComponentWeights({}, ()), GroupMean(), Uniform())
 
 
 def test_means_spreads_and_correlations_are_those_of_all_completions():
@@ -160,20 +161,20 @@ def test_means_spreads_and_correlations_are_those_of_all_completions():
     names = ["a", "b", "c"]
     tally = Tally(dict.fromkeys(names, Accuracy()))
     for first, last in ((0, 7), (7, 8), (8, 60), (60, 90)):
-        tally.add(parts_of(values_N_K[first:last], names))
+        tally.add(components_of(values_N_K[first:last], names))
     together = np.column_stack([values_N_K, values_N_K.sum(-1)])
-    assert tally.parts.mean == pytest.approx(together.mean(0), rel=1e-12)
-    assert tally.parts.spread == pytest.approx(together.std(0, ddof=1), rel=1e-6)
-    assert tally.parts.correlation == pytest.approx(np.corrcoef(together.T), abs=1e-6)
+    assert tally.components.mean == pytest.approx(together.mean(0), rel=1e-12)
+    assert tally.components.spread == pytest.approx(together.std(0, ddof=1), rel=1e-6)
+    assert tally.components.correlation == pytest.approx(np.corrcoef(together.T), abs=1e-6)
 
 
 def test_what_never_changes_correlates_with_nothing():
     tally = Tally(dict.fromkeys("ab", Accuracy()))
     for size in (3, 11, 7):  # means of .1 that round differently
         values = np.column_stack([np.full(size, 0.1), np.arange(size)])
-        tally.add(parts_of(values, "ab"))
-    assert np.isnan(tally.parts.correlation[0]).all()
-    assert tally.parts.correlation[1, 1] == pytest.approx(1)
+        tally.add(components_of(values, "ab"))
+    assert np.isnan(tally.components.correlation[0]).all()
+    assert tally.components.correlation[1, 1] == pytest.approx(1)
 
 
 def test_parts_that_do_not_apply_are_left_out_of_means_spreads_and_correlations():
@@ -187,26 +188,30 @@ def test_parts_that_do_not_apply_are_left_out_of_means_spreads_and_correlations(
     rows = np.where(there, values_N_K, None)
     rows = np.column_stack([rows, np.full(90, None)])
     for first, last in ((0, 9), (9, 60), (60, 90)):
-        tally.add(parts_of(rows[first:last], names))
+        tally.add(components_of(rows[first:last], names))
     for place in range(3):
         own = values_N_K[there[:, place], place]
-        assert tally.parts.mean[place] == pytest.approx(own.mean(), rel=1e-12)
-        assert tally.parts.spread[place] == pytest.approx(own.std(ddof=1), rel=1e-6)
+        assert tally.components.mean[place] == pytest.approx(own.mean(), rel=1e-12)
+        assert tally.components.spread[place] == pytest.approx(own.std(ddof=1), rel=1e-6)
     both = there[:, 0] & there[:, 1]
     expected = np.corrcoef(values_N_K[both, 0], values_N_K[both, 1])[0, 1]
-    assert tally.parts.correlation[0, 1] == tally.parts.correlation[1, 0] == pytest.approx(expected, abs=1e-6)
+    assert (
+        tally.components.correlation[0, 1]
+        == tally.components.correlation[1, 0]
+        == pytest.approx(expected, abs=1e-6)
+    )
     assert np.isnan(
         [
-            tally.parts.mean[3],
-            tally.parts.spread[3],
-            tally.parts.correlation[0, 2],
-            *tally.parts.correlation[3],
+            tally.components.mean[3],
+            tally.components.spread[3],
+            tally.components.correlation[0, 2],
+            *tally.components.correlation[3],
         ]
     ).all()
     draw(tally)
 
 
-def test_a_part_that_does_not_apply_is_null_in_the_file_and_a_dash_in_the_table(tmp_path, capsys):
+def test_a_component_that_does_not_apply_is_null_in_the_file_and_a_dash_in_the_table(tmp_path, capsys):
     plugin = tmp_path / "rewards_that_apply_to_some.py"
     plugin.write_text(
         "from dataclasses import dataclass\n"
@@ -225,7 +230,7 @@ def test_a_part_that_does_not_apply_is_null_in_the_file_and_a_dash_in_the_table(
     words = ["--config", str(tmp_path / "mine.yaml"), "--input", str(file)]
     assert main(["score", *words, "--output", str(tmp_path / "scored.jsonl")]) == 0
     lines = read(tmp_path / "scored.jsonl")
-    assert [line["parts"] for line in lines] == [
+    assert [line["components"] for line in lines] == [
         {"accuracy": accuracy, "some": some, "none": None}
         for accuracy, some in ((1.0, 1.0), (0.0, None), (0.0, None))
     ]
@@ -250,12 +255,12 @@ def test_rewards_are_combined_as_the_configuration_says(scored):
     assert apart == pytest.approx([value / np.std(sums, ddof=1) for value in sums])
 
 
-def test_tables_of_seven_parts_fit_80_columns(capsys):
+def test_tables_of_seven_components_fit_80_columns(capsys):
     from rich.console import Console
 
     names = [f"observation_part_{k}" for k in range(7)]
     tally = Tally(dict.fromkeys(names, Accuracy()))
-    tally.add(parts_of(np.random.default_rng(0).normal(size=(40, 7)), names))
+    tally.add(components_of(np.random.default_rng(0).normal(size=(40, 7)), names))
     Console(width=80).print(*draw(tally))
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80

@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from observer.callbacks.checkpoint_io import AtomicCheckpointIO
+from observer.callbacks.checkpoints import checkpoint_callbacks
 from observer.callbacks.interrupt import GracefulStop
 from observer.data.sampler import LadderBatchSampler
 

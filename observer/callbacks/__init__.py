@@ -1,9 +1,10 @@
-"""What watches a run and keeps it: report, completions, checkpoints, graceful stops.
+"""Callbacks that watch a run and keep it: report, completions, checkpoints, graceful stops.
 
 Removing any of them changes no number of the training.
 """
 
-from observer.callbacks.checkpoints import AtomicCheckpointIO, checkpoint_callbacks
+from observer.callbacks.checkpoint_io import AtomicCheckpointIO
+from observer.callbacks.checkpoints import checkpoint_callbacks
 from observer.callbacks.completions import Completions
 from observer.callbacks.components import Components
 from observer.callbacks.interrupt import GracefulStop

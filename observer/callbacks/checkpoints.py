@@ -1,7 +1,7 @@
-"""Checkpoints: how they are written and read, when they are written, and which one a run goes on from.
+"""When the checkpoints of a run are written: ``last.ckpt`` and ``best.ckpt``.
 
-A file that is there is whole, whenever the process was killed; and a run that goes on from one takes the same
-steps and the same validations as a run that was never stopped. What is in them is Lightning's business.
+A run that goes on from one takes the same steps and the same validations as a run that was never stopped. The
+content of a checkpoint is Lightning's.
 """
 
 from __future__ import annotations
@@ -9,103 +9,19 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
-import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
-from observer.run.files import TEMPORARY, temporary_name, whole_file, writing
-from observer.types import RefusedError
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint in one move, so that the one before is whole until the new one is.
-
-    Lightning's own writes to the folder for temporary files and moves from there: across file systems that is
-    a copy, and a kill leaves half a file under the final name.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write beside the target, make sure it is on the disk, then rename over the target.
-
-        Args:
-            checkpoint: what to save.
-            path: the target, on a local or mounted file system.
-            storage_options: must be None.
-
-        Raises:
-            TypeError: there are storage options.
-            WriteError: the disk is full, for example; the file before is as it was.
-        """
-        if storage_options is not None:
-            raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
-        target = Path(path)
-        with whole_file(target, "wb") as file:
-            _remove_stale(target.parent)
-            writer = _Writer(file)
-            try:
-                torch.save(checkpoint, cast(BinaryIO, writer))
-            except RuntimeError as error:
-                raise (writer.error or error) from error
-        with writing(target):
-            _sync_folder(target.parent)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Read tensors and builtins, and nothing that would run code.
-
-        Args:
-            path: the file.
-            map_location: the device its tensors go to.
-            weights_only: taken as True, whatever it is.
-        """
-        return super().load_checkpoint(path, map_location=map_location, weights_only=True)
-
-
-class _Writer:
-    """Remembers why a write failed: ``torch.save`` only says that its file is shorter than it should be."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-def _remove_stale(folder: Path) -> None:
-    for path in folder.iterdir():
-        name = TEMPORARY.fullmatch(path.name)
-        if name is not None and not _alive(int(name[1])):
-            path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there, and another user's
-        return True
-    return True
+from observer.run.files import temporary_name
 
 
 def _rename_copy(path: Path, target: Path) -> None:
-    """Give a file a second name, in place of what has it; on a disk without links, only that name."""
+    """Link a file to a second name, replacing the file there; without hard links, move it."""
     temporary = temporary_name(target)
     temporary.unlink(missing_ok=True)
     try:
@@ -115,15 +31,6 @@ def _rename_copy(path: Path, target: Path) -> None:
     else:
         os.replace(temporary, target)
         temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Last(Checkpoint):
@@ -144,8 +51,7 @@ class Last(Checkpoint):
     """
 
     def __init__(self, path: Path, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise RefusedError(f"checkpoints.every_n_steps is {every_n_steps}; it must be >= 1")
+        refuse_outside("checkpoints.every_n_steps", every_n_steps, 1)
         self.path = path
         self.every_n_steps = every_n_steps
         self.requested = False
@@ -169,7 +75,7 @@ class Last(Checkpoint):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the validation has shown: the best score so far is part of the state."""
+        """Save after the validation: the best score so far is part of the state."""
         if trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking:
             self._save(trainer)
 
@@ -194,7 +100,7 @@ class Last(Checkpoint):
 
 
 def _validation_follows(trainer: Trainer) -> bool:
-    """Tell whether Lightning will validate between this batch and the next."""
+    """Return whether Lightning will validate between this batch and the next."""
     loop = trainer.fit_loop.epoch_loop
     data_fetcher = trainer.fit_loop._data_fetcher
     assert data_fetcher is not None

@@ -1,7 +1,6 @@
-"""Writes down what the policy answers during training: every step as JSON lines, now and then as pictures.
+"""Logs completions during training: every step as JSON lines, now and then as pictures.
 
-It reads what a training step returns and changes nothing of it. What a picture looks like is in
-``completions_page``.
+It reads the output of a training step and changes nothing of it. ``observer.pages`` draws the pictures.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from observer.callbacks.step_log import StepLog
 from observer.pages.completions_page import draw_group
+from observer.refusal import refuse_outside
 from observer.run.files import writing
-from observer.types import Experience, RefusedError, Verdict
+from observer.types import Experience, Verdict
 
 FILE = "completions.jsonl"
 DIGITS = 6
@@ -28,8 +28,8 @@ class Completions(StepLog):
 
     A line is a completion with its problem, its score and its advantage; a picture is a group. Both carry the
     step, rollouts finished before theirs, as the curves of TensorBoard do. Steps that return no experience (a
-    cold start) leave nothing to log. On several processes it shows the groups of the first. What becomes of
-    the file on a resume or a full disk: see ``StepLog``.
+    cold start) leave nothing to log. On several processes it shows the groups of the first. For resumed
+    runs and full disks see ``StepLog``.
     """
 
     def __init__(
@@ -51,15 +51,10 @@ class Completions(StepLog):
         Raises:
             RefusedError: a number is out of range.
         """
-        at_least = {"every_n_steps": 1, "pictures_per_step": 0, "completions_per_picture": 1}
-        given = {"every_n_steps": every_n_steps, "pictures_per_step": pictures_per_step}
-        for name, value in (given | {"completions_per_picture": completions_per_picture}).items():
-            if value < at_least[name]:
-                raise RefusedError(f"Completions.{name} is {value}; it must be >= {at_least[name]}")
-        if groups_per_step is not None and groups_per_step < 0:
-            raise RefusedError(
-                f"Completions.groups_per_step is {groups_per_step}; it must be >= 0, or null for all"
-            )
+        refuse_outside("Completions.groups_per_step", groups_per_step, 0, hint=", or null for all")
+        refuse_outside("Completions.every_n_steps", every_n_steps, 1)
+        refuse_outside("Completions.pictures_per_step", pictures_per_step, 0)
+        refuse_outside("Completions.completions_per_picture", completions_per_picture, 1)
         super().__init__(FILE)
         self.groups_per_step = groups_per_step
         self.every_n_steps = every_n_steps
@@ -101,7 +96,7 @@ def telling(experience: Experience) -> list[int]:
 
 
 def records(experience: Experience, step: int, groups: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield one record a completion, in order; floats are rounded to 6 digits.
+    """Yield one record per completion, in order; floats are rounded to 6 digits.
 
     Args:
         experience: of a step.
@@ -133,7 +128,7 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
                 "reason": score.reason,
                 "extracted": score.extracted,
                 "formatted": score.formatted,
-                "parts": _rounded(score.parts),
+                "components": _rounded(score.components),
                 "reward": round(score.reward, DIGITS),
                 "bonus": round(score.bonus, DIGITS),
                 "weight": round(weight, DIGITS),
@@ -142,5 +137,5 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
             }
 
 
-def _rounded(parts: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: None if value is None else round(value, DIGITS) for name, value in parts.items()}
+def _rounded(components: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, DIGITS) for name, value in components.items()}

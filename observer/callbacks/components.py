@@ -1,4 +1,4 @@
-"""Writes down, a step, what each reward did: for finding the part that never tells completions apart."""
+"""Logs the figures of each reward component: one that never differs within a group shows here."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ FILE = "components.jsonl"
 class Components(StepLog):
     """Logs the component table of each step, over all ranks: ``components.jsonl`` and curves.
 
-    Mean, spread, the share of groups in which a part does not vary, correlations, and means by level; see
-    ``observer.metrics.components``. Curves are ``component/<part>/..``, ``component_level/<part>/<level>``
-    and ``component_correlation/<part> ~ <part>``; of what there is no figure there is no point.
+    Mean, spread, the share of groups in which a component does not vary, correlations, and means by level:
+    see ``observer.metrics.components``. The curves are ``component/<name>/..``,
+    ``component_level/<name>/<level>`` and ``component_correlation/<name> ~ <name>``; a step without a figure
+    has no point.
     """
 
     def __init__(self) -> None:
-        """Open nothing yet."""
+        """Name the file."""
         super().__init__(FILE)
 
     def on_train_batch_end(
@@ -38,9 +39,9 @@ class Components(StepLog):
             return
         step, table = pl_module.data.step - 1, component_table(names, values_P_G_K, levels_P)
         figures: dict[str, float | None] = {}
-        for name, part in table["parts"].items():
-            figures |= {f"component/{name}/{key}": part[key] for key in part if key != "levels"}
-            figures |= {f"component_level/{name}/{level}": mean for level, mean in part["levels"].items()}
+        for name, own in table["components"].items():
+            figures |= {f"component/{name}/{key}": own[key] for key in own if key != "levels"}
+            figures |= {f"component_level/{name}/{level}": mean for level, mean in own["levels"].items()}
         figures |= {f"component_correlation/{pair}": value for pair, value in table["correlation"].items()}
         shown = {name: value for name, value in figures.items() if value is not None}
         log_present(trainer, shown, step)

@@ -1,4 +1,4 @@
-"""The progress of a run on the terminal: one bar over all its steps, with what a person watches."""
+"""The progress of a run on the terminal: one bar over all its steps, with the figures to watch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RunProgress(ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Show again."""
+        """Show what ``disable`` hid."""
         self._enabled = True
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -58,16 +58,16 @@ class RunProgress(ProgressBar):
         self._progress.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
-        """Move on."""
+        """Show the finished step."""
         self._show(trainer, pl_module, line=pl_module.data.step % LINE_EVERY == 0)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Say what is being waited for."""
+        """Show that the run is validating."""
         if self._progress is not None:
             self._progress.update(self._task, description="validating")
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Go back to steps."""
+        """Show steps again, and the figures of the validation."""
         if self._progress is not None:
             self._progress.update(self._task, description="step")
             self._show(trainer, pl_module, line=False)

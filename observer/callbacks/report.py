@@ -47,7 +47,7 @@ class RunReport(lightning.Callback):
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        """Measure what the policy can do before it is trained."""
+        """Measure the held-out problems before training."""
         self._start, self._began = time.perf_counter(), True
         if self.before is None and not pl_module.data.step:
             self.before = self._measure(pl_module)
@@ -61,7 +61,7 @@ class RunReport(lightning.Callback):
         self._step_start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Count its seconds and its completion tokens."""
+        """Count the seconds and the completion tokens of the step."""
         self._step_seconds += time.perf_counter() - self._step_start
         if outputs and "experience" in outputs:
             self._tokens += sum(group.tokens for group in outputs["experience"].groups) * trainer.world_size
@@ -97,7 +97,7 @@ class RunReport(lightning.Callback):
             rank_zero_warn(str(error))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run adds to."""
+        """Return the counts that a resumed run adds to."""
         seconds = self._seconds + time.perf_counter() - self._start
         return {"seconds": seconds, "step_seconds": self._step_seconds, "tokens": self._tokens}
 
@@ -163,7 +163,7 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
     Args:
         before: figures of ``PolicyModule.evaluate``.
         after: the same, after training.
-        summary: the run's seconds, tokens a second, peak memory and seed.
+        summary: the run's seconds, tokens per second, peak memory and seed.
     """
     caption = (
         f"{int(after.get('problems', 0))} held-out problems, seed {summary['seed']}: "

@@ -16,8 +16,8 @@ class StepLog(lightning.Callback):
     """JSON lines of the steps of a run, written by the first rank; a step's lines are written all or none.
 
     A resumed run goes on with the file: lines that its checkpoint does not know of are cut. When lines cannot
-    be written, on a full disk for example, training goes on unchanged; that is told once, and at the end how
-    many lines are lost.
+    be written, on a full disk for example, training goes on unchanged; one warning says so at once, and
+    one at the end how many lines are lost.
     """
 
     def __init__(self, name: str) -> None:
@@ -33,7 +33,7 @@ class StepLog(lightning.Callback):
         self._warned = False
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        """Open the log and cut what the run has not done yet: all of it for a fresh run."""
+        """Open the log and cut the steps still to come: all of it for a fresh run."""
         self._log = None
         if not trainer.is_global_zero:
             return
@@ -41,7 +41,7 @@ class StepLog(lightning.Callback):
         try:
             log.truncate_from(pl_module.data.step)
         except OSError as error:
-            self._warn(error)  # and write nothing: a step would stand there twice
+            self._warn(error)  # and write nothing: a step would be there twice
         else:
             self._log = log
 
@@ -58,7 +58,7 @@ class StepLog(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Have the lines on the disk before the checkpoint that knows of them: no power cut makes a gap."""
+        """Flush the lines before a checkpoint that counts on them: a power cut then makes no gap."""
         try:
             if self._log is not None:
                 self._log.sync()

@@ -109,6 +109,6 @@ def curriculum_command(what: str, words: list[str]) -> None:
 def score_command(words: list[str]) -> None:
     """Score completions of a file as a configuration would; needs no GPU and no model weights."""
     learner = learner_of(words)
-    from observer.cli.score import score_file
+    from observer.cli.score import print_scores
 
-    score_file(learner, words)
+    print_scores(learner, words)

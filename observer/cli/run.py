@@ -26,7 +26,7 @@ from observer.cli.parser import Parser, default_rewards, quieten
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.run.checkpoints import (
-    _finished_rollouts,
+    finished_rollouts,
     resolve_checkpoint,
 )
 from observer.run.directory import claim
@@ -180,7 +180,7 @@ class RunCLI(LightningCLI):
                 config.run_dir,
                 name="",
                 version="tensorboard",
-                purge_step=_finished_rollouts(config.get("ckpt_path")) if self.subcommand == "fit" else None,
+                purge_step=finished_rollouts(config.get("ckpt_path")) if self.subcommand == "fit" else None,
             )
         trainer = self.config_init[self.subcommand].trainer
         plugins, callbacks = trainer.plugins or [], trainer.callbacks or []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from observer.learner.ranks import OverRanks
-from observer.metrics import part_means, rollout_figures
+from observer.metrics import component_means, rollout_figures
 from observer.types import Experience
 
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
@@ -54,7 +54,7 @@ def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, f
         experience: what was learned from, of this rank.
         over_ranks: collective.
     """
-    figures = {f"train/{name}": value for name, value in part_means(experience, over_ranks.join).items()}
+    figures = {f"train/{name}": value for name, value in component_means(experience, over_ranks.join).items()}
     levels_P = over_ranks.join(torch.tensor([group.problem.level for group in experience.groups]))
     pass_rates_P = over_ranks.join(experience.pass_rates_P)
     for level in levels_P.unique().tolist():

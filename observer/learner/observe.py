@@ -29,6 +29,7 @@ from observer.objective import (
     KL,
     Advantage,
     Combine,
+    ComponentWeights,
     Constant,
     Correction,
     Denominator,
@@ -40,7 +41,6 @@ from observer.objective import (
     PPOClip,
     Quadratic,
     Ranks,
-    Terms,
     Tokens,
     Truncated,
     UpdateCounts,
@@ -206,8 +206,8 @@ class ObserveLearner(PolicyModule):
         """Turn scores into advantages: normalised, bonus added, weighted."""
         rubric, ranks = self.answerer.rubric, Ranks(self.global_rank, self.over_ranks.join)
         with self.clock("weigh"):
-            terms = Terms(rubric.weights, rubric.accuracy)
-            return weigh(groups, scores, terms, self.advantage, self.weighting, self.combine, ranks)
+            components = ComponentWeights(rubric.weights, rubric.accuracy)
+            return weigh(groups, scores, components, self.advantage, self.weighting, self.combine, ranks)
 
     def resample(self, experience: Experience, step: int) -> tuple[Experience, list[Experience]]:
         """Replace groups without signal, and complete those that were screened; see ``DynamicSampling``.

@@ -1,6 +1,6 @@
-"""What is counted: of a rollout, of its rewards one by one, and of held-out problems."""
+"""Figures of a rollout, of its reward components, and of held-out problems."""
 
 from observer.metrics.held_out import LEVELS, HeldOutMetrics
-from observer.metrics.rollout import part_means, rollout_figures, timed_out
+from observer.metrics.rollout import component_means, rollout_figures
 
-__all__ = ["LEVELS", "HeldOutMetrics", "part_means", "rollout_figures", "timed_out"]
+__all__ = ["LEVELS", "HeldOutMetrics", "component_means", "rollout_figures"]

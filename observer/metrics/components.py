@@ -1,4 +1,4 @@
-"""What each reward did in a step: how large it was, how often it said nothing, and which say the same."""
+"""Figures of each reward component in a step: mean, spread, groups without a difference, correlations."""
 
 from __future__ import annotations
 
@@ -13,37 +13,40 @@ from observer.objective.advantages.base import EQUAL
 from observer.types import Experience
 
 REWARD = "reward"
-"""The sum of the rewards that enter before the normalisation, listed behind them."""
+"""The sum of the components that enter before the normalisation, listed after them."""
 
 
 class Moments:
-    """Means, spreads and correlations of parts, added up in memory that does not grow with them."""
+    """Means, spreads and correlations of components, in memory that does not grow with the completions."""
 
-    def __init__(self, parts: int) -> None:
-        """Start with nothing.
+    def __init__(self, components: int) -> None:
+        """Start empty.
 
         Args:
-            parts: K.
+            components: K, how many there are.
         """
-        # Entry (i, j) is of part i, over the completions that both i and j apply to.
-        self.counts, self._means = np.zeros((parts, parts)), np.zeros((parts, parts))
-        self._squares, self._products = np.zeros((parts, parts)), np.zeros((parts, parts))
-        self._least, self._most = np.full((parts, parts), np.inf), np.full((parts, parts), -np.inf)
+        # Entry (i, j) is of component i, over the completions that both i and j apply to.
+        self.counts, self._means = np.zeros((components, components)), np.zeros((components, components))
+        self._squares, self._products = np.zeros((components, components)), np.zeros((components, components))
+        self._least, self._most = (
+            np.full((components, components), np.inf),
+            np.full((components, components), -np.inf),
+        )
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of each part over the completions that it applies to, (K,); NaN where there is none."""
+        """Mean of each component over the completions that it applies to, (K,); NaN where there is none."""
         return np.where(self.counts.diagonal() > 0, self._means.diagonal(), np.nan)
 
     @property
     def spread(self) -> np.ndarray:
-        """Standard deviation of each part, with n - 1, (K,); 0 of one completion, NaN of none."""
+        """Standard deviation of each component, with n - 1, (K,); 0 of one completion, NaN of none."""
         counts, squares = self.counts.diagonal(), self._squares.diagonal()
         return np.where(counts > 0, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
 
     @property
     def correlation(self) -> np.ndarray:
-        """Pearson correlation of the parts, (K, K), of two over the completions that both apply to.
+        """Pearson correlation of the components, (K, K), of two over the completions that both apply to.
 
         Not a number where one of the two never changes there.
         """
@@ -54,7 +57,7 @@ class Moments:
         """Add completions: merges means and moments (Chan, Golub and LeVeque), which loses no digits.
 
         Args:
-            values_N_K: NaN where a part does not apply.
+            values_N_K: NaN where a component does not apply.
         """
         there_N_K = ~np.isnan(values_N_K)
         both_N_K_K = there_N_K[:, :, None] & there_N_K[:, None, :]
@@ -74,7 +77,7 @@ class Moments:
 
 
 def component_values(experience: Experience) -> tuple[list[str], torch.Tensor, torch.Tensor]:
-    """Return the names of the parts, their values and the level of each group.
+    """Return the names of the components, their values and the level of each group.
 
     Args:
         experience: of one rank.
@@ -83,10 +86,10 @@ def component_values(experience: Experience) -> tuple[list[str], torch.Tensor, t
         K names, the last ``REWARD``; values, (P, G, K), float64, NaN where a reward does not apply; levels,
             (P,).
     """
-    names = [*experience.scores[0][0].parts, REWARD]
+    names = [*experience.scores[0][0].components, REWARD]
     values = [
         [
-            [*(math.nan if part is None else part for part in score.parts.values()), score.reward]
+            [*(math.nan if value is None else value for value in score.components.values()), score.reward]
             for score in row
         ]
         for row in experience.scores
@@ -98,22 +101,22 @@ def component_values(experience: Experience) -> tuple[list[str], torch.Tensor, t
 def component_table(
     names: Sequence[str], values_P_G_K: torch.Tensor, levels_P: torch.Tensor
 ) -> dict[str, Any]:
-    """Return the table of a step: builtins only, None for what there is no figure of.
+    """Return the table of a step: builtins only, None where there is no figure.
 
     Args:
-        names: of the parts.
-        values_P_G_K: what they are of each completion, NaN where one does not apply.
+        names: of the components.
+        values_P_G_K: their values, NaN where one does not apply.
         levels_P: of the groups.
 
     Returns:
-        ``parts``: name -> ``applies`` (share of completions), ``mean``, ``spread`` (standard deviation with
-            n - 1, over completions), ``zero_variance`` (share of groups in which it does not tell completions
-            apart), ``levels`` (level -> mean). ``correlation``: ``"a ~ b"`` -> Pearson's, over completions
-            that both apply to; None where one of them never changes.
+        ``components``: name -> ``applies`` (share of completions), ``mean``, ``spread`` (standard deviation
+            with n - 1, over completions), ``zero_variance`` (share of groups in which it does not tell
+            completions apart), ``levels`` (level -> mean). ``correlation``: ``"a ~ b"`` -> Pearson's, over
+            completions that both apply to; None where one of them never changes.
 
     >>> values = torch.tensor([[[1.0, 0.5], [0.0, 0.0]], [[1.0, 0.5], [1.0, 0.5]]]).double()
     >>> table = component_table(["accuracy", "reward"], values, torch.tensor([1, 2]))
-    >>> table["parts"]["accuracy"]  # doctest: +NORMALIZE_WHITESPACE
+    >>> table["components"]["accuracy"]  # doctest: +NORMALIZE_WHITESPACE
     {'applies': 1.0, 'mean': 0.75, 'spread': 0.5, 'zero_variance': 0.5, 'levels': {1: 0.5, 2: 1.0}}
     >>> table["correlation"]
     {'accuracy ~ reward': 1.0}
@@ -122,7 +125,7 @@ def component_table(
     moments.add(values_P_G_K.flatten(0, 1).numpy())
     counts, means, spreads = moments.counts.diagonal(), moments.mean, moments.spread
     correlations = moments.correlation
-    parts = {
+    components = {
         name: {
             "applies": float(counts[place] / values_P_G_K[..., place].numel()),
             "mean": _figure(means[place]),
@@ -136,7 +139,7 @@ def component_table(
         for place in range(len(names))
         for other in range(place + 1, len(names))
     }
-    return {"parts": parts, "correlation": correlation}
+    return {"components": components, "correlation": correlation}
 
 
 def _figure(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""What a rollout showed: means over its completions and groups."""
+"""Figures of a rollout: means over its completions and groups."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from observer.types import Experience, Score, Verdict
-from observer.verifier.verifier import TIMED_OUT
+from observer.types import Experience, Verdict
 
 
 def rollout_figures(experience: Experience) -> dict[str, float]:
@@ -27,8 +26,8 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "reward": mean([score.reward for score in scores]),
         "accuracy": mean([score.correct for score in scores]),
         "format": mean([score.formatted for score in scores]),
-        "unverifiable": mean([_unverifiable(score) for score in scores]),
-        "timed_out": mean([timed_out(score) for score in scores]),
+        "unverifiable": mean([score.verdict is Verdict.UNVERIFIABLE for score in scores]),
+        "timed_out": mean([score.timed_out for score in scores]),
         "length": mean([len(completion.ids) for completion in completions]),
         "truncated": mean([not completion.finished for completion in completions]),
         "advantage_abs": float(experience.advantages_P_G.abs().mean()),
@@ -37,28 +36,22 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
     }
 
 
-def part_means(
+def component_means(
     experience: Experience, over_ranks: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
-    """Return ``part_<name>``: the mean of each reward over the completions of all ranks that it applies to.
+    """Return ``component_<name>``: mean of each component over the completions of all ranks it applies to.
 
-    One that applies to none has no mean and is left out.
+    A component that applies to none has no mean and is left out.
 
     Args:
         experience: of this rank.
         over_ranks: joins equally large tensors of all ranks on the first dimension.
     """
     scores = [score for row in experience.scores for score in row]
-    parts = [[math.nan if part is None else part for part in score.parts.values()] for score in scores]
-    means = over_ranks(torch.tensor(parts, dtype=torch.float64)).nanmean(0).tolist()
-    named = zip(scores[0].parts, means, strict=True)
-    return {f"part_{name}": value for name, value in named if not math.isnan(value)}
-
-
-def _unverifiable(score: Score) -> bool:
-    return score.verdict is Verdict.UNVERIFIABLE
-
-
-def timed_out(score: Score) -> bool:
-    """Say whether an answer was not checked in time."""
-    return _unverifiable(score) and score.reason.startswith(TIMED_OUT)
+    values_N_K = torch.tensor(
+        [[math.nan if value is None else value for value in score.components.values()] for score in scores],
+        dtype=torch.float64,
+    )
+    means = over_ranks(values_N_K).nanmean(0).tolist()
+    named = zip(scores[0].components, means, strict=True)
+    return {f"component_{name}": value for name, value in named if not math.isnan(value)}

@@ -1,4 +1,6 @@
-"""What a scored group is worth to the update: advantages, weights, losses, KL estimators, learning rates.
+"""GRPO and its relatives: advantages, weights, losses, KL estimators, denominators, learning rates.
+
+GRPO as in its paper is ``GroupMeanStd``, ``Uniform``, ``PPOClip`` and ``K3``, divided by ``sequences``.
 
 Pure functions of tensors in the shape legend of ``observer.types``; no model, no engine, no trainer. Every
 strategy is a frozen dataclass in a file of its own.
@@ -32,7 +34,7 @@ from observer.objective.micro_batches import (
     make_micro_batches,
 )
 from observer.objective.objective import Objective, Tokens
-from observer.objective.weighing import Combine, Ranks, Terms, weigh
+from observer.objective.weighing import Combine, ComponentWeights, Ranks, weigh
 from observer.objective.weightings.answer_diversity import AnswerDiversity
 from observer.objective.weightings.answer_entropy import AnswerEntropy
 from observer.objective.weightings.base import Weighting
@@ -40,7 +42,7 @@ from observer.objective.weightings.disco import Disco
 from observer.objective.weightings.logistic import Logistic
 from observer.objective.weightings.quadratic import Quadratic
 from observer.objective.weightings.reward_range import RewardRange
-from observer.objective.weightings.stage import Stage
+from observer.objective.weightings.stage import StageWave
 from observer.objective.weightings.uniform import Uniform
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "AnswerEntropy",
     "BatchMeanStd",
     "Combine",
+    "ComponentWeights",
     "Constant",
     "Correction",
     "Cosine",
@@ -74,8 +77,7 @@ __all__ = [
     "Quadratic",
     "Ranks",
     "RewardRange",
-    "Stage",
-    "Terms",
+    "StageWave",
     "Tokens",
     "Truncated",
     "Uniform",

@@ -1,4 +1,4 @@
-"""What the summed loss of an update is divided by: named, and counted over all ranks."""
+"""The denominator of an update's loss: named, and counted over all ranks."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def reduced(
     over micro-batches of their means over tokens, which depends on how the update was cut.
 
     Args:
-        loss_N_T: loss of each token; what lies outside the mask is not looked at.
+        loss_N_T: loss of each token; values outside the mask are ignored.
         mask_N_T: bool, where there is a token.
-        denominator: which.
+        denominator: by what the loss is divided.
         counts: of the update.
         max_tokens: the limit of a completion.
 
-    Sequences of 1 and 3 tokens with a loss of 6 a token, all of the update:
+    Sequences of 1 and 3 tokens with a loss of 6 per token, all of the update:
 
     >>> loss, mask = torch.full((2, 3), 6.0), torch.tensor([[True, False, False], [True, True, True]])
     >>> counts = UpdateCounts(tokens=4, sequences=2, micro_batches=1)

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from observer.types import RefusedError
+from observer.refusal import refuse_fields, refuse_unless
 
 
 class LearningRate(ABC):
@@ -22,14 +22,9 @@ class LearningRate(ABC):
         """
 
 
-def _check_warmup(steps: int, name: str) -> None:
-    if steps < 0:
-        raise RefusedError(f"{name}.warmup_steps is {steps}; it must be >= 0")
-
-
 @dataclass(frozen=True)
 class _Decay(LearningRate):
-    """Warm-up, then a way down. Its children say which way.
+    """Warm-up, then a way down, which the subclasses choose.
 
     Args:
         warmup_steps: optimizer steps in which the rate rises linearly to its full value, >= 0.
@@ -40,10 +35,8 @@ class _Decay(LearningRate):
     final_ratio: float = 0.1
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        _check_warmup(self.warmup_steps, name)
-        if not 0 <= self.final_ratio <= 1:
-            raise RefusedError(f"{name}.final_ratio is {self.final_ratio}; it must be in [0, 1]")
+        refuse_fields(self, "warmup_steps", least=0)
+        refuse_unless(0 <= self.final_ratio <= 1, self, "final_ratio", "it must be in [0, 1]")
 
     def factor(self, step: int, total: int) -> float:
         """Return the factor at a step; see ``LearningRate``."""
@@ -54,7 +47,7 @@ class _Decay(LearningRate):
 
     @abstractmethod
     def left(self, done: float) -> float:
-        """Return what is left of the way down, 1 to 0, when a share ``done`` of it is behind."""
+        """Return what is left of the way down, from 1 to 0, when a share ``done`` of it is over."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ class Constant(LearningRate):
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        _check_warmup(self.warmup_steps, "Constant")
+        refuse_fields(self, "warmup_steps", least=0)
 
     def factor(self, step: int, total: int) -> float:
         """Return the factor at a step; see ``LearningRate``."""

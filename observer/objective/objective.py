@@ -14,7 +14,7 @@ from observer.refusal import refuse_outside
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What is known of the completion tokens of a pass: (N, T) each, 0 where there is no token."""
+    """The completion tokens of a micro-batch: (N, T) each, 0 where there is no token."""
 
     mask_N_T: torch.Tensor
     """Bool, where there is a token."""
@@ -23,7 +23,7 @@ class Tokens:
     old_N_T: torch.Tensor
     """Of the policy before the first update on the rollout."""
     drawn_N_T: torch.Tensor
-    """What the sampler says it drew them with."""
+    """Log-probs that the sampler drew them with."""
     advantages_N_T: torch.Tensor
     """May be broadcast from (N, 1)."""
     entropy_N_T: torch.Tensor
@@ -42,7 +42,7 @@ class Objective:
     Args:
         loss: the policy loss.
         kl: the term that holds the policy near the reference; None for none.
-        correction: what the policy loss is multiplied by, where sampler and trainer differ; None for 1.
+        correction: the factor of the policy loss where sampler and trainer differ; None for 1.
         entropy_bonus: c, >= 0.
     """
 
@@ -56,7 +56,7 @@ class Objective:
 
     @property
     def silent_without_advantages(self) -> bool:
-        """Whether nothing is left of it where all advantages are 0."""
+        """Whether the loss is 0 where all advantages are 0."""
         return self.kl is None and not self.entropy_bonus
 
     @property
@@ -73,7 +73,7 @@ class Objective:
         """Return the loss of each token, (N, T), and the sums of ``figures`` over tokens, float32.
 
         Args:
-            tokens: of a pass.
+            tokens: those of a micro-batch.
         """
         old_N_T, advantages_N_T = tokens.old_N_T, tokens.advantages_N_T.expand_as(tokens.old_N_T)
         watched = {"tokens": torch.ones_like(old_N_T)}

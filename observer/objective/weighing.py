@@ -1,4 +1,4 @@
-"""From scored groups to what each completion is worth: advantages, weights, bonus, in this order."""
+"""From scored groups to the advantage of each completion: estimate, bonus, weight, in this order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EPS = 1e-9
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Which rewards enter before the normalisation, and how."""
+class ComponentWeights:
+    """The reward components that enter before the normalisation."""
 
     weights: Mapping[str, float]
     """Name -> weight."""
@@ -46,7 +46,7 @@ class Ranks:
 def weigh(
     groups: Sequence[Group],
     scores: Sequence[Sequence[Score]],
-    terms: Terms,
+    components: ComponentWeights,
     advantage: Advantage,
     weighting: Weighting,
     combine: Combine = "sum_then_normalise",
@@ -69,18 +69,18 @@ def weigh(
     Args:
         groups: P groups of G completions each.
         scores: their P x G scores.
-        terms: the rewards that enter, as ``Score.terms`` names them.
+        components: the weights of the components in ``Score.filled``.
         advantage: the estimator. It is given the rewards of all ranks.
         weighting: the weight of a group or completion.
         combine: whether rewards are summed before they are normalised or after.
-        ranks: what of a step is elsewhere; this process alone when left out.
+        ranks: the ranks of the step; this process alone when left out.
 
     Raises:
-        ValueError: a weighting gave a negative or non-finite weight, or not one a group or completion.
+        ValueError: a weighting gave a negative or non-finite weight, or not one per group or completion.
     """
     rewards_P_G = _table(scores, lambda score: score.reward)
     joined = ranks.gather(rewards_P_G)
-    estimates, accuracy = _estimates(scores, joined, terms, advantage, combine, ranks)
+    estimates, accuracy = _estimates(scores, joined, components, advantage, combine, ranks)
     batch = Estimated(
         groups=tuple(groups),
         scores=tuple(tuple(row) for row in scores),
@@ -109,7 +109,7 @@ def _table(scores: Sequence[Sequence[Score]], value: Callable[[Score], float]) -
 def _estimates(
     scores: Sequence[Sequence[Score]],
     joined: torch.Tensor,
-    terms: Terms,
+    components: ComponentWeights,
     advantage: Advantage,
     combine: Combine,
     ranks: Ranks,
@@ -119,15 +119,15 @@ def _estimates(
     Args:
         scores: of this rank.
         joined: rewards of all ranks.
-        terms: the rewards that enter.
+        components: the weights of the components in ``Score.filled``.
         advantage: the estimator.
         combine: whether rewards are summed before they are normalised or after.
-        ranks: what of a step is elsewhere.
+        ranks: the ranks of the step.
     """
-    weights = {name: weight for name, weight in terms.weights.items() if weight}
+    weights = {name: weight for name, weight in components.weights.items() if weight}
     if combine == "sum_then_normalise" or len(weights) < 2:
         # fsum rounds once, as the rubric's sum does: an estimate of rewards for accuracy alone is all share.
-        accurate = {name: weight for name, weight in weights.items() if name in terms.accuracy}
+        accurate = {name: weight for name, weight in weights.items() if name in components.accuracy}
         rewards = ranks.gather(_table(scores, partial(_total, accurate)))
         estimates = advantage(joined)
         accuracy = advantage.centred(rewards) / advantage.scale(joined)
@@ -136,17 +136,17 @@ def _estimates(
         for name, weight in weights.items():
             share = weight * advantage(ranks.gather(_table(scores, partial(_total, {name: 1.0}))))
             estimates += share
-            accuracy += share * (name in terms.accuracy)
+            accuracy += share * (name in components.accuracy)
         estimates = estimates.masked_fill(estimates.abs() < EQUAL, 0.0)  # or the scale blows up rounding
         scale = spread(estimates.flatten()) + EPS
         estimates, accuracy = estimates / scale, accuracy / scale
-    # Rewards that cancel each other out leave no scale to measure the shares by.
+    # Rewards that cancel each other out leave no scale for the shares.
     return estimates, accuracy.masked_fill((estimates == 0).all(-1, keepdim=True), 0.0)
 
 
 def _total(weights: Mapping[str, float], score: Score) -> float:
-    """Return the weighted sum of some terms of a score."""
-    return math.fsum(weight * score.terms[name] for name, weight in weights.items())
+    """Return the weighted sum of some components of a score."""
+    return math.fsum(weight * score.filled[name] for name, weight in weights.items())
 
 
 def _weights(weighting: Weighting, batch: Estimated) -> torch.Tensor:
@@ -171,7 +171,7 @@ def _normalised(weights_P_G: torch.Tensor, joined: torch.Tensor, ranks: Ranks) -
     Args:
         weights_P_G: of this rank.
         joined: rewards of all ranks.
-        ranks: what of a step is elsewhere.
+        ranks: the ranks of the step.
     """
     counted = ranks.gather(weights_P_G)[width(joined)[:, 0] > 0]
     mean = float(counted.mean()) if len(counted) else 0.0

@@ -1,1 +1,1 @@
-"""What people look at: completions as pictures, with marked text. It knows no trainer and no rows."""
+"""Pages for people: completions as pictures, with marked text. No trainer, no rows."""

@@ -1,4 +1,4 @@
-"""Draws one group on a page: the problem on the left, what the policy answered and got for it on the right.
+"""Draws one group on a page: the problem on the left, its completions with their scores on the right.
 
 Pillow and the fonts that come with matplotlib; no drawing state outlives a page. Which groups are drawn, and
 where they go, is decided elsewhere.
@@ -21,7 +21,7 @@ LEFT, RIGHT, PAD = 320, 800, 16
 """Pixels: the columns' text widths, and the space around them."""
 MOST_PICTURES = 6
 TEXT_BUDGET, QUESTION_BUDGET, NOTE_BUDGET = 1200, 600, 160
-"""Characters that are shown of a response, of a question, of anything else."""
+"""Characters shown of a response, of a question, of anything else."""
 LINE = 17
 """Pixels from one line to the next."""
 PAPER: Colour = (255, 255, 255)
@@ -45,7 +45,7 @@ def draw_group(
     weights_G: Sequence[float],
     most: int = 4,
 ) -> Image.Image:
-    """Draw a group and what it was given.
+    """Draw a group with its scores, advantages and weights.
 
     Args:
         group: the problem, and G completions.
@@ -76,7 +76,7 @@ def spread(advantages_G: Sequence[float], most: int) -> list[int]:
     """Return the places of the best, the worst and others evenly in between, best first.
 
     Args:
-        advantages_G: of a group.
+        advantages_G: those of a group.
         most: how many places, at least 1.
 
     >>> spread([0.5, -1.0, 2.0, 0.0, 1.0], 3)
@@ -133,11 +133,11 @@ def _completion(column: _Column, completion: Completion, score: Score, advantage
         indent=PAD,
         label=VERDICT_COLOURS[score.verdict],
     )
-    parts = [
+    components = [
         _named(name, "\N{EN DASH}" if value is None else f"{value:.4g}")
-        for name, value in score.parts.items()
+        for name, value in score.components.items()
     ]
-    column.flow([[("parts:", SANS, FAINT)], *parts], indent=PAD)
+    column.flow([[("components:", SANS, FAINT)], *components], indent=PAD)
     found = (
         "no answer found"
         if score.extracted is None
@@ -207,7 +207,7 @@ class _Column:
             self.bottom += LINE
 
     def pictures(self, pictures: Sequence[Image.Image | str], side: int) -> None:
-        """Set pictures in rows as wide as the column; a text stands for one that cannot be read."""
+        """Set pictures in rows as wide as the column; one that cannot be read is replaced by a text."""
         for text in (picture for picture in pictures if isinstance(picture, str)):
             self.text(text, colour=WARNING)
         readable = [picture for picture in pictures if not isinstance(picture, str)]

@@ -1,6 +1,6 @@
 """Prepares a response for a page of fixed-width type: shortens it, colours its tags, breaks it into lines.
 
-It knows characters and columns; what a line looks like in pixels is the page's business.
+It knows characters and columns; the page knows pixels.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def printable(text: str) -> str:
 
 
 def colours(text: str) -> list[Colour]:
-    """Return the colour of each character: tags, the text in them, and what says that text was left out.
+    """Return the colour of each character: tags, the text in them, and the note that text was left out.
 
     >>> [colours("<think>7</think>.")[place] == TAG_COLOURS["think"][0] for place in (0, 7, 8, 16)]
     [True, False, True, False]
@@ -89,7 +89,7 @@ def lines(text: str, columns: int) -> list[slice]:
         columns: the most characters of a line.
 
     Returns:
-        Where each line stands in the text.
+        The span of each line in the text.
 
     >>> [text[line] for text in ["two words\n\nlongest"] for line in lines(text, 6)]
     ['two', 'words', '', 'longes', 't']

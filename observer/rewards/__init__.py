@@ -1,4 +1,4 @@
-"""Rewards: what a response must look like and what it is worth.
+"""Rewards: the response formats, and the named rewards of a response.
 
 Importing this room makes its rewards and response formats known by name. It needs neither torch nor
 transformers.

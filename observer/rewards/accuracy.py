@@ -1,4 +1,4 @@
-"""The accuracy reward. What counts as correct is the verifier's business."""
+"""The accuracy reward. The verifier decides what is correct."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Accuracy(Reward):
     Reference: Observe-R1, arXiv 2505.12432 (weight 1).
 
     Args:
-        weight: what a correct answer is worth.
+        weight: the reward of a correct answer.
 
     >>> from observer.types import Score, Verdict
     >>> scores = [Score(verdict, "", None, True) for verdict in (Verdict.CORRECT, Verdict.WRONG)]

@@ -1,4 +1,4 @@
-"""The contract of a reward. It says nothing of how rewards are added up: that is the rubric's work."""
+"""The contract of a reward. The rubric adds rewards up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from observer.types import Group, RefusedError, Score
 
 
 class Reward(ABC):
-    """Says what each completion of a group is worth, seeing the whole group.
+    """Gives each completion of a group a number, seeing the whole group.
 
     A concrete reward is a frozen dataclass with a field ``weight``. One with a ``__post_init__`` of its own
     calls this one.
@@ -31,7 +31,7 @@ class Reward(ABC):
 
     @abstractmethod
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return one value a completion, before the weight, in the order of the group.
+        """Return one value per completion, before the weight, in the order of the group.
 
         Args:
             group: the prompt, its G completions and how they were drawn.

@@ -1,4 +1,4 @@
-"""Blocks in a response that may keep no format. A few passes; it finds no answer and judges no format."""
+"""Blocks in a response that may keep no format. No answer is found and no format judged here."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple
 
 
 class Block(NamedTuple):
-    """A block and where it stands."""
+    """A block and its position."""
 
     start: int
     """Where its opening tag starts, in characters."""
     end: int
-    """Behind its closing tag."""
+    """After its closing tag."""
     text: str
-    """What stands between the tags, without outer blanks."""
+    """The text between the tags, without outer blanks."""
 
 
 def find_blocks(text: str, names: Sequence[str]) -> dict[str, Block]:
-    """Return the blocks that are not blank and whose two tags stand exactly once, the opening one first.
+    """Return the blocks that are not blank and whose two tags occur exactly once, the opening one first.
 
     Args:
         text: the response.
@@ -38,7 +38,7 @@ def find_blocks(text: str, names: Sequence[str]) -> dict[str, Block]:
 
 
 def find_block(text: str, name: str) -> str | None:
-    """Return the text of a block that stands exactly once and is not blank; None when there is none.
+    """Return the text of a block that occurs exactly once and is not blank; None when there is none.
 
     >>> find_block("<b> a dial </b><think>", "b"), find_block("<b></b>", "b")
     ('a dial', None)
@@ -48,7 +48,7 @@ def find_block(text: str, name: str) -> str | None:
 
 
 def share_in_order(text: str, names: Sequence[str]) -> float:
-    """Return the share of the named blocks that stand exactly once, not blank, one behind the other in order.
+    """Return the share of the named blocks that occur exactly once, not blank and in order.
 
     Where the order is broken, the longest run of blocks in order counts. Text around them changes nothing.
 

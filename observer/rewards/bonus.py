@@ -29,7 +29,7 @@ class Bonus(Reward):
     Assumes that a shorter right answer is the better one; the floor keeps reasoning from being rewarded away.
 
     Args:
-        weight: what winning is worth; 0.2 in the release.
+        weight: the reward of the winner; 0.2 in the release.
         min_tokens: a response of this many tokens or fewer does not keep the constraint.
         max_tokens: a response of more tokens than this does not keep the constraint; null for no cap.
         constraint: ``eligible`` takes the shortest of the candidates that keep the constraint;

@@ -45,7 +45,7 @@ class BoxIoU(Reward):
         order: of the answer's numbers: ``xyxy`` (two corners), ``xywh`` (corner, width, height) or ``yxyx``.
         scale: of the answer: ``picture`` (pixels of the picture), ``input`` (pixels of the picture as the
             model sees it), ``unit`` (0 to 1) or ``thousandths`` (0 to 1,000) of the picture's sides.
-        weight: what the same box is worth.
+        weight: the reward of the very same box.
         field: the gold box's name in a row's metadata; null where the row's answer is the box.
         gold_order: of the gold box; null for that of the answer.
         gold_scale: of the gold box; null for that of the answer. Where both are the same, no picture is

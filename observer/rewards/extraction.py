@@ -1,4 +1,4 @@
-"""Places where an answer can stand in a text that keeps no format. Each is found in one pass."""
+"""Extraction of the answer from a response that does not keep its format. Each takes linear time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 
 from observer.types import RefusedError
 
-Place = Literal["tag", "box", "line"]
-"""A key of ``PLACES``."""
+Extraction = Literal["tag", "box", "line"]
+"""A key of ``EXTRACTIONS``."""
 
 _OPENING, _CLOSING = "<answer>", "</answer>"
 # Backwards, so that the first box that is found is the last. An odd number of backslashes is a command or an
@@ -17,35 +17,36 @@ _OPENING, _CLOSING = "<answer>", "</answer>"
 _BRACES_BACKWARDS = re.compile(r"\{dexob(\\+)|([{}])(\\*)")
 
 
-def find_answer(text: str, places: Sequence[Place]) -> str | None:
-    r"""Return what stands in the first place that is there and not blank, without outer blanks.
+def find_answer(text: str, extractions: Sequence[Extraction]) -> str | None:
+    r"""Return the first answer that is found and not blank, without outer blanks.
 
     Args:
         text: the response.
-        places: where to look, in this order.
+        extractions: which are tried, in this order.
 
     >>> find_answer("I think \\boxed{4}.\nSo it is 4", ("tag", "box", "line"))
     '4'
     >>> find_answer("I think\nit is 4\n", ("tag", "box", "line")), find_answer("4", ())
     ('it is 4', None)
     """
-    found = (PLACES[place](text) for place in places)
+    found = (EXTRACTIONS[extraction](text) for extraction in extractions)
     return next((answer.strip() for answer in found if answer and answer.strip()), None)
 
 
-def check_places(places: Sequence[str]) -> None:
-    """Refuse a place that does not exist.
+def check_extractions(extractions: Sequence[str]) -> None:
+    """Refuse an extraction that does not exist.
 
     Raises:
-        RefusedError: names the place and those that exist.
+        RefusedError: names the extraction and those that exist.
     """
-    for place in places:
-        if place not in PLACES:
-            raise RefusedError(f"lenient names the place {place!r}; give some of {', '.join(PLACES)}")
+    for extraction in extractions:
+        if extraction not in EXTRACTIONS:
+            known = ", ".join(EXTRACTIONS)
+            raise RefusedError(f"lenient names the extraction {extraction!r}; give some of {known}")
 
 
 def last_tagged(text: str) -> str | None:
-    """Return what stands in the last closed ``<answer>`` block; None when there is none.
+    """Return the text of the last closed ``<answer>`` block; None when there is none.
 
     >>> last_tagged("<answer>3</answer> or <answer>4</answer></answer> or <answer>5")
     '4'
@@ -55,7 +56,7 @@ def last_tagged(text: str) -> str | None:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""Return what stands in the last ``\boxed{..}`` whose brace is closed; None when there is none.
+    r"""Return the content of the last ``\boxed{..}`` whose brace is closed; None when there is none.
 
     >>> last_boxed(r"\boxed{x_{1}} then \boxed{cut of")
     'x_{1}'
@@ -68,7 +69,7 @@ def last_boxed(text: str) -> str | None:
         command, brace, escapes = mark.groups()
         if brace is not None and len(escapes) % 2:
             continue
-        start = size - mark.start()  # behind the brace
+        start = size - mark.start()  # after the brace
         if brace == "}":
             closed.append(start - 1)
         elif closed:
@@ -87,9 +88,9 @@ def last_line(text: str) -> str:
     return text.rstrip().rpartition("\n")[2]
 
 
-PLACES: Mapping[Place, Callable[[str], str | None]] = {
+EXTRACTIONS: Mapping[Extraction, Callable[[str], str | None]] = {
     "tag": last_tagged,
     "box": last_boxed,
     "line": last_line,
 }
-"""Where an answer can stand -> how it is found."""
+"""Name of an extraction -> its function."""

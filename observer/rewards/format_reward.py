@@ -1,4 +1,4 @@
-"""The format reward. What the format is and who keeps it is the response format's business."""
+"""The format reward. The response format decides which responses keep it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from observer.types import Group, Score
 
 @dataclass(frozen=True)
 class Format(Reward):
-    """1 for a response that keeps the response format, else 0 or, graded, the share of its blocks that stand.
+    """1 for a response that keeps the response format, else 0 or, graded, the share of its blocks in place.
 
-    A required block stands when it is there exactly once, not blank, in order behind the others that stand.
+    A required block is in place when it is there exactly once, not blank, after the others in place.
     Text around the blocks breaks the format and takes nothing from the share: graded, such a response can
     get 1, but its answer counts only where the whole format is kept. Formats without blocks are all or
     nothing.
@@ -22,7 +22,7 @@ class Format(Reward):
     tags in the same spirit, whatever their order.
 
     Args:
-        weight: what keeping the format is worth.
+        weight: the reward of a response that keeps the format.
         graded: whether a broken format earns the share of it that is there.
 
     >>> from observer.types import Score, Verdict

@@ -42,7 +42,7 @@ _CLOSINGS = {"$": "$", "$$": "$$", r"\(": r"\)", r"\[": r"\]"}
 class LanguageConsistency(Reward):
     r"""r = letters of the script / all letters: keeps a response to one script, for readers of one language.
 
-    Letters count one by one. Tags, LaTeX commands and what stands in ``$..$``, ``\(..\)``, ``\[..\]`` or
+    Letters count one by one. Tags, LaTeX commands and anything inside ``$..$``, ``\(..\)``, ``\[..\]`` or
     backquotes do not count, nor do digits and signs. A response without letters gets no value.
 
     Reference: DeepSeek-R1, arXiv 2501.12948, section 2.3.2, adds the share of the target language's words
@@ -53,7 +53,7 @@ class LanguageConsistency(Reward):
     formula does not.
 
     Args:
-        weight: what a response all in the script is worth.
+        weight: the reward of a response that is all in the script.
         script: latin, chinese, japanese (kana and Chinese characters), korean (Hangul), cyrillic, greek,
             arabic, hebrew, devanagari, bengali, tamil or thai.
 
@@ -98,7 +98,7 @@ def prose(text: str) -> str:
     """
     kept: list[str] = []
     since = ""  # the mark that is open
-    held: list[str] = []  # what stands behind it, in case that nothing closes it
+    held: list[str] = []  # the text after it, in case nothing closes it
     position = 0
     for mark in _MARKS.finditer(text):
         (held if since else kept).append(text[position : mark.start()])

@@ -35,7 +35,7 @@ class ObservationFidelity(Reward):
     is against that, where facts are numbers. Synonyms, numbers in words and negations are not understood.
 
     Args:
-        weight: what a block with all facts is worth.
+        weight: the reward of a block with all facts.
         fields: names of metadata; the facts are in the first that the row has: a number, a text or a list
             of them.
         count_surplus: whether numbers beyond the facts count as facts that are not stated, where all facts

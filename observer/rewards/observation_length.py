@@ -1,4 +1,4 @@
-"""The length of what a response says it sees. It reads no meaning."""
+"""The length of the observe block. It reads no meaning."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ObservationLength(Reward):
     characters: nothing here has a tokenizer. ``characters`` are exact. Outer blanks do not count.
 
     Args:
-        weight: what a block within the bounds is worth.
+        weight: the reward of a block within the bounds.
         low: lower bound, in units, 0 or more.
         high: upper bound, in units, at least ``low`` and 1; null for none.
         unit: ``tokens`` (estimated) or ``characters``.
@@ -55,7 +55,7 @@ class ObservationLength(Reward):
         refuse_unless(self.unit in units, self, "unit", f"give one of {', '.join(units)}")
 
     def value(self, length: float) -> float:
-        """Return what a block is worth.
+        """Return the value of a block.
 
         Args:
             length: n, in units, > 0.
@@ -64,7 +64,7 @@ class ObservationLength(Reward):
         return min(1.0, below, 1.0 if self.high is None else self.high / length)
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> list[float]:
-        """Return what each completion's block is worth, 0 to 1."""
+        """Return the value of each completion's block, 0 to 1."""
         lengths = [self._length(completion) for completion in group.completions]
         return [self.value(length) if length else 0.0 for length in lengths]
 

@@ -17,7 +17,7 @@ class RepetitionPenalty(Reward):
     The n-grams are of the completion's token ids, the end token counted: words would need a language. A
     response of fewer than n tokens gets 0.
 
-    Reference: Demystifying Long Chain-of-Thought, arXiv 2502.03373, appendix C.2, as one value a response
+    Reference: Demystifying Long Chain-of-Thought, arXiv 2502.03373, appendix C.2, as one value per response
     and over token ids as in TRL 1.16. The paper itself penalises the repeated tokens one by one.
 
     Assumes that r is rarely 0 for good prose: n = 3 finds a few repeats in any longer text. A larger n

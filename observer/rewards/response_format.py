@@ -1,10 +1,10 @@
-"""Response formats: what the policy is asked to write, and a strict reader of what it wrote.
+"""Response formats: the system prompt that asks for one, and a strict reader of responses.
 
-A reader finds the answer as it stands; it does not say whether the answer is right. No other place looks for
+A reader finds the answer as written; it does not check it. No other module looks for
 answers: training, held-out evaluation and scoring share this one. Every scan takes linear time.
 
 By default an answer counts only where the format is kept. The formats with blocks can be told to look for it
-elsewhere too (``lenient``); that changes nothing of who keeps the format.
+elsewhere too (``lenient``); this does not change which responses keep the format.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from observer.rewards.blocks import share_in_order
-from observer.rewards.extraction import Place, check_places, find_answer, last_boxed
+from observer.rewards.extraction import Extraction, check_extractions, find_answer, last_boxed
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Reading:
     formatted: bool
     """Whether the response keeps the format."""
     answer: str | None
-    """The answer without outer blanks; None when there is none, or none where it may stand."""
+    """The answer without outer blanks; None when there is none, or none in its place."""
     blocks: Mapping[str, str] = field(default_factory=dict)
     """The text of each block by tag name, without outer blanks; empty when the format is not kept."""
     fault: str = ""
-    """The first thing that is wrong with it; empty when nothing is."""
+    """The first fault of the format; empty when there is none."""
     share: float = 0.0
-    """Share of the required blocks that stand once, not blank and in order, in [0, 1]."""
+    """Share of the required blocks that occur once, not blank and in order, in [0, 1]."""
 
 
 class ResponseFormat(ABC):
-    """What a response must look like, and the system prompt that says so.
+    """The form of a response, and the system prompt that asks for it.
 
     A concrete format is a frozen dataclass with a field ``system_prompt``.
     """
@@ -46,7 +46,7 @@ class ResponseFormat(ABC):
 
     @property
     def prompt(self) -> str:
-        """The system prompt in effect; an empty string stands for none."""
+        """The system prompt in effect; an empty string means none."""
         return self.default_prompt() if self.system_prompt is None else self.system_prompt
 
     @abstractmethod
@@ -86,11 +86,11 @@ class Observe(ResponseFormat):
     """
 
     system_prompt: str | None = None
-    lenient: tuple[Place, ...] = ()
+    lenient: tuple[Extraction, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a place that does not exist."""
-        check_places(self.lenient)
+        """Refuse an extraction that does not exist."""
+        check_extractions(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -130,11 +130,11 @@ class Think(ResponseFormat):
     """
 
     system_prompt: str | None = None
-    lenient: tuple[Place, ...] = ()
+    lenient: tuple[Extraction, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a place that does not exist."""
-        check_places(self.lenient)
+        """Refuse an extraction that does not exist."""
+        check_extractions(self.lenient)
 
     def default_prompt(self) -> str:
         """Return the system prompt that explains this format."""
@@ -155,7 +155,7 @@ class Think(ResponseFormat):
 class Free(ResponseFormat):
     r"""No format: any text that is not blank will do.
 
-    The answer is what stands in the last closed ``\boxed{..}``; without one it is the whole text.
+    The answer is the content of the last closed ``\boxed{..}``; without one it is the whole text.
 
     Args:
         system_prompt: your own system prompt; null for the format's default, an empty string for none.
@@ -219,12 +219,12 @@ def read_blocks(text: str, names: Sequence[str]) -> Reading:
     return Reading(True, blocks[names[-1]], blocks, share=1.0)
 
 
-def _read(text: str, names: Sequence[str], places: Sequence[Place]) -> Reading:
-    """Read the blocks; of a broken format, say how much stands and look for the answer elsewhere."""
+def _read(text: str, names: Sequence[str], lenient: Sequence[Extraction]) -> Reading:
+    """Read the blocks; where the format is broken, the share in order and a lenient answer."""
     reading = read_blocks(text, names)
     if reading.formatted:
         return reading
-    return replace(reading, answer=find_answer(text, places), share=share_in_order(text, names))
+    return replace(reading, answer=find_answer(text, lenient), share=share_in_order(text, names))
 
 
 @cache

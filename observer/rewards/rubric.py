@@ -10,21 +10,21 @@ from numbers import Real
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
 from observer.types import Group, RefusedError, Score, Verdict
-from observer.verifier.verifier import Question, Verifier
+from observer.verifier.verifier import Question, Result, Verifier
 
 
 @dataclass(frozen=True)
 class Rubric:
-    """What a response must look like and what it is worth.
+    """The response format and the rewards of a run.
 
-    reward = sum of weight x part over the rewards that enter before the group's normalisation; bonus = the
-    same sum over those added after it. Where a reward does not apply to a completion (None), the mean over
-    the others of its group stands in; a bonus that does not apply is 0.
+    reward = sum of weight x component over the rewards that enter before the group's normalisation; bonus =
+    the same sum over those added after it. Where a reward does not apply to a completion (None), the mean
+    over the others of its group stands in; a bonus that does not apply is 0.
 
     Args:
-        rewards: name -> reward; the names are those of the parts in logs.
-        response_format: finds the answer in a response. Of a completion it sees the text and nothing else.
-        verifier: says which answers are right. Whoever made it closes it.
+        rewards: name -> reward; the names are those of the components in logs.
+        response_format: finds the answer in a response. It sees the text of a completion alone.
+        verifier: checks the answers. Whoever made it closes it.
     """
 
     rewards: Mapping[str, Reward]
@@ -49,7 +49,7 @@ class Rubric:
             step: rollouts finished before this one.
 
         Raises:
-            RuntimeError: a reward raised, or did not return one finite number a completion.
+            RuntimeError: a reward raised, or did not return one finite number per completion.
         """
         return self.score_all([group], step)[0]
 
@@ -64,7 +64,7 @@ class Rubric:
             The scores of each group, in order.
 
         Raises:
-            RuntimeError: a reward raised, or did not return one finite number a completion.
+            RuntimeError: a reward raised, or did not return one finite number per completion.
         """
         read = self._read(groups)
         columns = {name: self._values(name, groups, read, step) for name in self.rewards}
@@ -84,9 +84,9 @@ class Rubric:
         return frozenset(name for name, reward in self.rewards.items() if reward.of_accuracy)
 
     def _read(self, groups: Sequence[Group]) -> list[tuple[Score, ...]]:
-        """Find and verify the answers; what they are worth is not filled in yet."""
+        """Find and verify the answers; their rewards are filled in later."""
         readings = [[self.response_format.read(c.text) for c in group.completions] for group in groups]
-        verdicts = iter(
+        results = iter(
             self.verifier.verify_all(
                 [
                     Question(group.problem.kind, group.problem.answer, reading.answer, group.problem.options)
@@ -95,12 +95,12 @@ class Rubric:
                 ]
             )
         )
-        return [tuple(_score(reading, *next(verdicts)) for reading in row) for row in readings]
+        return [tuple(_score(reading, next(results)) for reading in row) for row in readings]
 
     def _values(
         self, name: str, groups: Sequence[Group], read: Sequence[Sequence[Score]], step: int
     ) -> list[list[float | None]]:
-        """Return what one reward says of each completion of each group."""
+        """Return the values of one reward, for each completion of each group."""
         try:
             values = self.rewards[name].of_all(groups, read, step)
         except Exception as error:
@@ -110,28 +110,32 @@ class Rubric:
     def _rewarded(
         self, read: Sequence[Score], columns: Mapping[str, Sequence[float | None]]
     ) -> tuple[Score, ...]:
-        """Fill in what the completions of a group are worth."""
+        """Fill in the rewards of a group's completions."""
         weights = self.weights
-        terms = {name: _filled(columns[name]) for name in weights}
+        filled = {name: _filled(columns[name]) for name in weights}
         scores = []
         for row, score in enumerate(read):
-            own = {name: values[row] for name, values in terms.items()}
-            parts = {name: values[row] for name, values in columns.items()}
+            own = {name: values[row] for name, values in filled.items()}
+            components = {name: values[row] for name, values in columns.items()}
             # fsum rounds once, so that a sum does not depend on the order in which the rewards are named
             total = math.fsum(weight * own[name] for name, weight in weights.items())
             bonus = math.fsum(
-                reward.weight * (parts[name] or 0.0)
+                reward.weight * (components[name] or 0.0)
                 for name, reward in self.rewards.items()
                 if reward.after_normalisation
             )
-            scores.append(replace(score, parts=parts, terms=own, reward=total, bonus=bonus))
+            scores.append(replace(score, components=components, filled=own, reward=total, bonus=bonus))
         return tuple(scores)
 
 
-def _score(reading: Reading, verdict: Verdict, reason: str) -> Score:
-    if reading.answer is None and verdict is Verdict.WRONG:
-        reason = reading.fault  # it says why there is no answer
-    return Score(verdict, reason, reading.answer, reading.formatted, share=reading.share)
+def _score(reading: Reading, result: Result) -> Score:
+    # The fault of a response says why there is no answer.
+    why = reading.fault if reading.answer is None and result.verdict is Verdict.WRONG else result.reason
+    return Score(
+        *(result.verdict, why, reading.answer, reading.formatted),
+        share=reading.share,
+        timed_out=result.timed_out,
+    )
 
 
 def _filled(values: Sequence[float | None]) -> list[float]:

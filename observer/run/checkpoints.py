@@ -1,4 +1,4 @@
-"""The checkpoints of a run: where they are, which one is meant, and whether it is whole."""
+"""The checkpoints of a run: finding one by word or path, and checking that it is whole."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from observer.types import RefusedError
 FOLDER = "checkpoints"
 """Where checkpoints are, below the run directory."""
 _NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
-"""What a run goes on with; a file without one of them is no checkpoint of a run."""
+"""Entries that resuming needs; a file without one of them is no checkpoint of a run."""
 _UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""What a file raises that was cut or damaged, is empty, or never was a checkpoint."""
+"""Errors of a file that is cut, damaged, empty or no checkpoint."""
 
 
 def newest_checkpoint(run_dir: Path) -> Path:
@@ -74,11 +74,11 @@ def _reason(error: Exception) -> str:
 
 
 def _steps_in(path: Path) -> int:
-    """Read how far a checkpoint is; its tensors are left on the disk."""
+    """Read the step of a checkpoint; its tensors stay on the disk."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith("data.pkl"):
-                archive.read(name)  # raises if it is damaged: what the pickle would raise then is anything
+                archive.read(name)  # raises if it is damaged; the pickle itself could then raise anything
     checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     missing = [name for name in _NEEDED if not isinstance(checkpoint, dict) or name not in checkpoint]
     if missing:
@@ -105,14 +105,14 @@ def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
     """
     if given == "last":
         return newest_checkpoint(Path(run_dir))
-    path = Path(run_dir) / "checkpoints" / "best.ckpt" if given == "best" else Path(given)
+    path = Path(run_dir) / FOLDER / "best.ckpt" if given == "best" else Path(given)
     if not path.is_file():
         raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
     check_checkpoint(path)
     return path
 
 
-def _finished_rollouts(checkpoint: str | None) -> int | None:
+def finished_rollouts(checkpoint: str | None) -> int | None:
     """Return the step from which a resumed run logs anew; None for a fresh one."""
     if checkpoint is None:
         return None

@@ -1,4 +1,4 @@
-"""Curves of figures that not every step has: a point where there is a figure, and no other."""
+"""Curves of figures that some steps lack: a point only where there is a figure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 def log_present(trainer: Any, figures: Mapping[str, float], step: int) -> None:
-    """Log what a step has figures for, on the first rank, as often as the trainer logs.
+    """Log the figures that a step has, on the first rank, as often as the trainer logs.
 
     Not by ``log_dict``: Lightning writes the last value of a figure again at every step, to the end of the
-    epoch, and takes ten times as long for many. A resumed run would not repeat what it does not know.
+    epoch, and takes ten times as long for many. A resumed run would not repeat them.
 
     Args:
         trainer: of the run.

@@ -1,4 +1,4 @@
-"""One run, one directory: claiming it, and finding out whether it holds a run already."""
+"""One run, one directory: claiming it, and refusing one that holds another run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from observer.run.files import TEMPORARY
 from observer.types import RefusedError
 
 MARKS = ("summary.json", "checkpoints", "completions.jsonl")
-"""What a run leaves in its directory; any of them means that the directory is used."""
+"""Files of a run; a directory with any of them is used."""
 _LOCKS: dict[Path, int] = {}
 """Locks that this process holds, until it ends."""
 
 
 def claim(run_dir: str | Path, resume: bool) -> Path:
-    """Make sure that a run may write into a directory, before anything is computed.
+    """Claim a directory for a run, before anything is computed.
 
     Args:
         run_dir: created when it does not exist.
-        resume: whether a used directory is wanted.
+        resume: whether the run in the directory is resumed.
 
     Raises:
         RefusedError: it is used and not resumed, cannot be written, or another process is writing to it.
@@ -52,7 +52,7 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
 
 
 def _took_no_step(folder: Path) -> bool:
-    """Tell whether an earlier process was stopped before it had saved anything: there is nothing to lose."""
+    """Return whether an earlier process was stopped before it saved anything: nothing is lost."""
     completions = folder / "completions.jsonl"
     if any((folder / "checkpoints").glob("*.ckpt")) or (completions.exists() and completions.stat().st_size):
         return False
@@ -66,7 +66,7 @@ def _took_no_step(folder: Path) -> bool:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes were writing. Only while nobody else can be writing there."""
+    """Remove unfinished files of killed processes. Only while the directory is locked."""
     for path in [*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp")]:
         if TEMPORARY.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and a disk that is full or fails."""
+"""Files that are whole or absent, and errors of a full or failing disk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import IO, Any, Literal
 from observer.types import RefusedError
 
 TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-"""Names of what is not written to its end yet, with the process that writes it; see ``temporary_name``."""
+"""Names of unfinished files, with the process that writes them; see ``temporary_name``."""
 _FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
-"""What a disk says: full, over the quota, a file too large, broken, made read-only, gone."""
+"""Faults of a disk: full, over the quota, a file too large, broken, read-only, gone."""
 
 
 class WriteError(OSError):
-    """The disk does not take a file: says which, and why. What was there before is as it was."""
+    """A file cannot be written: names it, and why. What was there before is as it was."""
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def writing(path: Path) -> Iterator[None]:
     """Name the file that is written inside when the disk is full or fails.
 
     Raises:
-        WriteError: in place of what the system says of that, or of what a library has made of it.
+        WriteError: in place of the system's error, or of a library's that wraps it.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def _fault(error: BaseException) -> int | None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the name beside a path under which this process writes what will be there."""
+    """Return the temporary name, beside a path, under which this process writes it."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
@@ -74,7 +74,7 @@ def temporary_name(path: Path) -> Path:
 def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
     """Write a file in one go: a reader finds the old one, if there was one, or the new one.
 
-    Its folder is made. What ends the writing early leaves things as they were.
+    Its folder is made. An error or a kill leaves the old file as it was.
 
     Args:
         path: of the file.

@@ -1,7 +1,7 @@
 """An append-only log of JSON lines that a killed and resumed run can go on with.
 
-Each record names the step it belongs to; that is how a resumed run cuts off what its checkpoint does not know
-of. What the records say is the caller's business, and so is what to do when a disk is full.
+Each record names its step, so that a resumed run can cut the steps after its checkpoint. The content of the
+records, and what to do when a disk is full, is the caller's business.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class JsonlLog:
-    """A file of one JSON record a line, in UTF-8; a write that fails leaves no part of a line behind."""
+    """A file of one JSON record per line, in UTF-8; a write that fails leaves no part of a line."""
 
     def __init__(self, path: str | Path) -> None:
         """Name the file; it is made by the first call that writes.
@@ -27,7 +27,7 @@ class JsonlLog:
         self._file: FileIO | None = None
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Write records behind the others and hand them to the operating system, all or none.
+        """Append records and hand them to the operating system, all or none.
 
         Args:
             records: what ``json`` can write, each with its ``step``, an integer; NaN and infinities as
@@ -48,7 +48,7 @@ class JsonlLog:
             raise
 
     def sync(self) -> None:
-        """Have what was written on the disk, where a power cut leaves it.
+        """Flush to the disk: a power cut then loses nothing.
 
         Raises:
             OSError: the disk fails.

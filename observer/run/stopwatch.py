@@ -1,4 +1,4 @@
-"""Wall-clock seconds by named stage of a step."""
+"""Wall-clock seconds of a step, by name: ``with clock("render"): ...``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Adds up seconds by stage; what no stage accounts for between two laps is ``other``.
+    """Adds up seconds by name; time between two laps that has no name is ``other``.
 
-    On a GPU a stage ends when its results are read, so queued work is charged to the stage that waits for it.
+    On a GPU, queued work is charged to the name under which its results are read.
     """
 
     def __init__(self) -> None:
@@ -19,13 +19,13 @@ class Stopwatch:
         self._lap = time.perf_counter()
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Charge what happens inside to a stage."""
+    def __call__(self, name: str) -> Iterator[None]:
+        """Charge the time inside to a name."""
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self._seconds[stage] += time.perf_counter() - begin
+            self._seconds[name] += time.perf_counter() - begin
 
     def restart(self) -> None:
         """Forget the time since the last lap: it belongs to no step (validation, or waiting to begin)."""
@@ -33,7 +33,7 @@ class Stopwatch:
         self._lap = time.perf_counter()
 
     def lap(self) -> dict[str, float]:
-        """Return the seconds by stage since the last lap, with ``other`` and ``step`` (all of it)."""
+        """Return the seconds by name since the last lap, with ``other`` and ``step`` (all of it)."""
         now = time.perf_counter()
         seconds = dict(self._seconds)
         step = now - self._lap

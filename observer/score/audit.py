@@ -1,4 +1,4 @@
-"""A second checker, independent of the verifier and much simpler: where the two differ, somebody should look.
+"""A second checker, independent of the verifier and much simpler: where the two differ, a person should look.
 
 It knows no kinds, no options and no tolerances, so what it lists is a question and not yet a mistake.
 """
@@ -27,7 +27,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
 def same_text(gold: str, extracted: str) -> bool:
-    """Say whether two answers are the same text, but for case, blanks, ``$`` around and a final period.
+    """Return whether two answers are the same text, but for case, blanks, ``$`` around and a final period.
 
     >>> same_text("$7$", "7."), same_text("red square", "Red  Square"), same_text("7", "7.0")
     (True, True, False)
@@ -36,7 +36,7 @@ def same_text(gold: str, extracted: str) -> bool:
 
 
 def same_number(gold: str, extracted: str) -> bool:
-    """Say whether two answers are the same decimal number, to one part in a million.
+    """Return whether two answers are the same decimal number, to one part in a million.
 
     >>> same_number("1,234", "1234.0"), same_number("7", "7.1"), same_number("1/2", "1/2")
     (True, False, False)

@@ -33,7 +33,7 @@ class Row:
     """A problem with completions."""
 
     line: int
-    """Where it stands in the file, from 1."""
+    """Its line in the file, from 1."""
     problem: Problem
     """Its ``row`` is its place in the file."""
     completions: tuple[str, ...]
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a file holds."""
+    """The contents of a file."""
 
     rows: int
     completions: int
@@ -78,7 +78,7 @@ def survey(path: Path, verifier: Verifier) -> Survey:
     if bad:
         raise _refused(path, bad, "")
     if not rows:
-        raise RefusedError(f"--input {path} holds no row; write one JSON object a line")
+        raise RefusedError(f"--input {path} holds no row; write one JSON object per line")
     return Survey(rows, completions, uncounted)
 
 

@@ -1,4 +1,4 @@
-"""From rows to what each completion is worth, with the code of a training step."""
+"""From rows to rewards, weights and advantages, with the code of a training step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from observer.objective import Advantage, Combine, Terms, Weighting, weigh
+from observer.objective import Advantage, Combine, ComponentWeights, Weighting, weigh
 from observer.policy import PolicySpec, load_processor
 from observer.rewards import Rubric
 from observer.score.rows import Row
@@ -16,7 +16,7 @@ from observer.types import Completion, Experience, Group, Prompt, RefusedError, 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What completions are worth."""
+    """How completions are rewarded, compared and weighed."""
 
     rubric: Rubric
     advantage: Advantage
@@ -30,7 +30,7 @@ class Recipe:
 
 
 class Counter:
-    """Makes groups of rows; counts tokens where a row does not say how many there are."""
+    """Makes groups of rows; counts the tokens of rows without ``lengths``."""
 
     def __init__(self, policy: str | None, uncounted: str | None) -> None:
         """Load the tokenizer if it is needed.
@@ -55,7 +55,7 @@ class Counter:
             raise RefusedError(f"{need}: {error}; {mend}") from error
 
     def groups(self, rows: Sequence[Row]) -> list[Group]:
-        """Return a group a row; every completion is taken to have ended by itself, its end token counted."""
+        """Return one group per row; each completion is taken to have ended by itself, with an end token."""
         texts = [text for row in rows if row.lengths is None for text in row.completions]
         counted = iter(self._tokenizer(texts, add_special_tokens=False).input_ids if texts else ())
         return [self._group(row, counted) for row in rows]
@@ -66,7 +66,7 @@ class Counter:
             if row.lengths is None:
                 ids = (*next(counted), self._tokenizer.eos_token_id)
             else:
-                ids = (0,) * row.lengths[index]  # there is no telling which they were
+                ids = (0,) * row.lengths[index]  # which ids they were is not known
             completions.append(Completion(ids, (0.0,) * len(ids), text, "stop", index))
         return Group(Prompt(row.problem, ()), tuple(completions), Sampling(group_size=len(completions)))
 
@@ -74,9 +74,9 @@ class Counter:
 def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]:
     """Score and weigh groups, in order: an experience for each run of groups of equal size.
 
-    It stands for the batch of a step where a recipe looks at the whole of one.
+    A recipe that looks at the whole batch of a step takes this for the batch.
     """
-    terms = Terms(recipe.rubric.weights, recipe.rubric.accuracy)
+    components = ComponentWeights(recipe.rubric.weights, recipe.rubric.accuracy)
     scores = recipe.rubric.score_all(groups, step=0)
     places = range(len(groups))
     for _, run in groupby(places, key=lambda place: len(groups[place].completions)):
@@ -84,7 +84,7 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
         yield weigh(
             [groups[place] for place in taken],
             [scores[place] for place in taken],
-            terms,
+            components,
             recipe.advantage,
             recipe.weighting,
             recipe.combine,
@@ -92,7 +92,7 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
 
 
 def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str, Any]]:
-    """Yield what is written of each completion, in order.
+    """Yield the record of each completion, in order.
 
     Args:
         experience: scored groups.
@@ -110,7 +110,7 @@ def records(experience: Experience, advantage_clip: float) -> Iterator[dict[str,
                 "extracted": score.extracted,
                 "formatted": score.formatted,
                 "length": len(completion.ids),
-                "parts": dict(score.parts),
+                "components": dict(score.components),
                 "reward": score.reward,
                 "pass_rate": pass_rates_P[place],
                 "weight": weights_P_G[place][completion.index],

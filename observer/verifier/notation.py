@@ -45,7 +45,7 @@ def clean(text: str) -> str:
 
 
 def has_control(text: str) -> bool:
-    r"""Say whether a clean text holds null bytes, other control characters or halves of characters.
+    r"""Return whether a clean text holds null bytes, other control characters or halves of characters.
 
     >>> has_control("7\0"), has_control("7 é")
     (True, False)
@@ -114,7 +114,7 @@ def compatible(text: str) -> str:
 
 
 def split_top(text: str, separators: str) -> list[str]:
-    r"""Split a text at separators that stand in no brackets; the parts have no outer blanks.
+    r"""Split a text at separators outside brackets; the parts have no outer blanks.
 
     >>> split_top("(1, 2), {3, 4}, 5", ",")
     ['(1, 2)', '{3, 4}', '5']
@@ -152,7 +152,7 @@ def _unwrap(text: str) -> str:
 
 
 def _closes_at_end(text: str, start: int) -> bool:
-    """Say whether the brace that was opened just before ``start`` is closed by the last character."""
+    """Return whether the brace that was opened just before ``start`` is closed by the last character."""
     depth = 1
     for position in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[position], 0)

@@ -1,4 +1,4 @@
-"""Checks batches of answers, dangerous ones in processes that can be killed. A verdict never hangs a run."""
+"""Checks batches of answers, dangerous ones in processes that can be killed, so that none hangs a run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from pathlib import Path
 from weakref import WeakSet, finalize
 
 import observer
-from observer.types import RefusedError, Verdict
+from observer.refusal import refuse_outside
+from observer.types import Verdict
 from observer.verifier.verify import ISOLATED, MAX_LENGTH, verify
 
-TIMED_OUT = "timed out"
-"""What the reason of an answer begins with that was not checked in time."""
 REMEMBERED = 100_000
 """Results of isolated checks that are kept at most."""
 GRACE_SECONDS = 60.0
@@ -32,9 +31,6 @@ PROGRAM = (
     "from observer.verifier.worker import main; main()"
 )
 """What the process runs."""
-
-Result = tuple[Verdict, str]
-"""A verdict and its reason."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +48,27 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Result:
+    """The answer to a question."""
+
+    verdict: Verdict
+    reason: str
+    """Why, for people: no code reads it."""
+    finished: bool = True
+    """Whether the check ran to its end. One that did not (too slow, too large, killed) is unverifiable; its
+    next check may have another verdict."""
+    timed_out: bool = False
+    """Whether it did not finish because a time limit was reached."""
+
+
+@dataclass(frozen=True)
 class Limits:
-    """What checking may take.
+    """Limits of time and memory for checking.
 
     Args:
         workers: processes that check at the same time.
-        seconds: that one answer may take before its process is killed.
-        batch_seconds: that a batch may take; what is not checked by then is unverifiable.
+        seconds: limit for one answer; then its process is killed.
+        batch_seconds: limit for a batch; answers not checked by then are unverifiable.
         memory_mb: address space of a process.
     """
 
@@ -68,15 +78,17 @@ class Limits:
     memory_mb: int = 2048
 
     def __post_init__(self) -> None:
-        """Refuse limits that nothing can keep."""
-        for name, value, least in (
-            ("workers", self.workers, 1),
-            ("seconds", self.seconds, 0.1),
-            ("batch_seconds", self.batch_seconds, 0.1),
-            ("memory_mb", self.memory_mb, 512),
-        ):
-            if not value >= least:
-                raise RefusedError(f"verifier.{name} is {value}; it must be >= {least}")
+        """Refuse limits that no check can keep."""
+        for name, least in (("workers", 1), ("seconds", 0.1), ("batch_seconds", 0.1), ("memory_mb", 512)):
+            refuse_outside(f"verifier.{name}", getattr(self, name), least)
+
+    @property
+    def answers_in_time(self) -> int:
+        """Answers that take half of ``batch_seconds`` together when each takes ``seconds``; at least 1.
+
+        In a batch of at most this many, a slow answer leaves no other unchecked.
+        """
+        return max(1, int(self.workers * self.batch_seconds / (2 * self.seconds)))
 
 
 class Verifier:
@@ -97,9 +109,9 @@ class Verifier:
         _LIVING.add(self)
 
     def verify_all(self, questions: Sequence[Question]) -> list[Result]:
-        """Return a verdict and its reason for each question, in order.
+        """Return the result of each question, in order.
 
-        A check that takes too long, needs too much memory or dies is unverifiable, with the reason.
+        A check that takes too long, needs too much memory or dies is unverifiable and not finished.
 
         Raises:
             RefusedError: a kind does not exist.
@@ -112,8 +124,8 @@ class Verifier:
                 prediction = None if question.prediction is None else _cut(question.prediction)
                 isolated[question] = replace(question, gold=_cut(question.gold), prediction=prediction)
             else:
-                results[question] = verify(
-                    question.gold, question.prediction, question.kind, question.options
+                results[question] = Result(
+                    *verify(question.gold, question.prediction, question.kind, question.options)
                 )
         if isolated:
             with self._lock:
@@ -133,11 +145,12 @@ class Verifier:
             return results
         answers = self._ask(asked) or self._ask(asked)  # once more, should somebody have killed the process
         if answers is None:
-            answers = [(Verdict.UNVERIFIABLE, "the process that checks answers died twice")] * len(asked)
-        for question, (verdict, reason) in zip(asked, answers, strict=True):
-            results[question] = verdict, reason
-            if verdict is not Verdict.UNVERIFIABLE:  # what was too slow now may not be so another time
-                self._known[question] = verdict, reason
+            died = Result(Verdict.UNVERIFIABLE, "the process that checks answers died twice", finished=False)
+            answers = [died] * len(asked)
+        for question, result in zip(asked, answers, strict=True):
+            results[question] = result
+            if result.finished:
+                self._known[question] = result
         while len(self._known) > REMEMBERED:
             self._known.pop(next(iter(self._known)))
         return results
@@ -149,10 +162,10 @@ class Verifier:
         batch = [[q.gold, q.prediction, q.kind, q.options] for q in questions]
         answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
         if answer is None:
-            if _EXITING.is_set():  # quietly ends a thread that is left behind
+            if _EXITING.is_set():  # quietly ends a thread that is still waiting
                 raise SystemExit
             return None
-        return [(Verdict(verdict), reason) for verdict, reason in json.loads(answer)]
+        return [Result(Verdict(verdict), *others) for verdict, *others in json.loads(answer)]
 
     def _start(self) -> None:
         self._stop()
@@ -170,7 +183,7 @@ class Verifier:
             )
         self._process, self._channel = process, channel
         self._end_process = finalize(self, _end, process, channel, os.getpid())
-        atexit.register(_EXITING.set)  # behind the finalizer's own, so that it comes before
+        atexit.register(_EXITING.set)  # registered after the finalizer's own, so called before it
         if self._exchange("", GRACE_SECONDS) is None:
             raise RuntimeError(
                 "the process that checks answers did not start; what it wrote to standard error says why"

@@ -1,8 +1,8 @@
-"""Says whether an answer is right. Answers are typed: each kind has one checker in a table.
+"""The verdict on one answer. Answers are typed: each kind has one checker in a table.
 
-The verifier is given the answer, already found in the response; it searches nothing. It needs neither torch
-nor a tokenizer, so that it can run in a process of its own. Whatever a policy writes is a verdict and never
-an exception, in time linear in its length; nothing longer than ``MAX_LENGTH`` is looked at.
+The answer has already been found in the response. Neither torch nor a tokenizer is needed, so that this can
+run in a process of its own. Any answer gets a verdict and raises nothing, in time linear in its length; an
+answer longer than ``MAX_LENGTH`` is not read.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ISOLATED: frozenset[str] = frozenset({"expression"})
 def verify(
     gold: str, prediction: str | None, kind: str, options: tuple[str, ...] = ()
 ) -> tuple[Verdict, str]:
-    r"""Say whether a prediction is the gold answer. The gold answer comes first.
+    r"""Compare a prediction with the gold answer. The gold answer comes first.
 
     Args:
         gold: the right answer, as its source writes it.
@@ -170,7 +170,7 @@ def _readable(gold: str, kind: str, options: tuple[str, ...] = ()) -> bool:
 
 
 def _fault(text: str, what: str) -> str:
-    """Say why a text is not looked at; nothing when it is."""
+    """Return why a text is not looked at; nothing when it is."""
     if len(text.strip()) > MAX_LENGTH:
         return f"the {what} is over {MAX_LENGTH} characters long: {quote(text.strip())}"
     if has_control(clean(text)):

@@ -1,8 +1,8 @@
 """The process that runs checkers which may need any time or memory: no torch, a pool that kills, no orphans.
 
-It reads one batch a line from a socket and answers each with one line. ``observer.verifier.verifier`` starts
-it; nobody else has a reason to. The processes that check are forked from it, so that they need no import and
-find the parser warm: its first parse takes a thousand times as long as its second.
+It reads one batch per line from a socket and answers each with one line. ``observer.verifier.verifier``
+starts it; nobody else has a reason to. The processes that check are forked from it, so that they need no
+import and find the parser warm: its first parse takes a thousand times as long as its second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import Any, TextIO
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from observer.types import Verdict
-from observer.verifier.verifier import TIMED_OUT
 from observer.verifier.verify import ISOLATED, KINDS, verify
 
 WATCH_SECONDS = 0.5
@@ -32,13 +31,13 @@ WATCH_SECONDS = 0.5
 WARM_UP = (r"\frac{1}{2}+\sqrt{x}", r"\left(3,\pi\right)", r"x^2-1=0", r"\{1,2\}", r"\sin{2y}\le-0.5\cdot3\%")
 """Harmless answers that are checked before the first fork."""
 
-Result = tuple[str, str]
-"""A verdict's value and its reason."""
+Fields = tuple[str, str, bool, bool]
+"""The fields of a ``Result``, as JSON has them: verdict, reason, finished, timed out."""
 
 
 def check_batch(
     pool: ProcessPool, questions: Sequence[Sequence[Any]], seconds: float, batch_seconds: float
-) -> tuple[list[Result], bool]:
+) -> tuple[list[Fields], bool]:
     """Check answers in the pool's processes; one that takes too long is killed with its process.
 
     Args:
@@ -48,7 +47,8 @@ def check_batch(
         batch_seconds: that all may take together; what is not checked by then is unverifiable.
 
     Returns:
-        A result a question, in order, and whether the batch took too long, so that the pool is still busy.
+        The result of each question, in order, and whether the batch took too long: then the pool is still
+            busy.
     """
     deadline = time.monotonic() + batch_seconds
     futures = [pool.schedule(_check, args=question, timeout=seconds) for question in questions]
@@ -58,36 +58,36 @@ def check_batch(
             future.exception(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
             overdue = True
-            results.append(_unverifiable(f"{TIMED_OUT}: the batch took over {batch_seconds:g} s"))
+            results.append(_stopped(f"timed out: the batch took over {batch_seconds:g} s", timed_out=True))
         else:
             results.append(_result(future, seconds))
     return results, overdue
 
 
-def _result(future: ProcessFuture[Result], seconds: float) -> Result:
+def _result(future: ProcessFuture[Fields], seconds: float) -> Fields:
     try:
         return future.result()
     except TimeoutError:
-        return _unverifiable(f"{TIMED_OUT} after {seconds:g} s")
+        return _stopped(f"timed out after {seconds:g} s", timed_out=True)
     except ProcessExpired as error:
-        return _unverifiable(f"the check's process died with exit code {error.exitcode}")
+        return _stopped(f"the check's process died with exit code {error.exitcode}")
 
 
-def _unverifiable(reason: str) -> Result:
-    return Verdict.UNVERIFIABLE.value, reason
+def _stopped(reason: str, timed_out: bool = False) -> Fields:
+    return Verdict.UNVERIFIABLE.value, reason, False, timed_out
 
 
-def _check(gold: str, prediction: str | None, kind: str, options: Sequence[str]) -> Result:
+def _check(gold: str, prediction: str | None, kind: str, options: Sequence[str]) -> Fields:
     """Check an answer in a process of the pool. What a checker raises may not survive pickling."""
     try:
         verdict, reason = verify(gold, prediction, kind, tuple(options))
     except MemoryError:
-        return _unverifiable("the check needs too much memory")
+        return _stopped("the check needs too much memory")
     except RecursionError:
-        return _unverifiable("the answer is nested too deeply")
+        return _stopped("the answer is nested too deeply")
     except Exception as error:
-        return _unverifiable(f"the check failed: {type(error).__name__}: {error}")
-    return verdict.value, reason
+        return _stopped(f"the check failed: {type(error).__name__}: {error}")
+    return verdict.value, reason, True, False
 
 
 def _limit(memory_mb: int, channel: int) -> None:
@@ -134,7 +134,7 @@ def _serve(options: dict[str, Any]) -> None:
     )
     print("ready", file=answers, flush=True)
     overdue = False
-    while not overdue:  # the next batch is better off with new processes than behind what is left of this one
+    while not overdue:  # what is left of this batch would delay the next one: new processes check that
         questions = json.loads(batches.get())
         results, overdue = check_batch(pool, questions, options["seconds"], options["batch_seconds"])
         print(json.dumps(results), file=answers, flush=True)

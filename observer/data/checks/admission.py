@@ -77,12 +77,12 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     They come in batches that end before the verifier's deadline even when each of them takes as long as it
     may: a slow one must not get the others refused.
     """
-    limits = verifier.limits
-    size = max(1, int(limits.workers * limits.batch_seconds / (2 * limits.seconds)))
+    size = verifier.limits.answers_in_time
     faults = {}
     for first in range(0, len(golds), size):
         batch = golds[first : first + size]
-        for gold, (verdict, reason) in zip(batch, verifier.verify_all(batch), strict=True):
+        for gold, result in zip(batch, verifier.verify_all(batch), strict=True):
+            verdict, reason = result.verdict, result.reason
             if verdict is Verdict.UNVERIFIABLE:
                 faults[gold] = reason
             elif verdict is Verdict.WRONG:

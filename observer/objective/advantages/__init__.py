@@ -1,1 +1,1 @@
-"""How much better a completion is than its group: one estimator a file."""
+"""Advantage estimators: how much better a completion is than its group. One per file."""

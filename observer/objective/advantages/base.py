@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 
 EQUAL = 1e-9
-"""Rewards closer than this are the same reward: what is left of their difference is rounding."""
+"""Rewards closer than this are equal: their difference is rounding."""
 
 
 class Advantage(ABC):
@@ -21,10 +21,10 @@ class Advantage(ABC):
     def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:
         """Return the values minus what they are compared with, (P, G). Equal values give exactly 0.
 
-        It is linear in the values: what the parts of a reward give adds up to what the reward gives.
+        It is linear in the values: the centred components of a reward add up to the centred reward.
 
         Args:
-            values_P_G: rewards of whole groups, or a part of them, float64.
+            values_P_G: rewards of whole groups, or one component of them, float64.
         """
 
     def scale(self, rewards_P_G: torch.Tensor) -> torch.Tensor | float:
@@ -36,7 +36,7 @@ class Advantage(ABC):
         return 1.0
 
     def __call__(self, rewards_P_G: torch.Tensor) -> torch.Tensor:
-        """Return one advantage a completion, (P, G), of the dtype of the rewards.
+        """Return one advantage per completion, (P, G), of the dtype of the rewards.
 
         Args:
             rewards_P_G: rewards of whole groups, float64.

@@ -1,14 +1,13 @@
-"""The batch's mean as the baseline, its spread as the scale: groups are not looked at."""
+"""The batch's mean as the baseline, its spread as the scale: groups play no part."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.advantages.base import Advantage, centre, spread
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class BatchMeanStd(Advantage):
     eps: float = 1e-9
 
     def __post_init__(self) -> None:
-        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
+        refuse_fields(self, "eps", above=0)
 
     def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:
         """Return R - the mean over the batch; see ``Advantage``."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 
 from observer.objective.advantages.base import Advantage, centre, spread
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields, refuse_unless
 
 Spread = Literal["centred", "raw"]
 
@@ -49,7 +48,7 @@ class GroupMeanBatchStd(Advantage):
     eps: float = 1e-9
 
     def __post_init__(self) -> None:
-        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
+        refuse_fields(self, "eps", above=0)
         refuse_unless(self.of in get_args(Spread), self, "of", f"give one of {', '.join(get_args(Spread))}")
 
     def centred(self, values_P_G: torch.Tensor) -> torch.Tensor:

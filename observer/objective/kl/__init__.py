@@ -1,1 +1,1 @@
-"""How far the policy is from the reference, token by token: one estimator a file."""
+"""KL estimators: how far the policy is from the reference, token by token. One per file."""

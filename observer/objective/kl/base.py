@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
 
-from observer.refusal import refuse_unknown, refuse_unless
+from observer.refusal import refuse_fields, refuse_unknown
 
 Place = Literal["loss", "reward"]
 
@@ -35,8 +34,7 @@ def check_kl(kl: KL) -> None:
     Raises:
         RefusedError: the coefficient is not a positive number, or the place is unknown.
     """
-    mend = "it must be > 0 and finite (kl: null switches the KL term off)"
-    refuse_unless(0 < kl.coefficient < math.inf, kl, "coefficient", mend)
+    refuse_fields(kl, "coefficient", above=0, hint=" (kl: null switches the KL term off)")
     refuse_unknown(kl, "apply_to", Place)
 
 

@@ -1,1 +1,1 @@
-"""What a token of a rollout is worth to the policy: one loss a file. None of them reduces."""
+"""Policy losses by token, one per file. None of them reduces."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.losses.base import Level, Loss, ratio
-from observer.refusal import refuse_unknown, refuse_unless
+from observer.refusal import refuse_fields, refuse_unknown, refuse_unless
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,9 @@ class PPOClip(Loss):
 
     def __post_init__(self) -> None:
         refuse_unless(0 < self.clip_low <= 1, self, "clip_low", "it must be in (0, 1]")
-        refuse_unless(0 < self.clip_high < math.inf, self, "clip_high", "it must be > 0 and finite")
+        refuse_fields(self, "clip_high", above=0)
         refuse_unknown(self, "level", Level)
-        fits = self.dual is None or 1 < self.dual < math.inf
-        refuse_unless(fits, self, "dual", "it must be > 1 and finite, or null for no such bound")
+        refuse_fields(self, "dual", above=1, hint=", or null for no such bound")
 
     def __call__(
         self,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.losses.base import Loss, ratio
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class SAPO(Loss):
     tau_negative: float = 1.05
 
     def __post_init__(self) -> None:
-        for name in ("tau_positive", "tau_negative"):
-            refuse_unless(0 < getattr(self, name) < math.inf, self, name, "it must be > 0 and finite")
+        refuse_fields(self, "tau_positive", "tau_negative", above=0)
 
     def __call__(
         self,

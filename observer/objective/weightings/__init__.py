@@ -1,1 +1,1 @@
-"""How much a group weighs in the update, by how hard it was: one weighting a file."""
+"""Weightings: how much a group weighs in the update, by how hard it was. One per file."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +9,7 @@ import torch
 
 from observer.objective.weightings.answers import alike, distinct, evenness
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unknown, refuse_unless
+from observer.refusal import refuse_fields, refuse_unknown
 from observer.types import Estimated, Group, Score
 
 Diversity = Literal["distinct", "entropy"]
@@ -52,8 +51,8 @@ class AnswerDiversity(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_unless(0 < self.sigma < math.inf, self, "sigma", "it must be > 0 and finite")
-        refuse_unless(0 <= self.gamma < math.inf, self, "gamma", "it must be >= 0 and finite")
+        refuse_fields(self, "sigma", above=0)
+        refuse_fields(self, "gamma", least=0)
         refuse_unknown(self, "diversity", Diversity)
 
     def __call__(self, batch: Estimated) -> torch.Tensor:

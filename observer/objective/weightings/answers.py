@@ -1,4 +1,4 @@
-"""How much the answers of a group differ, whatever they are worth. It does not say which are right."""
+"""How much the answers of a group differ, right or wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def alike(scores: Sequence[Score]) -> list[int]:
     are the same however they are written. Completions without an answer are one class of their own.
 
     Args:
-        scores: of a group.
+        scores: those of a group.
 
     >>> from observer.types import Verdict
     >>> right, wrong = Verdict.CORRECT, Verdict.WRONG

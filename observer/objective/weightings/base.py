@@ -16,7 +16,7 @@ Share = Literal["all", "accuracy"]
 
 @dataclass(frozen=True, kw_only=True)
 class Weighting(ABC):
-    """Weighs groups: says what a drawn sample is worth, never what is drawn. Weights are never negative.
+    """Gives drawn groups a weight, never negative. It has no say in what is drawn.
 
     A concrete weighting is a frozen dataclass. One with a ``__post_init__`` of its own calls this one.
 
@@ -36,7 +36,7 @@ class Weighting(ABC):
 
     @abstractmethod
     def __call__(self, batch: Estimated) -> torch.Tensor:
-        """Return one weight a group, (P,), or one a completion, (P, G): >= 0, float64.
+        """Return one weight per group, (P,), or per completion, (P, G): >= 0, float64.
 
         Args:
             batch: the groups of this rank, their scores, pass rates and unweighted advantages.

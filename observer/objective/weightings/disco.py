@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields, refuse_unless
 from observer.types import Estimated, Problem, RefusedError
 
 
@@ -62,10 +62,8 @@ class Disco(Weighting):
             "shares",
             f"it must be of numbers that add up to at most 1, not {sum(self.shares.values())}",
         )
-        refuse_unless(
-            self.cap is None or 0 < self.cap < math.inf, self, "cap", "it must be > 0 and finite, or null"
-        )
-        refuse_unless(0 < self.eps < math.inf, self, "eps", "it must be > 0 and finite")
+        refuse_fields(self, "cap", above=0, hint=", or null")
+        refuse_fields(self, "eps", above=0)
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the product of both factors; see ``Weighting``.

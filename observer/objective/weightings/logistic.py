@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields, refuse_unless
 from observer.types import Estimated
 
 
@@ -45,12 +44,11 @@ class Logistic(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_unless(0 < self.high < math.inf, self, "high", "it must be > 0 and finite")
+        refuse_fields(self, "high", "slope", above=0)
         refuse_unless(
             0 <= self.low < self.high, self, "low", f"it must be in [0, high), and high is {self.high}"
         )
         refuse_unless(0 <= self.centre <= 1, self, "centre", "it must be in [0, 1]")
-        refuse_unless(0 < self.slope < math.inf, self, "slope", "it must be > 0 and finite")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return w(p) or w(1 - p) by the sign of the estimate, (P, G); see ``Weighting``."""

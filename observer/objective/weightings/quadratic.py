@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields
 from observer.types import Estimated
 
 
@@ -35,8 +34,7 @@ class Quadratic(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        fits = 0 < self.sigma < math.inf
-        refuse_unless(fits, self, "sigma", "it must be > 0 and finite (Uniform switches weighting off)")
+        refuse_fields(self, "sigma", above=0, hint=" (Uniform switches weighting off)")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return 4 sigma p (1 - p); see ``Weighting``."""

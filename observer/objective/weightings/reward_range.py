@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 
 from observer.objective.advantages.base import width
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_fields
 from observer.types import Estimated
 
 
@@ -36,7 +35,7 @@ class RewardRange(Weighting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        refuse_unless(0 < self.range < math.inf, self, "range", "it must be > 0 and finite")
+        refuse_fields(self, "range", above=0)
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the capped share of the range; see ``Weighting``."""

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_unknown, refuse_unless
+from observer.refusal import refuse_fields, refuse_unknown
 from observer.types import Estimated
 
 Name = Literal["easy", "medium", "hard"]
@@ -18,7 +18,7 @@ ALL_WRONG: dict[str, float] = {"easy": 0.0, "medium": 0.0, "hard": 0.25}
 
 
 @dataclass(frozen=True)
-class Stage(Weighting):
+class StageWave(Weighting):
     """f(p) = sin(pi p), but 1 for p > 1/2 at stage easy and 1 for 0 < p <= 1/2 at stage hard.
 
     Each stage is a run of its own that starts from the weights of the one before. A group that is all wrong
@@ -38,7 +38,7 @@ class Stage(Weighting):
 
     >>> pass_rates_P = torch.tensor([0, 1, 2, 3, 4], dtype=torch.float64) / 4
     >>> for stage in ("easy", "medium", "hard"):
-    ...     print(Stage(stage).of(pass_rates_P).round(decimals=3).tolist())
+    ...     print(StageWave(stage).of(pass_rates_P).round(decimals=3).tolist())
     [0.0, 0.707, 1.0, 1.0, 1.0]
     [0.0, 0.707, 1.0, 0.707, 0.0]
     [0.25, 1.0, 1.0, 0.707, 0.0]
@@ -50,8 +50,7 @@ class Stage(Weighting):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse_unknown(self, "stage", Name)
-        fits = self.all_wrong is None or 0 <= self.all_wrong < math.inf
-        refuse_unless(fits, self, "all_wrong", "it must be >= 0 and finite, or null")
+        refuse_fields(self, "all_wrong", least=0, hint=", or null")
 
     def __call__(self, batch: Estimated) -> torch.Tensor:
         """Return the stage's half wave; see ``Weighting``."""

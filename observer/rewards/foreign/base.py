@@ -57,20 +57,20 @@ class ForeignReward(Reward):
 
     @abstractmethod
     def call(self, groups: Sequence[Group], step: int) -> Sequence[Any]:
-        """Call the function and return what it says of each completion, flat, N."""
+        """Call the function and return its answer for each completion, flat, N."""
 
     @abstractmethod
     def read(self, result: Any) -> float | None:
-        """Return the value in what the function says of one completion."""
+        """Return the value in the function's answer for one completion."""
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return what the function says of each completion."""
+        """Return the function's value of each completion."""
         return self.of_all([group], [scores], step)[0]
 
     def of_all(
         self, groups: Sequence[Group], scores: Sequence[Sequence[Score]], step: int
     ) -> list[Sequence[float | None]]:
-        """Return what the function says of all completions; see ``Reward.of_all``."""
+        """Return the function's values of all completions; see ``Reward.of_all``."""
         flat = list(completions_of(groups))
         if not flat:
             return [[] for _ in groups]
@@ -149,7 +149,7 @@ def find_function(path: str) -> tuple[ModuleType, Callable[..., Any]]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Say whether a function has to be awaited, also behind ``functools.partial`` or as an object's call."""
+    """Return whether a function, an object's call or what a ``functools.partial`` holds has to be awaited."""
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(

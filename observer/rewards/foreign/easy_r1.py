@@ -17,7 +17,7 @@ EasyR1Kind = Literal["batch", "sequential"]
 class EasyR1Reward(ForeignReward):
     """r = your function's ``overall``, called as EasyR1 calls it: for reward functions written for EasyR1.
 
-    Its first argument is a list of dicts (``batch``, once a step) or one dict (``sequential``, once a
+    Its first argument is a list of dicts (``batch``, once per step) or one dict (``sequential``, once per
     completion) with ``response``, ``response_length`` (tokens, the end token counted) and ``ground_truth``
     (the row's answer). It returns a list of dicts, or one, with ``overall``; their other entries are left
     out.
@@ -50,7 +50,7 @@ class EasyR1Reward(ForeignReward):
         return ({},), {}
 
     def call(self, groups: Sequence[Group], step: int) -> Sequence[Any]:
-        """Call the function once, or once a completion; see ``ForeignReward``."""
+        """Call the function once, or once per completion; see ``ForeignReward``."""
         inputs = [_input(problem, completion) for problem, completion in completions_of(groups)]
         if self._kind == "sequential":
             return [self.callable(item, **self.arguments) for item in inputs]

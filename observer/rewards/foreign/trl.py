@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
-from observer.rewards.run_async import run_apart
+from observer.rewards.run_async import run_async
 from observer.types import Completion, Group, Problem
 
 ALWAYS = ("prompts", "completions", "completion_ids", "answer", "trainer_state", "log_extra", "log_metric")
@@ -21,7 +21,7 @@ PICTURES = ("image", "images")
 class TrlReward(ForeignReward):
     """r = your function's value, called as TRL calls it: for reward functions written for its GRPOTrainer.
 
-    It is called once a step, or awaited, with keywords only: ``prompts``, ``completions``,
+    It is called once per step, or awaited, with keywords only: ``prompts``, ``completions``,
     ``completion_ids``, ``trainer_state`` (``global_step`` only, 0 in evaluation), ``log_extra``,
     ``log_metric``, and as columns the row's ``answer`` and metadata, each a list with an entry a
     completion. A column that a row lacks holds None. A function without ``**kwargs`` has to name all of
@@ -62,7 +62,7 @@ class TrlReward(ForeignReward):
             **self.arguments,
         }
         called = self.callable
-        result: Sequence[Any] = run_apart(called(**keywords)) if is_async(called) else called(**keywords)
+        result: Sequence[Any] = run_async(called(**keywords)) if is_async(called) else called(**keywords)
         return result
 
     def read(self, result: Any) -> float | None:

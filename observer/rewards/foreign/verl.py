@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
-from observer.rewards.run_async import run_apart
+from observer.rewards.run_async import run_async
 from observer.types import Completion, Group, Problem
 
 
@@ -24,7 +24,7 @@ class VerlReward(ForeignReward):
 
     Reference: verl, its naive reward manager of January 2026; newer versions were not read.
 
-    Assumes one call a completion: functions of verl's batch manager have other names for their arguments.
+    Assumes one call per completion: functions of verl's batch manager have other names for their arguments.
 
     Args:
         function: ``package.module:name`` or ``path/file.py:name``.
@@ -40,7 +40,7 @@ class VerlReward(ForeignReward):
         return (), dict.fromkeys(("data_source", "solution_str", "ground_truth", "extra_info"))
 
     def call(self, groups: Sequence[Group], step: int) -> Sequence[Any]:
-        """Call the function once a completion, or await all calls together; see ``ForeignReward``."""
+        """Call the function once per completion, or await all calls together; see ``ForeignReward``."""
         calls = [self._keywords(problem, completion) for problem, completion in completions_of(groups)]
         called = self.callable
         if not is_async(called):
@@ -49,7 +49,7 @@ class VerlReward(ForeignReward):
         async def together() -> list[Any]:
             return await asyncio.gather(*(called(**keywords) for keywords in calls))
 
-        return run_apart(together())
+        return run_async(together())
 
     def read(self, result: Any) -> float:
         """Return the score; see ``ForeignReward``."""

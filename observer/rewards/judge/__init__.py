@@ -1,1 +1,1 @@
-"""A reward that asks a language model behind an HTTP interface."""
+"""A reward that asks a language model over HTTP."""

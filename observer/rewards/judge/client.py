@@ -49,7 +49,7 @@ class Client:
         Args:
             bodies: the JSON of each request.
         """
-        import aiohttp  # half a second that only a judge is worth
+        import aiohttp  # takes half a second, which only a judge needs
 
         timeout = aiohttp.ClientTimeout(total=self.seconds)
         free = asyncio.Semaphore(self.concurrency)

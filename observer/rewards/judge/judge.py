@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.judge.client import Client
-from observer.rewards.run_async import run_apart
+from observer.rewards.run_async import run_async
 from observer.types import Group, RefusedError, Score
 
 PROMPT = """A model was asked this question, with pictures that you do not see:
@@ -55,7 +55,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Judge(Reward):
-    """r = (s - lowest) / (highest - lowest): the score s that a model behind an endpoint gives, as 0 to 1.
+    """r = (s - lowest) / (highest - lowest): the score s that a model at an endpoint gives, as 0 to 1.
 
     The endpoint speaks OpenAI's ``/chat/completions``. It sees the question's text, the gold answer and the
     response, and no picture. s is read from the last line of its reply alone. All groups of a step are
@@ -77,7 +77,7 @@ class Judge(Reward):
         url: the endpoint up to ``/chat/completions``, such as ``http://127.0.0.1:8000/v1``; without
             credentials.
         model: its name at the endpoint.
-        weight: what the best score is worth.
+        weight: the reward of the best score.
         prompt: what the judge is told; null for the wording of this file, else yours with ``{response}``
             (required, between ``<response>`` and ``</response>``), ``{question}``, ``{answer}``, ``{lowest}``
             and ``{highest}`` where these go.
@@ -141,7 +141,7 @@ class Judge(Reward):
             )
 
     def value(self, reply: str) -> float | None:
-        """Return what a reply of the judge is worth, 0 to 1; None when its last line is no score in range."""
+        """Return the value in a reply of the judge, 0 to 1; None when its last line is no score in range."""
         line = reply.strip().rpartition("\n")[2]
         found = _SCORE.fullmatch(re.sub("[*_`]", "", line).strip(" \t."))
         if found is None or (found[2] and float(found[2]) != self.highest):  # 4/5 is no 4 of 10
@@ -152,9 +152,9 @@ class Judge(Reward):
         return (score - self.lowest) / (self.highest - self.lowest)
 
     def question(self, question: str, answer: str, response: str) -> str:
-        """Return what the judge is told of a response.
+        """Return the judge's prompt for a response.
 
-        One pass, so that nothing that is filled in is filled again.
+        All fields are filled at once, so that no text that was filled in is filled again.
         """
         texts = {"question": question, "answer": answer, "response": _TAG.sub("(", response)}
         texts |= {"lowest": f"{self.lowest:g}", "highest": f"{self.highest:g}"}
@@ -200,7 +200,7 @@ class Judge(Reward):
         if not new:
             return values
         faults: Counter[str] = Counter()
-        for key, reply in zip(new, run_apart(self._client().ask_all(list(new.values()))), strict=True):
+        for key, reply in zip(new, run_async(self._client().ask_all(list(new.values()))), strict=True):
             value = None if reply.text is None else self.value(reply.text)
             if value is None:
                 faults[reply.fault or "the reply ends in no score"] += 1

@@ -1,4 +1,4 @@
-"""The cosine length reward: what an answer is worth falls or rises with its length along half a cosine."""
+"""The cosine length reward: the value of an answer follows half a cosine of its length."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CosineLength(Reward):
         right_short: value of a right answer of no length.
         right_long: value of a right answer of M tokens or more.
         wrong_short: value of a wrong answer of no length.
-        wrong_long: value of a wrong answer of M tokens or more; no right answer may be worth less than a
+        wrong_long: value of a wrong answer of M tokens or more; no right answer may get less than a
             wrong.
 
     >>> [round(value, 3) for value in CosineLength().values([0, 50, 100, 150], [True] * 4, limit=100)]
@@ -67,7 +67,7 @@ class CosineLength(Reward):
             )
 
     def values(self, lengths: Sequence[int], correct: Sequence[bool], limit: int) -> list[float]:
-        """Return what each response is worth.
+        """Return the value of each response.
 
         Args:
             lengths: completion tokens of each response.
@@ -83,7 +83,7 @@ class CosineLength(Reward):
         return values
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return what each completion is worth."""
+        """Return the value of each completion."""
         seen = measured(group, scores)
         limit = group.sampling.max_tokens if self.max_tokens is None else self.max_tokens
         return [None] * len(scores) if seen is None else self.values(*seen, limit)

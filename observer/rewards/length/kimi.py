@@ -21,7 +21,7 @@ class KimiLength(Reward):
     Reference: Kimi k1.5, arXiv 2501.12599, section 2.3.3 (read in a transcription). It is added to the reward
     for accuracy with a weight that was not published, and only after a time without it (``from_step``).
 
-    Assumes that the length of a group is worth comparing however little it varies: one token of difference
+    Assumes that lengths are to be compared however little they vary in a group: one token of difference
     gives the full range.
 
     Args:

@@ -68,7 +68,7 @@ class LCPO(Reward):
         )
 
     def values(self, lengths: Sequence[int], correct: Sequence[bool], target: int) -> list[float]:
-        """Return what each response is worth.
+        """Return the value of each response.
 
         Args:
             lengths: completion tokens of each response.
@@ -84,7 +84,7 @@ class LCPO(Reward):
         ]
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return what each completion is worth."""
+        """Return the value of each completion."""
         seen, target = measured(group, scores), self._target(group.problem)
         return [None] * len(scores) if seen is None or target is None else self.values(*seen, target)
 

@@ -53,7 +53,7 @@ class LeadLength(Reward):
         refuse_unless(0 < self.eps < math.inf, self, "eps", "give more than 0, finite")
 
     def values(self, lengths: Sequence[int], correct: Sequence[bool]) -> list[float]:
-        """Return what each response is worth.
+        """Return the value of each response.
 
         Args:
             lengths: completion tokens of each response.
@@ -69,6 +69,6 @@ class LeadLength(Reward):
         ]
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return what each completion is worth."""
+        """Return the value of each completion."""
         seen = measured(group, scores)
         return [None] * len(scores) if seen is None else self.values(*seen)

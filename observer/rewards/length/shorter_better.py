@@ -27,7 +27,7 @@ class ShorterBetter(Reward):
 
     Args:
         weight: what the value is multiplied by.
-        alpha: what a right answer is worth, 0 or more.
+        alpha: the value of a right answer, 0 or more.
         beta: what a token off the target costs, 0 or more.
 
     >>> [round(value, 3) for value in ShorterBetter().values([100, 300, 40], [True, True, False])]
@@ -48,7 +48,7 @@ class ShorterBetter(Reward):
             refuse_unless(0 <= getattr(self, name) < math.inf, self, name, "give 0 or more, finite")
 
     def values(self, lengths: Sequence[int], correct: Sequence[bool]) -> list[float]:
-        """Return what each response is worth.
+        """Return the value of each response.
 
         Args:
             lengths: completion tokens of each response.
@@ -60,6 +60,6 @@ class ShorterBetter(Reward):
         return [self.alpha * is_right - self.beta * abs(length - target) for length, is_right in pairs]
 
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:
-        """Return what each completion is worth."""
+        """Return the value of each completion."""
         seen = measured(group, scores)
         return [None] * len(scores) if seen is None else self.values(*seen)

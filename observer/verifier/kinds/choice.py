@@ -76,7 +76,7 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
 
 
 def looks_like_choice(gold: str) -> bool:
-    """Say whether a gold answer without options is surely a letter: A to J, capital or in parentheses.
+    """Return whether a gold answer without options is surely a letter: A to J, capital or in parentheses.
 
     >>> [looks_like_choice(gold) for gold in ("E", "(b)", "B. circle", "x", "red", "a")]
     [True, True, True, False, False, False]

@@ -19,7 +19,7 @@ from observer.verifier.kinds.units import Unit, read_unit
 from observer.verifier.notation import bare, quote
 
 MAX_DEPTH = 12
-"""Brackets that may stand in one another."""
+"""Levels of brackets, at most."""
 
 _FUNCTIONS = (
     "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|theta|alpha|beta|gamma"
@@ -99,7 +99,7 @@ def check_expression(gold: str, prediction: str, options: tuple[str, ...]) -> tu
 
 
 def expression_fault(text: str) -> str:
-    """Say why a text is no expression that can be compared, as far as a look shows; else nothing.
+    """Return why a text is no expression that can be compared, as far as a look shows; else nothing.
 
     >>> expression_fault("x^2"), expression_fault("9^{9^9}"), expression_fault("I do not know")
     ('', 'holds a tower of powers', '')
@@ -124,7 +124,7 @@ def expression_fault(text: str) -> str:
 
 
 def looks_like_expression(gold: str) -> bool:
-    r"""Say whether a gold answer is surely an expression: a command, a power, or terms with an operator.
+    r"""Return whether a gold answer is surely an expression: a command, a power, or terms with an operator.
 
     >>> [looks_like_expression(gold) for gold in (r"\sqrt{2}", "x^2", "2x", "2019-2020", "T-shirt")]
     [True, True, True, False, False]
@@ -250,7 +250,7 @@ def _plain(text: str) -> str:
 
 
 def _braced_roots(text: str) -> str:
-    r"""Turn the round brackets behind ``\sqrt`` into braces."""
+    r"""Turn the round brackets after ``\sqrt`` into braces."""
     opened: list[bool] = []
     pieces = []
     for piece in re.split(r"(\\sqrt ?\(|[()])", text):
@@ -274,7 +274,7 @@ def _split_unit(text: str) -> tuple[str, Unit | None]:
 
 
 def _depths(text: str) -> int | None:
-    """Return how deep brackets stand in one another; None when braces do not match."""
+    """Return how deep brackets are nested; None when braces do not match."""
     depth = deepest = braces = 0
     for letter in text:
         depth += (letter in "([{") - (letter in ")]}")
@@ -286,7 +286,7 @@ def _depths(text: str) -> int | None:
 
 
 def _has_tower(text: str) -> bool:
-    """Say whether a number has a power in its exponent, or anything powers three high."""
+    """Return whether a number has a power in its exponent, or anything powers three high."""
     levels: list[int] = []
     level, pending, previous = 0, 0, ""
     text = text.replace(" ", "")

@@ -63,7 +63,7 @@ def read_choices(text: str, texts: tuple[str, ...]) -> dict[int, str] | None:
 
 
 def looks_like_choices(gold: str) -> bool:
-    """Say whether a gold answer without options is surely several letters: set apart, each a sure choice.
+    """Return whether a gold answer without options is surely several letters: set apart, each a sure choice.
 
     >>> [looks_like_choices(gold) for gold in ("A, C", "B and D", "AC", "A", "x, y", "A, A")]
     [True, True, False, False, False, False]

@@ -64,7 +64,7 @@ def check_integer(gold: str, prediction: str, options: tuple[str, ...]) -> tuple
 
 
 def equal(gold: Number, prediction: Number) -> bool:
-    """Say whether a prediction is the gold number.
+    """Return whether a prediction is the gold number.
 
     - A gold with a decimal point is taken as rounded to its last written digit: a prediction is right when it
       rounds to it, that is within half a unit of that digit, both ends included.

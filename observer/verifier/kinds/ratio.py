@@ -35,7 +35,7 @@ def read_ratio(text: str) -> tuple[Fraction, ...] | None:
 
 
 def looks_like_ratio(gold: str) -> bool:
-    """Say whether a gold answer is surely a ratio: terms with colons between them.
+    """Return whether a gold answer is surely a ratio: terms with colons between them.
 
     >>> looks_like_ratio("3:4"), looks_like_ratio("3/4")
     (True, False)

@@ -2,7 +2,7 @@ r"""Answers of several parts: tuples, sets, lists, intervals and their unions.
 
 Each part of a gold answer that is a number is compared as one, any other part as a text. Parts are set apart
 by semicolons, else commas, else, where all of them are numbers, by blanks or ``and``. A comma between digits
-is a thousands separator only where other commas have a blank behind them (``1,234, 5``).
+is a thousands separator only where other commas are followed by a blank (``1,234, 5``).
 """
 
 from __future__ import annotations
@@ -108,25 +108,25 @@ def read_intervals(text: str) -> tuple[Interval, ...] | None:
 
 
 def same_part(gold: Part, prediction: Part) -> bool:
-    """Say whether a part is right: by the number rule when the gold is a number, else by its text."""
+    """Return whether a part is right: by the number rule when the gold is a number, else by its text."""
     if gold.number is not None:
         return prediction.number is not None and equal(gold.number, prediction.number)
     return gold.text == prediction.text
 
 
 def same_in_order(gold: tuple[Part, ...], prediction: tuple[Part, ...]) -> bool:
-    """Say whether each part is right where it stands."""
+    """Return whether each part is right, in order."""
     return len(gold) == len(prediction) and all(map(same_part, gold, prediction))
 
 
 def same_in_any_order(gold: tuple[Part, ...], prediction: tuple[Part, ...]) -> bool:
-    """Say whether two sets are equal; parts that come twice count once."""
+    """Return whether two sets are equal; parts that come twice count once."""
     gold, prediction = _distinct(gold), _distinct(prediction)
     return len(gold) == len(prediction) and _cover(gold, prediction, same_part)
 
 
 def same_intervals(gold: tuple[Interval, ...], prediction: tuple[Interval, ...]) -> bool:
-    """Say whether two unions have the same intervals, with the same brackets, in any order."""
+    """Return whether two unions have the same intervals, with the same brackets, in any order."""
     return len(gold) == len(prediction) and _cover(gold, prediction, _same_interval)
 
 
@@ -157,7 +157,7 @@ def infer_sequence(gold: str) -> str | None:
 
 
 def looks_like_list(gold: str) -> bool:
-    """Say whether a gold answer is surely a list: two or more numbers.
+    """Return whether a gold answer is surely a list: two or more numbers.
 
     >>> looks_like_list("1228 142.67"), looks_like_list("[1, 2]"), looks_like_list("red, blue")
     (True, True, False)
@@ -175,7 +175,7 @@ def _plain(text: str) -> str:
 
 
 def _inside(text: str, brackets: str) -> str | None:
-    """Return what stands between brackets, or the text when it has none; None in other brackets."""
+    """Return the text between brackets, or all of it when it has none; None in other brackets."""
     text = bare(_plain(text))
     if text[:1] + text[-1:] == brackets and _balanced(text):
         return text[1:-1].strip()
@@ -183,7 +183,7 @@ def _inside(text: str, brackets: str) -> str | None:
 
 
 def _balanced(text: str) -> bool:
-    """Say whether the first bracket is closed by the last character."""
+    """Return whether the first bracket is closed by the last character."""
     depth = 0
     for position, letter in enumerate(text):
         depth += (letter in "([{") - (letter in ")]}")
@@ -235,7 +235,7 @@ def _distinct(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _cover(gold: tuple[Item, ...], prediction: tuple[Item, ...], same: Callable[[Item, Item], bool]) -> bool:
-    """Say whether each of the gold is matched by one of the prediction, and the other way round."""
+    """Return whether each of the gold is matched by one of the prediction, and the other way round."""
     return all(any(same(right, given) for given in prediction) for right in gold) and all(
         any(same(right, given) for right in gold) for given in prediction
     )
@@ -246,7 +246,7 @@ def _same_interval(gold: Interval, prediction: Interval) -> bool:
 
 
 def _rises(interval: Interval) -> bool:
-    """Say whether an interval's ends are numbers or infinite, the lower one first."""
+    """Return whether an interval's ends are numbers or infinite, the lower one first."""
     low, high = interval.ends
     if (low.number is None and low.text != "-inf") or (high.number is None and high.text != "inf"):
         return False

@@ -37,7 +37,7 @@ def read_yes_no(text: str) -> bool | None:
 
 
 def looks_like_text(gold: str) -> bool:
-    r"""Say whether a gold answer is surely a short text: no LaTeX, at most ``MAX_TEXT`` characters.
+    r"""Return whether a gold answer is surely a short text: no LaTeX, at most ``MAX_TEXT`` characters.
 
     >>> [looks_like_text(gold) for gold in ("red", "Eiffel Tower", r"\frac{1}", "?")]
     [True, True, False, False]

@@ -1,0 +1,103 @@
+"""How checkpoints are written and read: a file that is there is whole, whenever the process was killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from observer.run.files import TEMPORARY, whole_file, writing
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint in one move, so that the one before is whole until the new one is.
+
+    Lightning's own writes to the folder for temporary files and moves from there: across file systems that is
+    a copy, and a kill leaves half a file under the final name.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write beside the target, make sure it is on the disk, then rename over the target.
+
+        Args:
+            checkpoint: what to save.
+            path: the target, on a local or mounted file system.
+            storage_options: must be None.
+
+        Raises:
+            TypeError: there are storage options.
+            WriteError: the disk is full, for example; the file before is as it was.
+        """
+        if storage_options is not None:
+            raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
+        target = Path(path)
+        with whole_file(target, "wb") as file:
+            _remove_stale(target.parent)
+            writer = _Writer(file)
+            try:
+                torch.save(checkpoint, cast(BinaryIO, writer))
+            except RuntimeError as error:
+                raise (writer.error or error) from error
+        with writing(target):
+            _sync_folder(target.parent)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read tensors and builtins, and nothing that would run code.
+
+        Args:
+            path: the file.
+            map_location: the device its tensors go to.
+            weights_only: taken as True, whatever it is.
+        """
+        return super().load_checkpoint(path, map_location=map_location, weights_only=True)
+
+
+class _Writer:
+    """Remembers why a write failed: ``torch.save`` only says that its file is shorter than it should be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.iterdir():
+        name = TEMPORARY.fullmatch(path.name)
+        if name is not None and not _alive(int(name[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # there, and another user's
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
