@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Total length of .list. across ranks is zero"),
 ]
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parent / "helpers"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
@@ -170,7 +170,7 @@ def test_a_slurm_job_stops_between_rollouts_and_leaves_the_requeueing_to_its_scr
 
 def batch_script():
     """The one of docs/runs.md."""
-    docs = (TESTS.parent / "docs" / "runs.md").read_text(encoding="utf-8")
+    docs = (HELPERS.parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", docs, re.DOTALL | re.MULTILINE)
     return script
 
@@ -242,7 +242,7 @@ PROCESS = """
 
 
 def test_exit_codes_and_the_message_of_real_processes(tmp_path):
-    command = [sys.executable, "-c", textwrap.dedent(PROCESS), TESTS, tmp_path]
+    command = [sys.executable, "-c", textwrap.dedent(PROCESS), HELPERS, tmp_path]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["interrupted", "130", "terminated", "143", "at-once", "130"]
     assert done.stderr.count("finishing this step, then saving; press Ctrl-C again to stop at once") == 3
@@ -276,7 +276,7 @@ RANKS = """
 def test_all_ranks_stop_when_one_gets_the_signal(tmp_path, signals, code, saved):
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(RANKS))
-    command = [sys.executable, script, TESTS, tmp_path, *signals]
+    command = [sys.executable, script, HELPERS, tmp_path, *signals]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (done.returncode, rollouts_in(tmp_path)) == (code, saved), done.stderr
     assert done.stderr.count("finishing this step") == 1

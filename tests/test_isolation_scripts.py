@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import observer
-from isolating import RIGHT, TESTS, WRONG, comes_true, group_of, members, verdicts
+from isolating import HELPERS, RIGHT, WRONG, comes_true, group_of, members, verdicts
 from stand_in import ask
 
 # Threads, forks and scripts
@@ -37,7 +37,7 @@ def script(tmp_path, body):
             with open({str(tmp_path / "notes")!r}, "a") as file:
                 print(*words, file=file)
         note("run")
-        sys.path.append({str(TESTS)!r})
+        sys.path.append({str(HELPERS)!r})
         from observer.verifier import verifier as verifier_module
         from observer.verifier import Limits, Question, Verifier
         import stand_in

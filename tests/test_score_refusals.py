@@ -53,7 +53,7 @@ def test_a_row_without_completions_is_refused(refused):
         (b'{"id": "\xff"}', "is no UTF-8 at byte 8"),
         (b'{"completions": ["\\ud800"]}', "half of a surrogate pair"),
         (b'{"lengths": [NaN]}', "holds NaN"),
-        (b"\n \n", "holds no row; write one JSON object a line"),
+        (b"\n \n", "holds no row; write one JSON object per line"),
     ],
 )
 def test_a_broken_file_is_refused(refused, text, expected):

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bounds import GRADIENT, assert_same_gradient, rounding
 
-TESTS = Path(__file__).parent
-SCRIPT = TESTS / "two_ranks.py"
+HELPERS = Path(__file__).parent / "helpers"
+SCRIPT = HELPERS / "two_ranks.py"
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
@@ -76,7 +76,7 @@ def test_two_ranks_take_the_steps_of_one(rows, recipe, policy):
 def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):
     rows = written(tmp_path, 24)
     done = subprocess.run(
-        [sys.executable, str(TESTS / "two_ranks_resume.py"), str(rows), str(tmp_path)],
+        [sys.executable, str(HELPERS / "two_ranks_resume.py"), str(rows), str(tmp_path)],
         capture_output=True,
         text=True,
         env=ENVIRONMENT,

@@ -12,7 +12,7 @@ from observer.learner import ObserveLearner
 from observer.policy import PolicySpec
 from observer.rewards import Observe
 
-CHECKPOINT = str(Path(__file__).parent.parent / "observer" / "data" / "tiles" / "checkpoint")
+CHECKPOINT = str(Path(__file__).parents[2] / "observer" / "data" / "tiles" / "checkpoint")
 
 RIGHT = "<observe> 1 </observe><think> 1 </think><answer> {answer} </answer>"
 WRONG = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"

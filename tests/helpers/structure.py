@@ -1,13 +1,13 @@
 """The structure of the package as figures: rooms, floors, sizes, the longest chain of imports.
 
-``python tests/structure.py`` prints them; ``test_structure.py`` holds them.
+``python tests/helpers/structure.py`` prints them; ``test_structure.py`` holds them.
 """
 
 import ast
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent / "observer"
+ROOT = Path(__file__).parents[2] / "observer"
 FILES = {
     ".".join(["observer", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from observer.types import Verdict
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parent
 
 
 def verdicts(results):
