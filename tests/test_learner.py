@@ -3,15 +3,17 @@
 import json
 import math
 import threading
+from typing import ClassVar
 
 import pytest
 import torch
 
 import runs
 from bounds import of_logprob
+from experiments.controls.shuffled_rewards import ShuffledRewards
 from gradients import gradients
 from observer.data import Tiles
-from observer.learner import PolicyModule
+from observer.learner import ObserveLearner, PolicyModule
 from observer.objective import (
     K1,
     K2,
@@ -214,3 +216,21 @@ def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
 def test_the_response_format_gives_the_system_prompt():
     assert "<observe>" in runs.learner(response_format=Observe()).answerer.renderer.system_prompt
     assert runs.learner(response_format=Observe(system_prompt="")).answerer.renderer.system_prompt == ""
+
+
+def test_the_control_deals_the_scores_out_anew_and_only_them(tmp_path):
+    """The same scores, each once, to other completions: what a gain must not survive."""
+
+    class Control(ShuffledRewards):
+        seen: ClassVar[list] = []
+
+        def weigh(self, groups, scores):
+            own = ObserveLearner.score(self, groups, step=0)
+            self.seen.append(([s for row in own for s in row], [s for row in scores for s in row]))
+            return super().weigh(groups, scores)
+
+    learner = runs.learner(Control, group_size=4, engine=ScriptedEngine(MIXED))
+    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    for own, dealt in Control.seen:
+        assert sorted(score.reward for score in own) == sorted(score.reward for score in dealt)
+        assert own != dealt

@@ -4,6 +4,6 @@ Rollouts of training, held-out evaluation and whatever else has a model answer p
 It decides neither which problems are asked nor what is learned from the answers.
 """
 
-from observer.answering.answerer import DEFAULT_REWARDS, Answerer
+from observer.answering.answerer import DEFAULT_REWARDS, Answerer, score_groups
 
-__all__ = ["DEFAULT_REWARDS", "Answerer"]
+__all__ = ["DEFAULT_REWARDS", "Answerer", "score_groups"]

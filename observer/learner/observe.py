@@ -200,7 +200,7 @@ class ObserveLearner(PolicyModule):
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Say of each completion whether its answer is right, and what its rewards are."""
-        return self.answerer.score(groups, step)
+        return list(self.answerer.score(groups, step).scores)
 
     def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
         """Turn scores into advantages: normalised, bonus added, weighted."""
