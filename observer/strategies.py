@@ -158,4 +158,5 @@ def load_plugin(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]  # or a second call would take it for loaded
-        raise RefusedError(f"plugins: {file} cannot be imported: {error!r}") from error
+        why = f": {error}" if isinstance(error, RefusedError) else f" cannot be imported: {error!r}"
+        raise RefusedError(f"plugins: {file}{why}") from error

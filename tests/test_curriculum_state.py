@@ -257,13 +257,14 @@ def test_a_schedule_of_a_user_may_remember_and_is_told_each_step_once(open_run, 
     class Failed(Schedule):
         """The rows that failed last, then any."""
 
-        def draw(self, ladder, step, count, horizon, seed):
-            rest = [row for row in range(len(ladder)) if row not in ladder.memory.get("failed", [])]
-            return [*ladder.memory.get("failed", []), *rest][:count]
+        def draw(self, turn):
+            failed = turn.index.memory.get("failed", [])
+            rest = [row for row in range(len(turn.index)) if row not in failed]
+            return [*failed, *rest][: turn.count]
 
-        def remember(self, memory, ladder, step, rows, pass_rates):
+        def remember(self, turn, rows, pass_rates):
             failed = [row for row, rate in zip(rows, pass_rates, strict=True) if rate < 0.5]
-            return {"failed": failed, "steps": [*memory.get("steps", []), step]}
+            return {"failed": failed, "steps": [*turn.index.memory.get("steps", []), turn.step]}
 
     module = open_run(Jsonl(write()), Failed())
     module.finish_step([5, 6, 7, 8], [0.0, 1.0, 0.25, 1.0])
@@ -275,8 +276,8 @@ def test_a_schedule_of_a_user_may_remember_and_is_told_each_step_once(open_run, 
 def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(open_run, write):
     @dataclass(frozen=True)
     class Late(Schedule):
-        def draw(self, ladder, step, count, horizon, seed):
-            return [(horizon + place) % len(ladder) for place in range(count)]
+        def draw(self, turn):
+            return [(turn.horizon + place) % len(turn.index) for place in range(turn.count)]
 
     assert open_run(Jsonl(write()), Late(), horizon=12).draw(0) == [12, 13, 14, 15]
     assert open_run(Jsonl(write()), Late(horizon=3), horizon=12).draw(0) == [3, 4, 5, 6]
@@ -285,8 +286,8 @@ def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(o
 def test_what_no_checkpoint_could_hold_is_refused_at_the_step_that_remembers_it(open_run, write):
     @dataclass(frozen=True)
     class Careless(Stages):
-        def remember(self, memory, ladder, step, rows, pass_rates):
-            return {"ladder": ladder}
+        def remember(self, turn, rows, pass_rates):
+            return {"ladder": turn.index}
 
     module = open_run(Tiles(rows=16), Careless([Stage(None, {1: 1.0, 2: 1.0, 3: 1.0})]))
     with pytest.raises(RefusedError, match=r"remembers a LadderIndex as memory\['ladder'\]"):

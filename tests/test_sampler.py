@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from observer.curriculum import LadderIndex, Random, Schedule
+from observer.curriculum import LadderIndex, Random, Schedule, Turn
 from observer.data.sampler import LadderBatchSampler
 from observer.types import RefusedError
 
@@ -23,12 +24,12 @@ pytestmark = [
 class Hardest(Schedule):
     """Rows with the lowest pass rates seen so far: a draw that depends on every step before it."""
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
-        rates_R = torch.full((len(ladder),), 0.5, dtype=torch.float64)
-        rows, _, means = ladder.seen
+    def draw(self, turn: Turn) -> list[int]:
+        rates_R = torch.full((len(turn.index),), 0.5, dtype=torch.float64)
+        rows, _, means = turn.index.seen
         rates_R[rows] = means
-        tie_R = torch.tensor(Random().draw(ladder, step, len(ladder), horizon, seed)) / 1e6
-        return torch.argsort(rates_R + tie_R, stable=True)[:count].tolist()
+        tie_R = torch.tensor(Random().batch(replace(turn, count=len(turn.index)))) / 1e6
+        return torch.argsort(rates_R + tie_R, stable=True)[: turn.count].tolist()
 
 
 class Rows(LightningDataModule):
@@ -43,7 +44,7 @@ class Rows(LightningDataModule):
 
     def draw(self, step: int) -> list[int]:
         self.drawn_at.append((step, self.step))
-        return self.schedule.draw(self.ladder, step, COUNT, horizon=STEPS, seed=3)
+        return self.schedule.batch(Turn(self.ladder, step, COUNT, horizon=STEPS, seed=3))
 
     def train_dataloader(self) -> DataLoader:
         sampler = LadderBatchSampler(lambda: self.step, self.draw, PER_EPOCH)
@@ -150,7 +151,7 @@ def test_the_ranks_share_a_draw_without_overlap_in_equal_parts(world, size, star
     ladder = LadderIndex([0.0] * 60, [0.0] * 60, [0] * 60)
 
     def draw(step: int) -> list[int]:
-        return Random().draw(ladder, step, world * size, 10, 0)
+        return Random().batch(Turn(ladder, step, world * size, 10, 0))
 
     ranks = [list(LadderBatchSampler(lambda: start, draw, 3, rank, world)) for rank in range(world)]
     for place, parts in enumerate(zip(*ranks, strict=True)):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, run
+from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, run, turn_of
 from observer.curriculum import (
     AdaptiveTarget,
     AtMost,
@@ -21,6 +21,7 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
+    Turn,
     VarianceDriven,
 )
 from observer.strategies import members
@@ -75,11 +76,11 @@ def test_a_draw_is_of_distinct_rows_of_the_ladder_before_and_beyond_the_horizon(
 def test_a_draw_depends_on_its_arguments_and_on_no_other_draw(schedule):
     ladder = ladder_of()
     run(schedule, ladder, 0, 11)
-    rows = schedule.draw(ladder, 11, COUNT, HORIZON, SEED)
+    rows = schedule.batch(turn_of(ladder, 11))
     for other in (3, 60, 11, 0):  # other steps and seeds leave no trace
-        schedule.draw(ladder, other, COUNT, HORIZON, SEED + 1)
-    assert schedule.draw(ladder, 11, COUNT, HORIZON, SEED) == rows
-    assert copy.deepcopy(schedule).draw(ladder, 11, COUNT, HORIZON, SEED) == rows
+        schedule.batch(Turn(ladder, other, COUNT, HORIZON, SEED + 1))
+    assert schedule.batch(turn_of(ladder, 11)) == rows
+    assert copy.deepcopy(schedule).batch(turn_of(ladder, 11)) == rows
 
 
 @every
@@ -87,9 +88,9 @@ def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_arg
     ladder = ladder_of()
     run(schedule, ladder, 0, 5)
     before = copy.deepcopy(ladder.state_dict())
-    rows = schedule.draw(ladder, 5, COUNT, HORIZON, SEED)
-    schedule.remember(ladder.memory, ladder, 5, rows, rates_of(5, rows))
-    schedule.stage(ladder, 5, HORIZON)
+    rows = schedule.batch(turn_of(ladder, 5))
+    schedule.memory_after(turn_of(ladder, 5), rows, rates_of(5, rows))
+    schedule.stage_name(turn_of(ladder, 5))
     assert str(ladder.state_dict()) == str(before)
 
 
@@ -137,15 +138,15 @@ def test_its_own_horizon_comes_before_that_of_the_run(schedule):
 @every
 def test_a_step_that_showed_nothing_is_no_fault(schedule):
     ladder = ladder_of()
-    ladder.memory = schedule.remember(ladder.memory, ladder, 0, [], [])
-    assert len(schedule.draw(ladder, 1, COUNT, HORIZON, SEED)) == COUNT
+    ladder.memory = schedule.memory_after(turn_of(ladder, 0), [], [])
+    assert len(schedule.batch(turn_of(ladder, 1))) == COUNT
 
 
 @every
 def test_a_stage_has_a_name_or_there_is_none(schedule):
     ladder = ladder_of()
     staged = schedule.schedule if isinstance(schedule, PerSource) else schedule
-    names = {str(schedule.stage(ladder, step, HORIZON)) for step in range(0, 70, 5)}
+    names = {str(schedule.stage_name(turn_of(ladder, step))) for step in range(0, 70, 5)}
     assert ("None" in names) == (len(names) == 1 and not isinstance(staged, SelfPaced | Mixture))
 
 
@@ -187,4 +188,4 @@ def test_impossible_parameters_are_refused_with_class_name_and_value(make, messa
 @pytest.mark.parametrize("schedule", [Ladder(), Gaussian()], ids=repr)
 def test_a_part_of_the_ladder_that_is_too_small_is_refused_at_the_first_draw(schedule):
     with pytest.raises(RefusedError, match=r"draws up to \d+ of 40 rows from .* which has"):
-        schedule.draw(ladder_of(90), 0, 40, HORIZON, SEED)
+        schedule.batch(turn_of(ladder_of(90), 0, 40))

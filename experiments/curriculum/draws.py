@@ -22,6 +22,7 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
+    Turn,
     VarianceDriven,
 )
 
@@ -76,13 +77,12 @@ def main():
             chance, own = numpy.random.default_rng(1), ladder.with_memory({})
             times = []
             for step in range(HORIZON // 2, HORIZON // 2 + STEPS + 1):
-                took, rows = seconds(
-                    lambda step=step, own=own, schedule=schedule: schedule.draw(own, step, COUNT, HORIZON, 0)
-                )
+                turn = Turn(own, step, COUNT, HORIZON, seed=0)
+                took, rows = seconds(lambda turn=turn, schedule=schedule: schedule.batch(turn))
                 times.append(1000 * took)
                 rates = (chance.integers(0, 9, COUNT) / 8).tolist()
                 own.observe(rows, rates, step)
-                own.memory = schedule.remember(own.memory, own, step, rows, rates)
+                own.memory = schedule.memory_after(turn, rows, rates)
             print(
                 f"| {name} | {times[0]:.0f} | {numpy.median(times[1:]):.1f}, {max(times[1:]):.1f} |",
                 flush=True,

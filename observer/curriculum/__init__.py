@@ -1,6 +1,6 @@
 """What is drawn and when: schedules, the ladder index that they read, and the callback that takes one."""
 
-from observer.curriculum.base import Schedule, check_draw
+from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.callback import CurriculumCallback
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
@@ -33,6 +33,6 @@ __all__ = [
     "SourceUCB",
     "Stage",
     "Stages",
+    "Turn",
     "VarianceDriven",
-    "check_draw",
 ]

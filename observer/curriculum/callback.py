@@ -34,9 +34,10 @@ class CurriculumCallback(Callback):
         class Unseen(Schedule):
             \"\"\"Rows that were never visited, easy ones first, and then the easiest.\"\"\"
 
-            def draw(self, ladder, step, count, horizon, seed):
-                visited = set(ladder.seen[0].tolist())
-                return sorted(ladder.easy_to_hard.tolist(), key=lambda row: row in visited)[:count]
+            def draw(self, turn):
+                visited = set(turn.index.seen[0].tolist())
+                easy_first = turn.index.easy_to_hard.tolist()
+                return sorted(easy_first, key=lambda row: row in visited)[: turn.count]
 
         Trainer(callbacks=[CurriculumCallback(Unseen())])
 

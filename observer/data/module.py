@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
-from observer.curriculum import LadderIndex, Random, Schedule
+from observer.curriculum import LadderIndex, Random, Schedule, Turn
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import Outcome
 from observer.data.rows import RowFormat, Rows
@@ -177,20 +177,12 @@ class LadderDataModule(lightning.LightningDataModule):
         Raises:
             RuntimeError: the schedule did not draw as many distinct rows of the ladder as were asked for.
         """
-        assert self.ladder is not None
-        rows = self._drawn(step, self.seed)
-        wanted, size = self.prompts_per_step, len(self.ladder)
-        if len(rows) != wanted or len(set(rows)) != wanted or not all(row in range(size) for row in rows):
-            raise RuntimeError(
-                f"{described(self.schedule)} drew {rows} at step {step}; it must draw {wanted} distinct "
-                f"rows of 0 .. {size - 1}"
-            )
-        return rows
+        return self.schedule.batch(self._turn(step))
 
-    def _drawn(self, step: int, seed: int, size: int | None = None) -> list[int]:
+    def _turn(self, step: int, seed: int | None = None, count: int | None = None) -> Turn:
         assert self.ladder is not None
-        horizon = self.schedule.course(self.horizon)
-        return list(self.schedule.draw(self.ladder, step, size or self.prompts_per_step, horizon, seed))
+        count, seed = count or self.prompts_per_step, self.seed if seed is None else seed
+        return Turn(self.ladder, step, count, self.horizon, seed)
 
     def draw_again(self, step: int) -> Iterator[list[int]]:
         """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.
@@ -203,11 +195,11 @@ class LadderDataModule(lightning.LightningDataModule):
         """
         drawn = set(self.draw(step))
         for number in count(1):
-            rows = self._drawn(step, stable_seed(self.seed, "again", number))
+            rows = self.schedule.batch(self._turn(step, stable_seed(self.seed, "again", number)))
             if drawn.issuperset(rows):  # where chance has no say, what comes next is in a larger draw
                 size = min(len(drawn) + self.prompts_per_step, len(self.rows["train"]))
                 with suppress(RefusedError):  # there are no more
-                    rows = self._drawn(step, self.seed, size)
+                    rows = self.schedule.batch(self._turn(step, count=size))
             fresh = [row for row in rows if row not in drawn]
             drawn.update(rows)
             yield fresh[self._rank :: self._world_size]
@@ -220,16 +212,14 @@ class LadderDataModule(lightning.LightningDataModule):
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
         assert self.ladder is not None
         self.ladder.observe(rows, pass_rates, self.step)
-        memory = self.schedule.remember(self.ladder.memory, self.ladder, self.step, rows, pass_rates)
-        self.ladder.memory = memory
+        self.ladder.memory = self.schedule.memory_after(self._turn(self.step), rows, pass_rates)
         self.observed = (rows, pass_rates)
         self.step += 1
 
     @property
     def stage(self) -> str | None:
         """The name that the schedule gives the stage of the next step; None where it has none."""
-        assert self.ladder is not None
-        return self.schedule.stage(self.ladder, self.step, self.schedule.course(self.horizon))
+        return self.schedule.stage_name(self._turn(self.step))
 
     def train_dataloader(self) -> DataLoader:
         """Return row batches from ``step`` on, this rank's slice of each."""
