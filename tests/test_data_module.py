@@ -137,7 +137,7 @@ def test_rows_that_are_left_out_are_named_and_the_others_numbered_anew(strict, l
     assert [problem.row for problem in rows] == list(range(9))
     assert rows.level.tolist() == [row % 3 for row in kept]
     assert rows.complexity.tolist() == [10 * row for row in kept]
-    assert module.ladder.difficulty_R.tolist() == [1 - row / 16 for row in kept]
+    assert module.index.difficulty_R.tolist() == [1 - row / 16 for row in kept]
     skipped = {record.pop("id"): record for record in listed(tmp_path / "run")}
     assert skipped.keys() == {"r0", "r3", "r8"}
     reasons = {name: record.pop("reason") for name, record in skipped.items()}
@@ -195,7 +195,7 @@ def test_rows_that_were_kept_are_checked_again_for_another_renderer(strict, ladd
     assert [problem.id for problem in module.rows["train"]] == [
         f"r{r}" for r in range(ROWS) if r not in (3, 4)
     ]
-    assert len(module.ladder) == ROWS - 2
+    assert len(module.index) == ROWS - 2
     assert [record["id"] for record in listed(tmp_path)] == ["r3", "r4"]
 
 
@@ -290,7 +290,7 @@ def saved_and_loaded(state):
 
 
 def seen(module):
-    return [part.tolist() for part in module.ladder.seen]
+    return [part.tolist() for part in module.index.seen]
 
 
 def test_a_state_that_was_saved_and_loaded_goes_on_where_it_left_off(renderer, ladder_file, tmp_path):

@@ -47,7 +47,7 @@ def test_the_door_is_passed_once(file, renderer, tmp_path, looked, processor):
     modules = [admitted(tmp_path, file, renderer) for _ in range(2)]
     modules.append(admitted(tmp_path, file, PromptRenderer(processor, system_prompt="", max_tokens=1024)))
     assert looked == [ROWS]
-    assert len({module.ladder.fingerprint for module in modules}) == 1
+    assert len({module.index.fingerprint for module in modules}) == 1
 
 
 def test_another_prompt_or_limit_is_looked_at_anew_and_both_are_known(

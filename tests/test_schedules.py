@@ -288,12 +288,12 @@ class Ladder(LightningDataModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ladder = ladder_of(12)
+        self.index = ladder_of(12)
         self.schedule: Schedule | None = None
 
     def train_dataloader(self) -> DataLoader:
         assert self.schedule is not None
-        batches = [self.schedule.batch(Turn(self.ladder, step, 4, 3, 0)) for step in range(3)]
+        batches = [self.schedule.batch(Turn(self.index, step, 4, 3, 0)) for step in range(3)]
         return DataLoader(
             range(12), batch_sampler=batches, collate_fn=lambda rows: [self.problem(r) for r in rows]
         )
@@ -305,9 +305,9 @@ class Ladder(LightningDataModule):
             turns=(),
             answer="1",
             kind="number",
-            difficulty=float(self.ladder.difficulty_R[row]),
-            complexity=float(self.ladder.complexity_R[row]),
-            level=int(self.ladder.level_R[row]),
+            difficulty=float(self.index.difficulty_R[row]),
+            complexity=float(self.index.complexity_R[row]),
+            level=int(self.index.level_R[row]),
         )
 
     def transfer_batch_to_device(
@@ -352,7 +352,7 @@ def test_the_callback_sets_the_schedule_and_logs_the_batch_it_drew():
     datamodule, module = Ladder(), Idle()
     trainer_with(CurriculumCallback(Sorted())).fit(module, datamodule=datamodule)
     assert datamodule.schedule == Sorted()
-    ladder, order = datamodule.ladder, datamodule.ladder.easy_to_hard
+    ladder, order = datamodule.index, datamodule.index.easy_to_hard
     for step, logged in enumerate(module.logged):
         rows = order[4 * step : 4 * step + 4]
         assert logged == pytest.approx(

@@ -2,6 +2,7 @@
 
 from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.callback import CurriculumCallback
+from observer.curriculum.draws import Draws
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
 from observer.curriculum.schedules.at_most import AtMost
@@ -20,6 +21,7 @@ __all__ = [
     "AdaptiveTarget",
     "AtMost",
     "CurriculumCallback",
+    "Draws",
     "Gaussian",
     "Ladder",
     "LadderIndex",

@@ -114,7 +114,7 @@ class CurriculumCallback(Callback):
             names = ", ".join(type(callback).__name__ for callback in curricula)
             raise RefusedError(f"the trainer has {len(curricula)} curriculum callbacks ({names}); keep one")
         datamodule: Any = getattr(trainer, "datamodule", None)
-        if not hasattr(datamodule, "ladder"):
+        if not hasattr(datamodule, "index"):
             raise RefusedError(
                 f"a curriculum needs a data module with a ladder, this one is {type(datamodule).__name__}; "
                 "pass a LadderDataModule, or leave the curriculum out"
@@ -142,7 +142,7 @@ class CurriculumCallback(Callback):
     ) -> None:
         """Log what the step drew and showed."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        (rows, pass_rates), ladder = getattr(data, "observed", ((), ())), data.ladder
+        (rows, pass_rates), ladder = getattr(data, "observed", ((), ())), data.index
         if not rows:  # of a data module that observes nothing
             return
         levels = ladder.level_R[torch.tensor(rows)].tolist()
