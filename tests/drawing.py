@@ -14,8 +14,8 @@ def ladder_of(size=SIZE, seed=0, rungs=9):
     return LadderIndex(level_R / 8, complexity_R, level_R, chance.integers(0, 3, size), ["a", "b", "c"])
 
 
-def turn_of(ladder, step, count=COUNT, horizon=HORIZON, seed=SEED):
-    return Turn(ladder, step, count, horizon, seed)
+def turn_of(index, step, count=COUNT, horizon=HORIZON, seed=SEED):
+    return Turn(index, step, count, horizon, seed)
 
 
 def rates_of(step, rows):
@@ -23,14 +23,14 @@ def rates_of(step, rows):
     return [((row * 7919 + step * 104729) % 9) / 8 for row in rows]
 
 
-def run(schedule, ladder, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
+def run(schedule, index, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
     """Draw and observe as the data module does; return the batches."""
     batches = []
     for step in range(begin, end):
-        turn = Turn(ladder, step, count, horizon, seed)
+        turn = Turn(index, step, count, horizon, seed)
         rows = schedule.batch(turn)
         rates = rates_of(step, rows)
-        ladder.observe(rows, rates, step)
-        ladder.memory = schedule.memory_after(turn, rows, rates)
+        index.observe(rows, rates, step)
+        index.memory = schedule.memory_after(turn, rows, rates)
         batches.append(rows)
     return batches

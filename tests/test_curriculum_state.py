@@ -13,7 +13,16 @@ import yaml
 
 import runs
 from observer.cli import main
-from observer.curriculum import AdaptiveTarget, Ladder, Random, Schedule, SelfPaced, Sorted, SourceUCB, Stages
+from observer.curriculum import (
+    AdaptiveTarget,
+    NeuraLadder,
+    Random,
+    Schedule,
+    SelfPaced,
+    Sorted,
+    SourceUCB,
+    Stages,
+)
 from observer.curriculum.schedules.stages import Stage
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.data.estimates import read_estimates, write_estimates
@@ -79,7 +88,7 @@ def saved_and_loaded(state):
     [
         Random(),
         Sorted(),
-        Ladder(table="even"),
+        NeuraLadder(table="even"),
         AdaptiveTarget(),
         SourceUCB(window=9),
         SelfPaced(patience=1, promote=0.5, demote=0.4),

@@ -95,7 +95,7 @@ def test_the_state_is_what_checkpoints_have_always_held():
         "prompts_per_step": COUNT,
         "steps_per_epoch": 5,
         "rows": SIZE,
-        "ladder": draws.index.fingerprint,
+        "ladder": draws.index.digest,
         "first row": "a",
         "last row": "b",
         "schedule": "Sorted(by='both', horizon=None, descending=False)",

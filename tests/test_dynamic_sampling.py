@@ -10,8 +10,8 @@ import runs
 from observer.curriculum import (
     AdaptiveTarget,
     Gaussian,
-    Ladder,
     Mixture,
+    NeuraLadder,
     Random,
     SelfPaced,
     Sorted,
@@ -30,14 +30,14 @@ SCHEDULES = {
     "random": Random(),
     "sorted": Sorted(),
     "reverse": Sorted(descending=True),
-    "ladder": Ladder(),
+    "ladder": NeuraLadder(),
     "stages": Stages([Stage(steps=2, levels={1: 1.0, 2: 1.0}), Stage(steps=None, levels={1: 1.0, 8: 1.0})]),
     "gaussian": Gaussian(),
     "adaptive": AdaptiveTarget(),
     "sources": SourceUCB(),
     "variance": VarianceDriven(),
     "self-paced": SelfPaced(),
-    "mixture": Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+    "mixture": Mixture({"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)}),
 }
 
 
@@ -132,7 +132,7 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
 def test_what_is_drawn_again_is_new_until_there_is_nothing_left(name):
     data = runs.ladder(val=None, test=None)
     rows = data.rows["train"] = data.formats["train"].read()
-    data.index = rows.ladder()
+    data.index = rows.index()
     data.schedule, data.horizon = SCHEDULES[name], 4
     drawn = data.draw(0)
     others = data.draw_again(0)

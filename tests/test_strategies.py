@@ -149,7 +149,7 @@ def test_parameters_that_are_inherited_or_without_type_or_default_are_printed_to
                 "Logistic",
                 "Quadratic",
                 "RewardRange",
-                "Stage",
+                "StageWave",
                 "Uniform",
             },
         ),

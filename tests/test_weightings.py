@@ -18,7 +18,7 @@ from observer.objective import (
     Logistic,
     Quadratic,
     RewardRange,
-    Stage,
+    StageWave,
     Uniform,
     Weighting,
 )
@@ -32,9 +32,9 @@ ALL = [
     Uniform(),
     Quadratic(),
     Logistic(),
-    Stage("easy"),
-    Stage("medium"),
-    Stage("hard"),
+    StageWave("easy"),
+    StageWave("medium"),
+    StageWave("hard"),
     Disco(),
     Disco(shares=SHARES, cap=3.0),
     RewardRange(range=1.5),
@@ -81,7 +81,7 @@ def by_hand(weighting, row, estimates):
 
         return [w(p) if estimate > 0 else w(1 - p) for estimate in estimates]
     rewards = [each.reward for each in row]
-    if isinstance(weighting, Stage):
+    if isinstance(weighting, StageWave):
         weight = half_wave(weighting.stage, p)
     elif isinstance(weighting, Disco):
         domain = math.log(1 + 12) if weighting.shares else 1.0
@@ -140,13 +140,13 @@ def test_a_rare_right_answer_and_a_rare_wrong_one_weigh_most():
 
 
 def test_a_group_that_is_all_right_weighs_exactly_0_where_the_wave_ends():
-    assert Stage("medium").of(torch.ones(1, dtype=torch.float64)).tolist() == [0.0]
+    assert StageWave("medium").of(torch.ones(1, dtype=torch.float64)).tolist() == [0.0]
 
 
 def test_a_group_that_is_all_wrong_weighs_what_is_asked_for():
     for stage in ("easy", "medium", "hard"):
         for value in (0.0, 0.7):
-            weights_P = Stage(stage, all_wrong=value).of(torch.tensor([0.0, 0.5], dtype=torch.float64))
+            weights_P = StageWave(stage, all_wrong=value).of(torch.tensor([0.0, 0.5], dtype=torch.float64))
             assert weights_P.tolist() == [value, 1.0]
 
 
@@ -246,7 +246,7 @@ def test_a_range_of_rewards_undoes_the_blow_up_of_a_small_one():  # S6
 @pytest.mark.parametrize("apply_to", ["all", "accuracy"])
 def test_a_group_of_weight_0_with_equal_rewards_is_exactly_0_so_that_it_can_be_dropped(apply_to):  # S7, S8
     scores = [[score(verdict)] * 8 for verdict in (RIGHT, WRONG)]
-    for weighting in (Quadratic(apply_to=apply_to), Stage("medium", apply_to=apply_to)):
+    for weighting in (Quadratic(apply_to=apply_to), StageWave("medium", apply_to=apply_to)):
         assert not weighed(scores, GroupMeanStd(), weighting).advantages_P_G.any()
         # With the batch as baseline these groups differ, and their share of accuracy is taken away.
         assert not weighed(scores, BatchMeanStd(), weighting).advantages_P_G.any()
@@ -314,8 +314,11 @@ def test_two_ranks_weigh_as_one_does(weighting, normalise, scores):
         (lambda: Logistic(high=math.inf), "Logistic.high is inf; it must be > 0 and finite"),
         (lambda: Logistic(centre=1.1), "Logistic.centre is 1.1; it must be in [0, 1]"),
         (lambda: Logistic(slope=0.0), "Logistic.slope is 0.0; it must be > 0 and finite"),
-        (lambda: Stage("harder"), "Stage.stage is 'harder'; it must be one of easy, medium, hard"),
-        (lambda: Stage(all_wrong=-0.1), "Stage.all_wrong is -0.1; it must be >= 0 and finite, or null"),
+        (lambda: StageWave("harder"), "StageWave.stage is 'harder'; it must be one of easy, medium, hard"),
+        (
+            lambda: StageWave(all_wrong=-0.1),
+            "StageWave.all_wrong is -0.1; it must be >= 0 and finite, or null",
+        ),
         (lambda: Disco(shares={"a": 0.0}), "Disco.shares is {'a': 0.0}; it must be of numbers in (0, 1]"),
         (lambda: Disco(shares={"a": 0.7, "b": 0.7}), "add up to at most 1, not 1.4"),
         (lambda: Disco(cap=0.0), "Disco.cap is 0.0; it must be > 0 and finite, or null"),

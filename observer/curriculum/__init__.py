@@ -8,7 +8,7 @@ from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
 from observer.curriculum.schedules.at_most import AtMost
 from observer.curriculum.schedules.gaussian import Gaussian
 from observer.curriculum.schedules.mixture import Mixture, Part
-from observer.curriculum.schedules.neura_ladder import Ladder
+from observer.curriculum.schedules.neura_ladder import NeuraLadder
 from observer.curriculum.schedules.per_source import PerSource
 from observer.curriculum.schedules.random_order import Random
 from observer.curriculum.schedules.self_paced import SelfPaced
@@ -23,9 +23,9 @@ __all__ = [
     "CurriculumCallback",
     "Draws",
     "Gaussian",
-    "Ladder",
     "LadderIndex",
     "Mixture",
+    "NeuraLadder",
     "Part",
     "PerSource",
     "Random",

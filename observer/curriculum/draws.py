@@ -13,7 +13,7 @@ from typing import Any
 from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
-from observer.strategies import described
+from observer.strategies import described, with_present_names
 from observer.types import RefusedError
 
 OF_THE_ROWS = {"rows", "ladder", "first row", "last row"}
@@ -140,7 +140,8 @@ class Draws:
                 not allowed; names both values.
         """
         assert self.index is not None
-        saved, now = state["draws"], self._decisive()
+        saved, now = dict(state["draws"]), self._decisive()
+        saved["schedule"] = with_present_names("schedule", saved["schedule"])
         changed = [name for name, value in now.items() if saved[name] != value]
         for name in changed:
             # Lightning's own count of the epoch's batches is in the checkpoint too.
@@ -169,7 +170,7 @@ class Draws:
             "seed": self.seed,
             "prompts_per_step": self.prompts_per_step,
             "rows": len(self.index),
-            "ladder": self.index.fingerprint,
+            "ladder": self.index.digest,
             **self.in_common,
             "schedule": described(self.schedule),
         }

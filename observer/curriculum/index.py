@@ -52,14 +52,14 @@ class LadderIndex:
         RefusedError: there are no rows, a number is not finite, or a source has no name.
         ValueError: the columns differ in length.
 
-    >>> ladder = LadderIndex([0.5, 0.0, 0.5], [9.0, 5.0, 7.0], [2, 1, 2])
-    >>> ladder.easy_to_hard.tolist()
+    >>> index = LadderIndex([0.5, 0.0, 0.5], [9.0, 5.0, 7.0], [2, 1, 2])
+    >>> index.easy_to_hard.tolist()
     [1, 2, 0]
-    >>> ladder.observe([2, 0], [0.25, 1.0], step=0)
-    >>> ladder.observe([2], [0.75], step=1)
-    >>> [part.tolist() for part in ladder.seen]
+    >>> index.observe([2, 0], [0.25, 1.0], step=0)
+    >>> index.observe([2], [0.75], step=1)
+    >>> [part.tolist() for part in index.seen]
     [[0, 2], [1, 2], [1.0, 0.5]]
-    >>> ladder.last_step_R.tolist()
+    >>> index.last_step_R.tolist()
     [0, -1, 1]
     """
 
@@ -150,7 +150,7 @@ class LadderIndex:
         return self._cache[key]
 
     @property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """A digest of the columns of all rows, to tell ladders of one size apart."""
 
         def make() -> str:
@@ -159,7 +159,7 @@ class LadderIndex:
                 digest.update(numpy.ascontiguousarray(column_R.numpy()).data)
             return digest.hexdigest()
 
-        return self.once("fingerprint", make)
+        return self.once("digest", make)
 
     def order(self, by: By) -> torch.Tensor:
         """Return all rows from easy to hard, equal ones by row, (R,), int32. Not to be changed."""
@@ -275,9 +275,9 @@ class LadderIndex:
         Args:
             prior_visits: s, how many visits the difficulty before counts for, at least 0.
 
-        >>> ladder = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
-        >>> ladder.observe([1], [1.0], step=0)
-        >>> ladder.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
+        >>> index = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
+        >>> index.observe([1], [1.0], step=0)
+        >>> index.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
         [0.25]
         """
         if not 0 <= prior_visits < float("inf"):

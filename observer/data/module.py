@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from observer.curriculum import Draws, LadderIndex, Random, Schedule
 from observer.data.checks.admission import Faults, refused_rows
-from observer.data.checks.admission_cache import Outcome
+from observer.data.checks.admission_cache import AdmissionCache
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
-from observer.data.subset import Kept, list_skipped
+from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
 from observer.rollout import PromptRenderer
 from observer.types import Problem, RefusedError
@@ -162,8 +162,8 @@ class LadderDataModule(lightning.LightningDataModule):
         """Check every opened row, before any compute, and build the ladder's index.
 
         What it costs: rendering the length of each row's prompt, and a check of each distinct gold answer
-        that is an expression. Other gold answers were checked when the row was read. Rows that went through
-        the same door before, and are kept, cost nothing.
+        that is an expression. Other gold answers were checked when the row was read. Rows whose check is in
+        the cache cost nothing.
 
         Args:
             renderer: the policy's; it knows how long a prompt is.
@@ -181,7 +181,7 @@ class LadderDataModule(lightning.LightningDataModule):
                 shown = "\n".join(str(error) for _, error in bad[:SHOWN])
                 raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
             if bad:
-                self.rows[split] = Kept(rows, bad)
+                self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
@@ -203,7 +203,7 @@ class LadderDataModule(lightning.LightningDataModule):
             raise RefusedError(
                 f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
             )
-        self.index = rows.ladder()
+        self.index = rows.index()
         self.draws.in_common = {
             "steps_per_epoch": self.steps_per_epoch,
             "first row": rows[0].id,
@@ -213,12 +213,12 @@ class LadderDataModule(lightning.LightningDataModule):
     def _refused(
         self, rows: Rows, renderer: PromptRenderer, verifier: Verifier
     ) -> list[tuple[int, RefusedError]]:
-        outcome = Outcome(rows, renderer, verifier)
-        known = outcome.find()
+        cache = AdmissionCache(rows, renderer, verifier)
+        known = cache.find()
         # The ranks check together or not at all: one that knew it all would leave the others waiting.
         if not all(self._of_all_ranks(known is not None)) or known is None:
             known = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
-            outcome.keep(known)
+            cache.keep(known)
         return known
 
     def draw(self, step: int) -> list[int]:

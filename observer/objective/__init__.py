@@ -31,7 +31,7 @@ from observer.objective.weightings.disco import Disco
 from observer.objective.weightings.logistic import Logistic
 from observer.objective.weightings.quadratic import Quadratic
 from observer.objective.weightings.reward_range import RewardRange
-from observer.objective.weightings.stage import Stage
+from observer.objective.weightings.stage_wave import StageWave
 from observer.objective.weightings.uniform import Uniform
 
 __all__ = [
@@ -67,7 +67,7 @@ __all__ = [
     "Quadratic",
     "Ranks",
     "RewardRange",
-    "Stage",
+    "StageWave",
     "Terms",
     "Tokens",
     "Truncated",

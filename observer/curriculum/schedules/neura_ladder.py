@@ -35,7 +35,7 @@ PAPER_TABLE = (
 
 
 @dataclass(frozen=True)
-class Ladder(Schedule):
+class NeuraLadder(Schedule):
     """NeuraLadder: slots from easy to hard, each mixed from its own rung and the neighbouring ones.
 
     A ladder has nine rungs: difficulties rounded to eighths or, ``by`` complexity, nine parts that are as
@@ -65,7 +65,7 @@ class Ladder(Schedule):
 
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.0] * 4 + [0.125] * 4 + [1.0] * 4, range(12), [0] * 12)
-    >>> halves = Ladder(table="even", slots="ladder", window=3, own=0.5)
+    >>> halves = NeuraLadder(table="even", slots="ladder", window=3, own=0.5)
     >>> turns = [Turn(index, step, count=4, horizon=3, seed=0) for step in range(3)]
     >>> [halves.stage_name(turn) for turn in turns]
     ['slot 1 of 9', 'slot 2 of 9', 'slot 9 of 9']
@@ -124,7 +124,7 @@ class Ladder(Schedule):
     def mixing(self, sizes: list[int]) -> numpy.ndarray:
         """Return slot x rung -> share, rows normalised, for a ladder whose rungs have these sizes, (9, 9).
 
-        >>> Ladder(table="even", window=3, own=0.5).mixing([1] * 9)[:2, :3].tolist()
+        >>> NeuraLadder(table="even", window=3, own=0.5).mixing([1] * 9)[:2, :3].tolist()
         [[0.5, 0.5, 0.0], [0.25, 0.5, 0.25]]
         """
         if self.table == "paper":
@@ -164,6 +164,6 @@ class Ladder(Schedule):
         for rung, share in enumerate(self.mixing(sizes).max(axis=0)):
             if (most := math.ceil(count * round(share, 9))) > sizes[rung]:
                 raise RefusedError(
-                    f"Ladder draws up to {most} of {count} rows from rung {rung} (of 0 .. 8), which has "
+                    f"NeuraLadder draws up to {most} of {count} rows from rung {rung} (of 0 .. 8), which has "
                     f"{sizes[rung]}; lower the prompts of a step or add rows"
                 )

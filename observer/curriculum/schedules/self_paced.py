@@ -21,8 +21,8 @@ from observer.types import RefusedError
 class SelfPaced(Schedule):
     """A rung at a time: promoted when its pass rate is high, demoted when it is low, with replay of what was.
 
-    It starts on the easiest rung that has rows (rungs as in ``Ladder``). With m the mean pass rate of the
-    last ``patience`` steps, of rows of the present rung only, it goes
+    It starts on the easiest rung that has rows (rungs as in ``NeuraLadder``). With m the mean pass rate of
+    the last ``patience`` steps, of rows of the present rung only, it goes
 
         one rung up when m >= promote,   one rung down when m <= demote,
 

@@ -18,7 +18,7 @@ ALL_WRONG: dict[str, float] = {"easy": 0.0, "medium": 0.0, "hard": 0.25}
 
 
 @dataclass(frozen=True)
-class Stage(Weighting):
+class StageWave(Weighting):
     """f(p) = sin(pi p), but 1 for p > 1/2 at stage easy and 1 for 0 < p <= 1/2 at stage hard.
 
     Each stage is a run of its own that starts from the weights of the one before. A group that is all wrong
@@ -38,7 +38,7 @@ class Stage(Weighting):
 
     >>> pass_rates_P = torch.tensor([0, 1, 2, 3, 4], dtype=torch.float64) / 4
     >>> for stage in ("easy", "medium", "hard"):
-    ...     print(Stage(stage).of(pass_rates_P).round(decimals=3).tolist())
+    ...     print(StageWave(stage).of(pass_rates_P).round(decimals=3).tolist())
     [0.0, 0.707, 1.0, 1.0, 1.0]
     [0.0, 0.707, 1.0, 0.707, 0.0]
     [0.25, 1.0, 1.0, 0.707, 0.0]
