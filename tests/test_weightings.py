@@ -317,7 +317,7 @@ def test_two_ranks_weigh_as_one_does(weighting, normalise, scores):
         (lambda: StageWave("harder"), "StageWave.stage is 'harder'; it must be one of easy, medium, hard"),
         (
             lambda: StageWave(all_wrong=-0.1),
-            "all_wrong is -0.1; it must be >= 0 and finite, or null",
+            "StageWave.all_wrong is -0.1; it must be >= 0 and finite, or null",
         ),
         (lambda: Disco(shares={"a": 0.0}), "Disco.shares is {'a': 0.0}; it must be of numbers in (0, 1]"),
         (lambda: Disco(shares={"a": 0.7, "b": 0.7}), "add up to at most 1, not 1.4"),
