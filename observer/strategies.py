@@ -53,7 +53,8 @@ def base_class(family: str) -> type:
         KeyError: the family does not exist.
     """
     module, _, name = FAMILIES[family].partition(":")
-    return getattr(importlib.import_module(module), name)
+    base: type = getattr(importlib.import_module(module), name)
+    return base
 
 
 def members(family: str) -> dict[str, type]:
@@ -165,7 +166,8 @@ def described(strategy: Any) -> str:
 
     A class without a representation of its own would show its address; it is described by its name alone.
     """
-    plain = type(strategy).__repr__ is object.__repr__
+    representation: object = type(strategy).__repr__
+    plain = representation is object.__repr__
     return f"{type(strategy).__name__}()" if plain else repr(strategy)
 
 

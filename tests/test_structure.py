@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,10 @@ def test_no_chain_of_imports_is_long():
     chains = [longest_chain(module) for module, path in FILES.items() if path.name != "__init__.py"]
     longest = max(chains, key=len)
     assert 5 < len(longest) <= LONGEST_CHAIN, " > ".join(longest)
+
+
+def test_type_checkers_of_other_projects_see_the_annotations():
+    assert resources.files("observer").joinpath("py.typed").is_file()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def default_rewards() -> dict[str, dict[str, Any]]:
 
 def quieten() -> None:
     """Keep off the terminal what no user can act on: notices, and bars for files of a second."""
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
     warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)

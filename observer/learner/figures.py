@@ -57,6 +57,6 @@ def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, f
     figures = {f"train/{name}": value for name, value in component_means(experience, over_ranks.join).items()}
     levels_P = over_ranks.join(torch.tensor([group.problem.level for group in experience.groups]))
     pass_rates_P = over_ranks.join(experience.pass_rates_P)
-    for level in levels_P.unique().tolist():
+    for level in sorted(set(levels_P.tolist())):
         figures[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
     return figures

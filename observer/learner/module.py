@@ -72,7 +72,8 @@ class PolicyModule(lightning.LightningModule):
     @property
     def data(self) -> LadderDataModule:
         """The data module, which owns the number of finished rollouts."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
+        data: LadderDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     @property
     def clock(self) -> Stopwatch:

@@ -51,7 +51,8 @@ class Moments:
         Not a number where one of the two never changes there.
         """
         spread = np.where(self._most - self._least >= EQUAL, np.sqrt(self._squares), np.nan)
-        return np.clip(self._products / (spread * spread.T), -1.0, 1.0)  # rounding may lead beyond
+        correlation: np.ndarray = self._products / (spread * spread.T)
+        return correlation.clip(-1.0, 1.0)  # rounding may lead beyond
 
     def add(self, values_N_K: np.ndarray) -> None:
         """Add completions: merges means and moments (Chan, Golub and LeVeque), which loses no digits.

@@ -75,7 +75,8 @@ class FusedNorm(nn.Module):
         if (weight.device.type, weight.dtype) != ("cpu", torch.float32):
             return nn.functional.rms_norm(hidden_states, shape, weight, eps)
         if torch.is_grad_enabled():
-            return _RmsNorm.apply(hidden_states, weight, eps)
+            normed: torch.Tensor = _RmsNorm.apply(hidden_states, weight, eps)  # type: ignore[no-untyped-call]
+            return normed
         return _normalised(hidden_states, eps)[0].mul_(weight * math.sqrt(len(weight)))
 
 

@@ -54,7 +54,8 @@ def plain_pass(model: Any, groups: Sequence[Group]) -> torch.Tensor:
     _, mask_N_T = completion_tokens(groups)
     row, step = mask_N_T.to(hidden_N_S_D.device).nonzero(as_tuple=True)
     starts_N = torch.tensor([len(prompt.ids) for prompt, _ in rows], device=row.device)
-    return hidden_N_S_D[row, starts_N[row] + step - 1]
+    hidden_K_D: torch.Tensor = hidden_N_S_D[row, starts_N[row] + step - 1]
+    return hidden_K_D
 
 
 def shared_pass(model: Any, features: PictureFeatures, groups: Sequence[Group]) -> torch.Tensor:
@@ -81,7 +82,8 @@ def shared_pass(model: Any, features: PictureFeatures, groups: Sequence[Group]) 
         **features.model_inputs(packed.pictures),
         use_cache=False,
     )
-    return output.last_hidden_state[0].index_select(0, tails.before_K.to(device))
+    hidden_S_D: torch.Tensor = output.last_hidden_state[0]
+    return hidden_S_D.index_select(0, tails.before_K.to(device))
 
 
 @dataclass(frozen=True, eq=False)

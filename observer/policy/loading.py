@@ -91,7 +91,9 @@ def load_processor(spec: PolicySpec) -> Any:
             f"Face directory, relative to the folder you run in, or a hub id"
         )
     try:
-        processor = AutoProcessor.from_pretrained(local, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            local, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise RefusedError(
             f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
@@ -122,7 +124,9 @@ def load_model(spec: PolicySpec) -> Any:
     try:
         if spec.from_scratch:
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(config, trust_remote_code=False, **options)
+            model = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=False, **options
+            )
         else:
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options

@@ -105,7 +105,8 @@ class Policy(nn.Module):
             with_entropy: whether to measure the entropy too, which takes a few more looks at all logits.
             entropy_gradients: whether it is to have gradients, which takes one more copy of the logits.
         """
-        return self(groups, with_entropy, entropy_gradients)
+        seen: LogProbs = self(groups, with_entropy, entropy_gradients)
+        return seen
 
     def forward(
         self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
@@ -155,7 +156,7 @@ class Policy(nn.Module):
         def read(
             hidden: torch.Tensor, tokens: torch.Tensor, early: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor | None]:
-            return ReadLogits.apply(
+            read_K: tuple[torch.Tensor, torch.Tensor | None] = ReadLogits.apply(  # type: ignore[no-untyped-call]
                 self.model.lm_head(hidden),
                 tokens,
                 early if sampling.min_tokens else None,
@@ -164,9 +165,10 @@ class Policy(nn.Module):
                 self.end_ids,
                 entropy_gradients,
             )
+            return read_K
 
         rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
-        chunks = list(zip(hidden_K_D.split(rows), tokens_K.split(rows), early_K.split(rows), strict=True))
+        chunks = list(zip(*(torch.split(t, rows) for t in (hidden_K_D, tokens_K, early_K)), strict=True))
         if len(chunks) > 1 and torch.is_grad_enabled():
             read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
         else:
@@ -211,7 +213,7 @@ class Policy(nn.Module):
         model: Any = self.model
         if self._adapters:
             model = copy.deepcopy(self._adapters[0]).merge_and_unload()
-        model.generation_config = GenerationConfig(
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=True,

@@ -12,6 +12,9 @@ from typing import Any
 
 from observer.types import IMAGE_MARK, Patches, Picture, Problem, Prompt, RefusedError, Turn
 
+Name = tuple[str, str, int, tuple[Turn, ...]]
+"""Source, id, row and turns of a problem."""
+
 
 class PromptRenderer:
     """Turns problems into prompts for every engine and every pass."""
@@ -30,7 +33,7 @@ class PromptRenderer:
         self.max_tokens = max_tokens
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
         self._background = ThreadPoolExecutor(1, thread_name_prefix="prompts")
-        self._ahead: tuple[list[tuple], Future[list[Prompt]]] | None = None
+        self._ahead: tuple[list[Name], Future[list[Prompt]]] | None = None
         self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         self._special = tuple(processor.tokenizer.all_special_tokens)
 
@@ -76,7 +79,8 @@ class PromptRenderer:
             if found := next((token for token in self._special if token in turn.text), None):
                 raise _refused(problem, f"the {turn.role} turn holds the special token {found!r}; remove it")
         messages = [{"role": turn.role, "content": _items(turn.text)} for turn in turns]
-        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return text
 
     def check(self, problem: Problem) -> int:
         """Return the length of a problem's prompt in tokens, from picture headers alone.
@@ -138,11 +142,11 @@ class PromptRenderer:
             yield from repeat(token, next(counts) if token == self._image_id else 1)
 
     def _length(self, problem: Problem) -> int:
-        ids = self.processor.tokenizer(self.text(problem)).input_ids
+        ids: list[int] = self.processor.tokenizer(self.text(problem)).input_ids
         if not problem.pictures:
             return len(ids)
         sizes = [list(picture.size()) for picture in problem.pictures]
-        counts = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
+        counts: list[int] = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
         return len(ids) - ids.count(self._image_id) + sum(counts)
 
     def _refuse_long(self, problem: Problem, length: int) -> int:
@@ -155,7 +159,7 @@ class PromptRenderer:
         return length
 
 
-def _names(problems: Sequence[Problem]) -> list[tuple]:
+def _names(problems: Sequence[Problem]) -> list[Name]:
     """Tell problems apart from those of other ladders too; reading a row again gives an equal name."""
     return [(problem.source, problem.id, problem.row, problem.turns) for problem in problems]
 

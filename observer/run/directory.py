@@ -58,7 +58,7 @@ def _took_no_step(folder: Path) -> bool:
         return False
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return summary["status"] != "complete" and summary["steps"] == 0
+        return bool(summary["status"] != "complete" and summary["steps"] == 0)
     except FileNotFoundError:
         return True
     except (OSError, ValueError, KeyError, TypeError):  # none of ours

@@ -34,7 +34,7 @@ class Prefill:
         return self._layout.attend(heads)
 
     def _table(self, packed_1_H_S_D: torch.Tensor) -> torch.Tensor:
-        rows = packed_1_H_S_D[0].transpose(0, 1).split(self.lengths_P.tolist())
+        rows = list(torch.split(packed_1_H_S_D[0].transpose(0, 1), self.lengths_P.tolist()))
         padded_P_S_H_D = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         return padded_P_S_H_D.transpose(1, 2).contiguous()
 
@@ -84,7 +84,7 @@ class Decoding:
     def keep(self, rows_N: torch.Tensor) -> None:
         """Drop all rows but some, given by their places, ascending; prompts without rows go with them."""
         slots, slot_N = self._slots, self._slot_N[rows_N]
-        prompts, owner_N = self._owner_N[rows_N].unique_consecutive(return_inverse=True)
+        prompts, owner_N = torch.unique_consecutive(self._owner_N[rows_N], return_inverse=True)
         if len(prompts) < len(self._padding_P_S):
             self._padding_P_S = self._padding_P_S[prompts]
             for held in (self._prompt_keys, self._prompt_values):

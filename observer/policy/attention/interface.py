@@ -90,10 +90,10 @@ def window_attention(
     packed_S_H_D = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
     order_S = None
     if len(tables) > 1:  # windows of a length beside each other
-        windows = torch.arange(sum(lengths)).split(lengths)
+        windows = torch.split(torch.arange(sum(lengths)), lengths)
         order_S = torch.cat(sorted(windows, key=len)).to(query.device)
         packed_S_H_D = [tensor.index_select(0, order_S) for tensor in packed_S_H_D]
-    parts = [tensor.split([rows.tokens for rows in tables]) for tensor in packed_S_H_D]
+    parts = [torch.split(tensor, [rows.tokens for rows in tables]) for tensor in packed_S_H_D]
     seen = []
     for rows, *own in zip(tables, *parts, strict=True):
         own_query, own_key, own_value = (rows.table(part) for part in own)

@@ -59,7 +59,7 @@ class Rows:
         if self.cells is not None:
             empty = packed_S_H_D.new_zeros(self.shape[0] * self.shape[1], *packed_S_H_D.shape[1:])
             packed_S_H_D = empty.index_copy(0, self.cells, packed_S_H_D)
-        return packed_S_H_D.unflatten(0, self.shape).transpose(1, 2)
+        return torch.unflatten(packed_S_H_D, 0, self.shape).transpose(1, 2)
 
     def packed(self, table_B_H_S_D: torch.Tensor) -> torch.Tensor:
         """Return a table's tokens behind each other, (S, H, D)."""
@@ -150,5 +150,5 @@ class GroupLayout:
         """Return what belongs to each block's prompts and to its completions, (S, H, D) each."""
         prompts = [block.prompts.tokens for block in self.blocks]
         completions = [block.completions.tokens if block.completions else 0 for block in self.blocks]
-        parts = heads_1_H_S_D[0].transpose(0, 1).split([*prompts, *completions])
+        parts = torch.split(heads_1_H_S_D[0].transpose(0, 1), [*prompts, *completions])
         return list(zip(parts[: len(prompts)], parts[len(prompts) :], strict=True))

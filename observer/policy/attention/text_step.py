@@ -63,7 +63,8 @@ class TextStep:
             heads = Heads(index, query, key, value, attention.scaling, dropout=0.0)
             hidden_N_D = hidden_N_D + attention.o_proj(decoding.attend(heads).flatten(1))
             hidden_N_D = hidden_N_D + layer.mlp(layer.post_attention_layernorm(hidden_N_D))
-        return self._text.norm(hidden_N_D)
+        normed_N_D: torch.Tensor = self._text.norm(hidden_N_D)
+        return normed_N_D
 
 
 def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:

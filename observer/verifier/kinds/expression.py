@@ -184,7 +184,7 @@ def _same(gold: list[Any], prediction: list[Any]) -> bool:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return verify(gold, prediction, timeout_seconds=None)
+        return bool(verify(gold, prediction, timeout_seconds=None))
 
 
 def _value(parsed: Any) -> Fraction | None:
