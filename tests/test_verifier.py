@@ -160,7 +160,7 @@ def test_the_unicode_minus_is_a_minus():
     "prediction",
     ["1/4", " 1 / 4 ", r"\frac{1}{4}", r"\dfrac{1}{4}", r"\frac{-1}{-4}", "2/8", "0.25", ".25", "2.5e-1"],
 )
-def test_a_gold_fraction_is_that_value_in_any_notation(prediction):  # V2, V3
+def test_a_gold_fraction_is_that_value_in_any_notation(prediction):
     assert right("1/4", prediction, "number")
     assert right(r"$\frac{1}{4}$", prediction, "number")
 
@@ -215,7 +215,7 @@ def test_a_choice_of_another_option_or_of_two_is_wrong(prediction):
     assert not right("B", prediction, "choice", SHAPES)
 
 
-def test_a_substring_never_decides():  # V5
+def test_a_substring_never_decides():
     assert not right("A", "small", "choice")
     assert not right("A", "A small one", "choice")
     assert not right("A", "a.m.", "choice")
