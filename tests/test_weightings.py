@@ -209,7 +209,6 @@ def test_entropy_and_diversity_point_in_opposite_directions():
 
 @pytest.mark.parametrize("weighting", ALL, ids=str)
 def test_a_bonus_changes_no_weight(weighting):
-    """Weights come from verdicts, never from rewards."""
     without, with_bonus = (
         [[score(RIGHT, bonus=bonus), *[score(WRONG)] * 3], [score(RIGHT, bonus=bonus)] * 4]
         for bonus in (0.0, 5.0)
