@@ -52,7 +52,9 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
     [K3(0.5), K2(0.5), K1(0.5)],
     ids=["k3 in the loss", "k2 in the loss", "k1 in the reward"],
 )
-def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):  # S12
+def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
+    """In the loss or in the reward: the weights move less than without it."""
+
     def drift(folder, kl):
         learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
         before = {name: value.clone() for name, value in learner_weights(learner).items()}
@@ -150,7 +152,7 @@ def test_half_precision_with_loss_scaling_is_refused():
         PolicyModule.setup(learner, "fit")
 
 
-def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):  # S15
+def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
     """The engine holds the version of each rollout; log-probs drawn with are those trained with."""
     versions = []
 
