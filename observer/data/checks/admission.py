@@ -7,6 +7,7 @@ any time: gold answers of kinds that are only checked in processes of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -17,11 +18,20 @@ from observer.verifier.notation import quote
 from observer.verifier.verifier import Question, Verifier
 from observer.verifier.verify import ISOLATED
 
-Faults = dict[Question, str]
+
+class Fault(NamedTuple):
+    """Why no rule can check a gold answer."""
+
+    reason: str
+    """What is wrong."""
+    lasting: bool
+    """Whether it is the answer's own, and not the moment's: too slow, too large, killed."""
+
+
+Faults = dict[Question, Fault]
 """Gold answer -> why no rule can check it."""
-UNEQUAL = "is not found equal to itself"
-LASTING = (UNEQUAL, "the gold answer")
-"""What faults begin with that are the answer's own, and not the moment's: too slow, too large, killed."""
+OF_THE_GOLD = "the gold answer"
+"""What the verifier's reason begins with when the gold answer itself cannot be read."""
 
 
 class NotNowError(RefusedError):
@@ -79,14 +89,14 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     """
     limits = verifier.limits
     size = max(1, int(limits.workers * limits.batch_seconds / (2 * limits.seconds)))
-    faults = {}
+    faults: Faults = {}
     for first in range(0, len(golds), size):
         batch = golds[first : first + size]
         for gold, (verdict, reason) in zip(batch, verifier.verify_all(batch), strict=True):
             if verdict is Verdict.UNVERIFIABLE:
-                faults[gold] = reason
+                faults[gold] = Fault(reason, lasting=reason.startswith(OF_THE_GOLD))
             elif verdict is Verdict.WRONG:
-                faults[gold] = f"{UNEQUAL}: {reason}"
+                faults[gold] = Fault(f"is not found equal to itself: {reason}", lasting=True)
     return faults
 
 
@@ -94,9 +104,9 @@ def _against_itself(problem: Problem) -> Question:
     return Question(problem.kind, problem.answer, problem.answer, problem.options)
 
 
-def _unverifiable(problem: Problem, fault: str) -> RefusedError:
-    refusal = RefusedError if fault.startswith(LASTING) else NotNowError
+def _unverifiable(problem: Problem, fault: Fault) -> RefusedError:
+    refusal = RefusedError if fault.lasting else NotNowError
     return refusal(
         f"{problem.source}: row {problem.id!r}: no rule can check the answer {quote(problem.answer)} "
-        f"(kind {problem.kind}): {fault}; correct the answer or its kind, or drop the row"
+        f"(kind {problem.kind}): {fault.reason}; correct the answer or its kind, or drop the row"
     )
