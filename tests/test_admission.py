@@ -9,7 +9,7 @@ import pytest
 import runs
 import stand_in
 from observer.data import Jsonl, LadderDataModule, RowFormat, Rows, Tiles
-from observer.data.checks.admission import faults_of_golds, refused_rows
+from observer.data.checks.admission import Fault, faults_of_golds, refused_rows
 from observer.rollout import PromptRenderer, ScriptedEngine
 from observer.types import Problem, RefusedError, Turn, Verdict
 from observer.verifier import Limits, Question, Result, Verifier
@@ -187,7 +187,7 @@ def test_ranks_share_the_golds_and_agree_on_what_only_one_of_them_found(renderer
 
 
 def test_the_data_module_asks_every_rank_what_it_found(renderer, tmp_path):
-    theirs = {Question("expression", "z", "z"): "too slow there"}
+    theirs = {Question("expression", "z", "z"): Fault("too slow there", lasting=False)}
 
     def broadcast(faults, src):
         return theirs if src == 1 else faults

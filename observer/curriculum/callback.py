@@ -18,6 +18,7 @@ from observer.curriculum.base import Schedule
 from observer.curriculum.heat_map import heat_map
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.random_order import Random
+from observer.refusal import refuse_outside
 from observer.run.curves import log_present
 from observer.types import Problem, RefusedError
 
@@ -64,11 +65,8 @@ class CurriculumCallback(Callback):
     """
 
     def __init__(self, schedule: Schedule | None = None, heat_map_every_n_steps: int | None = 100) -> None:
-        if heat_map_every_n_steps is not None and heat_map_every_n_steps < 1:
-            raise RefusedError(
-                f"CurriculumCallback.heat_map_every_n_steps is {heat_map_every_n_steps}; it must be >= 1, "
-                "or null"
-            )
+        name = "CurriculumCallback.heat_map_every_n_steps"
+        refuse_outside(name, heat_map_every_n_steps, 1, hint=", or null")
         self.schedule = Random() if schedule is None else schedule
         self.heat_map_every_n_steps = heat_map_every_n_steps
         self._stage: str | None = None

@@ -17,6 +17,7 @@ import numpy
 import torch
 
 from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
+from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
 By = Literal["difficulty", "complexity", "both"]
@@ -280,8 +281,7 @@ class LadderIndex:
         >>> index.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
         [0.25]
         """
-        if not 0 <= prior_visits < float("inf"):
-            raise RefusedError(f"prior_visits is {prior_visits}; it must be finite and >= 0")
+        refuse_outside("prior_visits", prior_visits, 0)
         rows_N, visits_N, means_N = self.seen
         prior_N = self.difficulty_R[rows_N]
         fails_N = visits_N * (1 - means_N)

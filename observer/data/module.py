@@ -23,6 +23,7 @@ from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
+from observer.refusal import refuse_outside
 from observer.rollout import PromptRenderer
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
@@ -64,11 +65,9 @@ class LadderDataModule(lightning.LightningDataModule):
             RefusedError: a number is out of range.
         """
         super().__init__()
-        for name, value in (("prompts_per_step", prompts_per_step), ("eval_batch", eval_batch)):
-            if value < 1:
-                raise RefusedError(f"data.{name} is {value}; it must be >= 1")
-        if steps_per_epoch is not None and steps_per_epoch < 1:
-            raise RefusedError(f"data.steps_per_epoch is {steps_per_epoch}; it must be >= 1 or null")
+        refuse_outside("data.prompts_per_step", prompts_per_step, 1)
+        refuse_outside("data.eval_batch", eval_batch, 1)
+        refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=" or null")
         self.formats = {"train": train, "val": val, "test": test if test is not None else val}
         self.eval_batch = eval_batch
         self.allow_other_draws = allow_other_draws

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from torch.utils.data import Sampler
 
+from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
 
@@ -44,8 +45,7 @@ class LadderBatchSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if steps_per_epoch < 1:
-            raise RefusedError(f"steps_per_epoch = {steps_per_epoch}; it must be >= 1")
+        refuse_outside("steps_per_epoch", steps_per_epoch, 1)
         if not 0 <= rank < world_size:
             raise RefusedError(f"rank {rank} of {world_size} processes; ranks are 0 .. world_size - 1")
         self.start = start

@@ -29,7 +29,7 @@ from observer.policy.checkpoint import first_misfit
 from observer.refusal import refuse_outside
 from observer.run.stopwatch import Stopwatch
 from observer.seeding import stable_seed
-from observer.strategies import described
+from observer.strategies import described, with_present_names
 from observer.types import Problem, RefusedError, Sampling
 
 
@@ -226,7 +226,10 @@ class PolicyModule(lightning.LightningModule):
         if self.trainer.state.fn is not TrainerFn.FITTING:
             return
         for name, now in self.recipe().items():
-            if (before := checkpoint["recipe"].get(name)) != now:
+            before = checkpoint["recipe"].get(name)
+            if name == "weighting" and before is not None:
+                before = with_present_names(name, before)
+            if before != now:
                 raise RefusedError(
                     f"cannot resume: the checkpoint was made with {name} {before}, this run has {now}; "
                     f"resume with the configuration it was started with, or start a new run from its export"

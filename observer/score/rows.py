@@ -162,7 +162,7 @@ def _unverifiable(rows: Iterable[Row], path: Path, verifier: Verifier) -> list[S
     return [
         Skipped(
             *(str(path), row.line, row.problem.id),
-            f"no rule can check the answer {quote(gold.gold)} (kind {gold.kind}): {faults[gold]}; "
+            f"no rule can check the answer {quote(gold.gold)} (kind {gold.kind}): {faults[gold].reason}; "
             "correct the answer or its kind, or drop the row",
         )
         for row, gold in golds.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import numpy
 
 from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.dealing import counts_by_share, spread_offsets
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_outside
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -30,8 +29,7 @@ class Part:
     share: float
 
     def __post_init__(self) -> None:
-        fits = 0 < self.share < math.inf
-        refuse_unless(fits, self, "share", "it must be finite and > 0, or leave the part out")
+        refuse_outside("Part.share", self.share, above=0, hint=", or leave the part out")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,7 @@ class Stage:
     levels: dict[int, float]
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise RefusedError(
-                f"a stage's steps = {self.steps}; allowed are 1 or more, or null in the last stage"
-            )
+        check_options(self, hint=", or null in the last stage", steps=(1, math.inf))
         wrong = {
             level: share for level, share in self.levels.items() if not (math.isfinite(share) and share >= 0)
         }

@@ -7,6 +7,7 @@ any time: gold answers of kinds that are only checked in processes of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -17,11 +18,18 @@ from observer.verifier.notation import quote
 from observer.verifier.verifier import Question, Verifier
 from observer.verifier.verify import ISOLATED
 
-Faults = dict[Question, str]
+
+class Fault(NamedTuple):
+    """Why no rule can check a gold answer."""
+
+    reason: str
+    """What is wrong."""
+    lasting: bool
+    """Whether it is the answer's own, and not the moment's: too slow, too large, killed."""
+
+
+Faults = dict[Question, Fault]
 """Gold answer -> why no rule can check it."""
-UNEQUAL = "is not found equal to itself"
-LASTING = (UNEQUAL, "the gold answer")
-"""What faults begin with that are the answer's own, and not the moment's: too slow, too large, killed."""
 
 
 class NotNowError(RefusedError):
@@ -78,15 +86,14 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     may: a slow one must not get the others refused.
     """
     size = verifier.limits.answers_in_time
-    faults = {}
+    faults: Faults = {}
     for first in range(0, len(golds), size):
         batch = golds[first : first + size]
         for gold, result in zip(batch, verifier.verify_all(batch), strict=True):
-            verdict, reason = result.verdict, result.reason
-            if verdict is Verdict.UNVERIFIABLE:
-                faults[gold] = reason
-            elif verdict is Verdict.WRONG:
-                faults[gold] = f"{UNEQUAL}: {reason}"
+            if result.verdict is Verdict.UNVERIFIABLE:
+                faults[gold] = Fault(result.reason, lasting=result.finished)
+            elif result.verdict is Verdict.WRONG:
+                faults[gold] = Fault(f"is not found equal to itself: {result.reason}", lasting=True)
     return faults
 
 
@@ -94,9 +101,9 @@ def _against_itself(problem: Problem) -> Question:
     return Question(problem.kind, problem.answer, problem.answer, problem.options)
 
 
-def _unverifiable(problem: Problem, fault: str) -> RefusedError:
-    refusal = RefusedError if fault.startswith(LASTING) else NotNowError
+def _unverifiable(problem: Problem, fault: Fault) -> RefusedError:
+    refusal = RefusedError if fault.lasting else NotNowError
     return refusal(
         f"{problem.source}: row {problem.id!r}: no rule can check the answer {quote(problem.answer)} "
-        f"(kind {problem.kind}): {fault}; correct the answer or its kind, or drop the row"
+        f"(kind {problem.kind}): {fault.reason}; correct the answer or its kind, or drop the row"
     )
