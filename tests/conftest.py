@@ -4,6 +4,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may reach the network
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 import observer.data.tiles
 import stand_in
+from admitting import ROWS as FEW_ROWS
 from cases import END
 from kept_rows import ROWS, row
 from observer.cli import main
@@ -253,3 +255,21 @@ def passes(monkeypatch):
 def file(folder, train):
     """Rows with all that a row may have."""
     return written(train, *map(row, range(ROWS)))
+
+
+@pytest.fixture
+def ladder_file(tmp_path):
+    """Factory of JSONL files of our format: hardest row first, every second one with a picture."""
+    Image.new("RGB", (84, 56), "red").save(tmp_path / "a.png")
+
+    def write(name="train.jsonl", count=FEW_ROWS, **changed):
+        lines = []
+        for number in range(count):
+            record = {"id": f"r{number}", "question": "How many?", "answer": str(number), "level": number % 3}
+            record |= {"difficulty": 1 - number / 16, "complexity": 10 * number}
+            record |= {"images": ["a.png"]} if number % 2 else {}
+            lines.append(json.dumps(record | changed.get(f"r{number}", {})))
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        return str(tmp_path / name)
+
+    return write

@@ -301,41 +301,6 @@ def test_impossible_options_are_refused(file_format, options, message):
     assert message in str(caught.value)
 
 
-def test_pictures_lie_in_the_folder_that_images_names(folder, train):
-    sub = folder / "rows"
-    sub.mkdir()
-    path = written(sub / "train.jsonl", ROW | {"images": ["a.png"]})
-    assert Jsonl(path, images=str(folder)).read()[0].pictures[0].size() == (20, 30)
-    with pytest.raises(RefusedError, match=r"picture 'a\.png' is no file"):
-        Jsonl(path).read()
-
-
-def test_header_checks_find_no_truncation_and_decode_checks_do(folder, train):
-    whole = (folder / "b.png").read_bytes()
-    (folder / "b.png").write_bytes(whole[:-30])
-    path = written(train, ROW | {"images": ["b.png"]})
-    assert len(Jsonl(path, check_images="header").read()) == 1
-    with pytest.raises(RefusedError, match=r"b\.png is broken"):
-        Jsonl(path).read()
-
-
-def test_the_pixel_limit_reaches_the_check_and_the_problem(folder, train):
-    path = written(train, ROW | {"images": ["a.png"]}, ROW | {"images": ["b.png"]})
-    rows = Jsonl(path, max_image_pixels=600, on_bad_row="skip").read()
-    assert len(rows) == 1
-    Image.new("RGB", (31, 20)).save(folder / "a.png")
-    with pytest.raises(RefusedError, match="claims 20 x 31 pixels, more than max_image_pixels = 600"):
-        rows[0].pictures[0].load()
-
-
-def test_a_picture_of_many_rows_is_decoded_once(folder, train, monkeypatch):
-    opened = []
-    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 4)
-    monkeypatch.setattr("observer.data.images.open_picture", lambda path, limits: opened.append(path.name))
-    Jsonl(written(train, *[ROW | {"images": ["a.png", "b.png", "a.png"]}] * 10)).read()
-    assert sorted(opened) == ["a.png", "b.png"]
-
-
 @pytest.mark.slow
 def test_two_hundred_thousand_rows_take_less_than_a_kilobyte_each(folder, train):
     count = 200_000
