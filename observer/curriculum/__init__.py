@@ -1,4 +1,4 @@
-"""What is drawn and when: schedules, the ladder index that they read, and the callback that takes one."""
+"""Which rows come next: schedules, the index they read, the draws of a run, and the callback for users."""
 
 from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.callback import CurriculumCallback

@@ -1,6 +1,6 @@
 """The family of schedules: what a schedule is asked, what it answers, and what is checked for all of them.
 
-A schedule decides what is drawn, never what a drawn sample is worth: that is weighting.
+A schedule decides which rows are drawn. How much a drawn sample counts is decided by the weighting.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The curriculum as a user meets it: one callback that takes a schedule.
+"""The callback that sets the schedule of a run and logs what was drawn.
 
-It hands the schedule to the data module and logs what was drawn. What decides draws is the data module's: the
-step, the pass rates and what a schedule remembers. The callback only keeps what its pictures show.
+The state that decides the draws (step, pass rates, the schedule's memory) belongs to the data module. The
+callback keeps only the history that its heat map shows.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from observer.types import Problem, RefusedError
 class CurriculumCallback(Callback):
     """Chooses which rows of the ladder each step draws.
 
-    It changes what is drawn, never what a sample is worth: without it, rows come in random order and the
-    mathematics of a sample is the same.
+    It changes which rows are drawn, never the reward, weight or loss of a sample. Without it, rows come in
+    random order.
 
     To draw in another order, write a schedule::
 
@@ -42,19 +42,20 @@ class CurriculumCallback(Callback):
 
         Trainer(callbacks=[CurriculumCallback(Unseen())])
 
-    To watch or steer a run, subclass the callback and say what happens before a draw, after a step has been
-    observed, or at a stage change::
+    To watch or steer a run, subclass the callback and define ``before_draw``, ``after_observing`` or
+    ``on_stage_change``::
 
         class Patient(CurriculumCallback):
             def after_observing(self, index, step, rows, pass_rates):
                 print(f"step {step}: {sum(pass_rates) / len(pass_rates):.2f} right")
 
-    What a subclass does must follow from the step or its own ``state_dict``, or a resumed run differs.
+    What a subclass does must depend only on the step or on its own ``state_dict``; otherwise a resumed run
+    differs.
 
-    Of each step it logs ``curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
+    Per step it logs ``curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
     ``curriculum/coverage`` (share of the ladder that was ever drawn), ``curriculum/repeats`` (share of the
-    batch that was drawn before) and ``curriculum_share/<level>``; to TensorBoard also the name of a stage
-    that begins and, now and then, a heat map of pass rates by level over the steps.
+    batch that was drawn before) and ``curriculum_share/<level>``. To TensorBoard it also writes the name of
+    each new stage and a heat map of pass rates by level over the steps.
 
     Args:
         schedule: what each step draws; None for ``Random()``.
@@ -72,15 +73,15 @@ class CurriculumCallback(Callback):
         self._stage: str | None = None
         self._history: list[dict[int, tuple[int, float]]] = []
 
-    # To be overridden
+    # Hooks for subclasses
 
     def before_draw(self, index: LadderIndex, step: int) -> None:
-        """Do something before the rows of a step are drawn; nothing by default. On every rank alike."""
+        """Called before the rows of a step are drawn, on every rank; does nothing by default."""
 
     def after_observing(
         self, index: LadderIndex, step: int, rows: Sequence[int], pass_rates: Sequence[float]
     ) -> None:
-        """Do something with what a step has shown; nothing by default. On every rank alike.
+        """Called with the pass rates of a finished step, on every rank; does nothing by default.
 
         Args:
             index: the rows, and what has been seen of them, this step's included.
@@ -92,11 +93,11 @@ class CurriculumCallback(Callback):
     def on_stage_change(
         self, trainer: Trainer, pl_module: LightningModule, before: str | None, now: str
     ) -> None:
-        """Tell that a stage begins: as a text in TensorBoard. The progress bar shows stages by itself."""
+        """Called when a stage begins; writes its name to TensorBoard. The progress bar shows it anyway."""
         for board in _boards(trainer):
             board.add_text("curriculum/stage", now, trainer.datamodule.step)  # type: ignore[attr-defined]
 
-    # What it does by itself
+    # Lightning's hooks
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Hand the schedule to the data module.
@@ -123,7 +124,7 @@ class CurriculumCallback(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Sequence[Problem], batch_idx: int
     ) -> None:
-        """Log the batch's mean difficulty, complexity and level, over all ranks, and tell of a new stage."""
+        """Log the batch's mean difficulty, complexity and level over all ranks; call ``on_stage_change``."""
         means = {
             "curriculum/difficulty": fmean(problem.difficulty for problem in batch),
             "curriculum/complexity": fmean(problem.complexity for problem in batch),
@@ -138,10 +139,10 @@ class CurriculumCallback(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log what the step drew and showed."""
+        """Log coverage, repeats and level shares of the finished step; draw the heat map when it is due."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         (rows, pass_rates), index = getattr(data, "observed", ((), ())), data.index
-        if not rows:  # of a data module that observes nothing
+        if not rows:  # this data module observes nothing
             return
         levels = index.level_R[torch.tensor(rows)].tolist()
         by_level: dict[int, list[float]] = {}
@@ -176,12 +177,12 @@ class CurriculumCallback(Callback):
             board.add_image("curriculum/pass_rates", page, trainer.datamodule.step, dataformats="HWC")  # type: ignore[attr-defined]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the stage and what each step has shown by level: builtins only."""
+        """Return the stage and each step's counts and pass rates by level: builtins only."""
         steps = [[[level, count, total] for level, (count, total) in step.items()] for step in self._history]
         return {"stage": self._stage, "history": steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where a checkpoint left off."""
+        """Restore the stage and the history of a checkpoint."""
         self._stage = state_dict["stage"]
         self._history = [
             {level: (count, total) for level, count, total in step} for step in state_dict["history"]

@@ -1,6 +1,6 @@
-"""How shares become rows: whole numbers that keep the shares, passes that repeat no row, rows seen least.
+"""From shares to rows: rounding that keeps shares over steps, passes without repeats, least visited rows.
 
-Pure functions that several schedules draw with. They know nothing of what a share is for.
+Pure functions that several schedules use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy
 import torch
 
 ONE = 2**32
-"""Offsets and shares are counted in units of 2**-32, so that rounding is the same on every machine."""
+"""Offsets and shares are integers in units of 2**-32, so that rounding is the same on every machine."""
 _GOLDEN = 2654435769  # 2**32 / golden ratio: multiples of it, modulo 2**32, are spread as evenly as can be
 
 
@@ -25,8 +25,8 @@ def spread_offsets(seed: int, begin: int, end: int) -> numpy.ndarray:
 def counts_by_share(shares_T_L: numpy.ndarray, count: int, offsets_T: numpy.ndarray) -> numpy.ndarray:
     """Round shares of a batch up or down, differently in each step, so that each step sums to ``count``.
 
-    With Q_l the rows that are due to the levels up to l and u in [0, 1) the step's offset, level l gets
-    floor(Q_l + u) - floor(Q_(l-1) + u): what is due to it in expectation over u.
+    With Q_l the exact share, in rows, of the levels up to l and u in [0, 1) the step's offset, level l gets
+    floor(Q_l + u) - floor(Q_(l-1) + u) rows: its share in expectation over u.
 
     Args:
         shares_T_L: relative to their sum in each step, (T, L), not negative.
@@ -46,9 +46,9 @@ def counts_by_share(shares_T_L: numpy.ndarray, count: int, offsets_T: numpy.ndar
 
 
 def deal_passes(counts_T: numpy.ndarray, size: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Find what every step is dealt when steps are dealt from passes of ``size`` rows.
+    """Find the pass of every step, and its place there, when steps are dealt from passes of ``size`` rows.
 
-    A pass ends before the first step that it has too few rows left for.
+    A pass ends before the first step for which too few of its rows are left.
 
     Args:
         counts_T: rows that each step draws, (T,), int64, each at most ``size``.
@@ -73,12 +73,12 @@ def deal_passes(counts_T: numpy.ndarray, size: int) -> tuple[numpy.ndarray, nump
 
 
 def fit(counts: Sequence[int], sizes: Sequence[int], preferred: Sequence[int]) -> list[int]:
-    """Give what does not fit into a group to others that have room.
+    """Move counts that exceed the size of a group to groups with rows left.
 
     Args:
-        counts: rows wanted of each group.
-        sizes: rows that each has; enough in all.
-        preferred: the groups in the order in which they take what others cannot.
+        counts: rows wanted per group.
+        sizes: rows per group; enough in sum.
+        preferred: the groups in the order in which they take the surplus.
 
     >>> fit([5, 1, 0], sizes=[2, 3, 9], preferred=[0, 1, 2])
     [2, 3, 1]
@@ -110,7 +110,7 @@ def least_visited(
 ) -> numpy.ndarray:
     """Return the rows with the fewest visits.
 
-    As long as there are rows without a visit, it does not look at all of them.
+    While unvisited rows are easy to find, not all rows are searched.
 
     Args:
         visits_R: visits of every row, (R,).
@@ -140,12 +140,12 @@ def _unvisited(
     pool: numpy.ndarray | None,
     size: int,
 ) -> numpy.ndarray:
-    """Return places of rows without a visit, or too few of them where they are not quickly found."""
+    """Return places of unvisited rows; fewer than ``count`` when they are not found quickly."""
 
     def among(places: numpy.ndarray) -> numpy.ndarray:
         return places[visits_R[places if pool is None else pool[places]] == 0]
 
-    if chance is not None:  # those of a uniform choice are a uniform choice
+    if chance is not None:  # the unvisited rows of a uniform sample are a uniform sample of them
         return among(numpy.array(chance.sample(range(size), min(size, 4 * count)), dtype=numpy.int64))[:count]
     found = numpy.zeros(0, dtype=numpy.int64)
     begin, look = 0, 4 * count
@@ -170,13 +170,13 @@ def _fewest(visits_N: numpy.ndarray, count: int, chance: random.Random | None) -
     return numpy.concatenate(found) if found else numpy.zeros(0, dtype=numpy.int64)
 
 
-@lru_cache(maxsize=16)  # as many as there are levels; a permutation of a million rows takes 8 MB and 10 ms
+@lru_cache(maxsize=16)  # about one per level; a permutation of a million rows takes 8 MB and 10 ms
 def permutation(seed: int, size: int) -> torch.Tensor:
-    """Return a uniformly drawn order of ``range(size)``, (size,), int64. It is cached: not to be changed.
+    """Return a uniformly drawn order of ``range(size)``, (size,), int64. It is cached: do not change it.
 
-    A pass deals its rows, so that none comes twice. It ends before the first step that it has too few rows
-    left for: a batch never reaches over the end of a pass, where it could meet a row twice. The few rows left
-    over are others in every pass.
+    A pass deals these rows in order, so none comes twice. It ends before the first step for which too few
+    rows are left, since a batch over the end of a pass could hold a row twice. The rows left over differ from
+    pass to pass.
 
     Args:
         seed: seed of the pass.

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 COLUMNS = 120
-"""Stretches of steps that the picture has at most."""
+"""The most columns of the picture; a column holds one or more steps."""
 
 
 def binned(history: Sequence[Mapping[int, tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
-    """Return the levels and their mean pass rate by stretch of steps, (L, columns), NaN where none was drawn.
+    """Return the levels and their mean pass rate per column of steps, (L, columns), NaN where none was drawn.
 
     Args:
-        history: of each step, level -> (prompts, sum of their pass rates).
+        history: per step, level -> (prompts, sum of their pass rates).
 
     >>> levels, rates = binned([{1: (2, 1.0)}, {1: (2, 2.0), 3: (1, 0.25)}])
     >>> levels, rates.tolist()

@@ -1,8 +1,8 @@
-"""What a schedule may know of the rows: how hard they were for a base model, how the policy has fared.
+"""The index of a ladder: difficulty, complexity, level and source of all rows, and the run's pass rates.
 
-It holds tensors over all rows and no object a row: 29 bytes a row, 10 more for each further order or for
-several sources, so ten million rows take some 290 MB. It reads no files (the data room does) and decides
-nothing (schedules do).
+It holds tensors over all rows and no object per row: 29 bytes per row, 10 more for each further order or for
+several sources, so ten million rows take some 290 MB. Rows are read by the data room; schedules decide what
+is drawn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUNGS = 9
 
 
 class Estimates(NamedTuple):
-    """What a run has learned of how hard its visited rows are."""
+    """Difficulties of the visited rows, estimated from the run's pass rates."""
 
     rows_N: torch.Tensor
     """The visited rows, ascending, (N,), int64."""
@@ -79,7 +79,7 @@ class LadderIndex:
         self.level_R = whole_numbers("level", level_R)
         """Level, (R,), the smallest type of integers that holds them all."""
         size = len(self.difficulty_R)
-        # one number for all rows takes no memory
+        # one number, expanded over all rows, takes no memory
         one_R = torch.zeros(1, dtype=torch.uint8).expand(size)
         self.source_R = one_R if source_R is None else whole_numbers("source", source_R)
         """Index of the row's source, (R,), the smallest type of integers that holds them all."""
@@ -125,7 +125,7 @@ class LadderIndex:
 
     @property
     def memory(self) -> dict[str, Any]:
-        """What the schedule remembers of the steps so far; empty before the first."""
+        """The schedule's memory of the steps so far; empty before the first."""
         return self._memory
 
     @memory.setter
@@ -134,17 +134,17 @@ class LadderIndex:
         self._memory = memory
 
     def with_memory(self, memory: dict[str, Any]) -> LadderIndex:
-        """Return the same rows, seen by a schedule with another memory. Nothing is copied."""
+        """Return the same index with another memory. Nothing is copied."""
         other = copy.copy(self)
         other._memory = memory
         return other
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Return what was made of the rows the first time: for orders and parts that every draw needs.
+        """Return the cached value of a key, made the first time: for orders and parts that draws need.
 
         Args:
-            key: what it is, hashable.
-            make: makes it, of what never changes in a run.
+            key: names the value, hashable.
+            make: computes the value from columns that never change in a run.
         """
         if key not in self._cache:
             self._cache[key] = make()
@@ -163,7 +163,7 @@ class LadderIndex:
         return self.once("digest", make)
 
     def order(self, by: By) -> torch.Tensor:
-        """Return all rows from easy to hard, equal ones by row, (R,), int32. Not to be changed."""
+        """Return all rows from easy to hard, equal ones by row, (R,), int32. Do not change it."""
 
         def make() -> torch.Tensor:
             if by == "difficulty":
@@ -177,17 +177,17 @@ class LadderIndex:
 
     @property
     def easy_to_hard(self) -> torch.Tensor:
-        """All rows by difficulty, then complexity, then row, (R,), int32. Not to be changed."""
+        """All rows by difficulty, then complexity, then row, (R,), int32. Do not change it."""
         return self.order("both")
 
     def place(self, by: By, value: float, after: bool = False) -> int:
-        """Return where in the order a difficulty (or, by complexity, a complexity) begins, or ends."""
+        """Return the place in the order where a difficulty (by complexity, a complexity) begins, or ends."""
         order_R, column_R = self.order(by), self.column(by)
         bisect = bisect_right if after else bisect_left
         return bisect(range(len(self)), value, key=lambda place: float(column_R[order_R[place]]))
 
     def column(self, by: By) -> torch.Tensor:
-        """Return what an order goes by first, (R,), float32."""
+        """Return the column that an order sorts by first, (R,), float32."""
         return self.complexity_R if by == "complexity" else self.difficulty_R
 
     def rungs(self, by: By) -> list[torch.Tensor]:
@@ -218,7 +218,7 @@ class LadderIndex:
         return (column_N * (RUNGS - 1)).round().clamp(0, RUNGS - 1).long()
 
     def _rung_starts(self) -> list[float]:
-        """Return the complexities that the second to the last rung begin with."""
+        """Return the lowest complexity of the second to the last rung."""
 
         def make() -> list[float]:
             starts = [self.order("complexity")[rung * len(self) // RUNGS] for rung in range(1, RUNGS)]
@@ -228,16 +228,16 @@ class LadderIndex:
 
     @property
     def rows_by_level(self) -> dict[int, torch.Tensor]:
-        """Level -> its rows in ascending order, int32; levels in ascending order. Not to be changed."""
+        """Level -> its rows in ascending order, int32; levels in ascending order. Do not change it."""
         return self.once("level", lambda: rows_by(self.level_R))
 
     @property
     def rows_by_source(self) -> dict[int, torch.Tensor]:
-        """Source -> its rows in ascending order, int32; sources in ascending order. Not to be changed."""
+        """Source -> its rows in ascending order, int32; sources in ascending order. Do not change it."""
         return self.once("source", lambda: rows_by(self.source_R))
 
     def observe(self, rows: Sequence[int], pass_rates: Sequence[float], step: int) -> None:
-        """Take note of what a step has shown. To be called with the same values on every rank, once a step.
+        """Record the pass rates of a step. Call it once per step, with the same values on every rank.
 
         Args:
             rows: the rows of the global batch.
@@ -269,12 +269,13 @@ class LadderIndex:
         return rows_N, visits_N, self.pass_rate_sums_R[rows_N].double() / visits_N
 
     def estimates(self, prior_visits: float = 1.0) -> Estimates:
-        """Return how hard the visited rows are by now: the mean of a Beta distribution of the fail rate.
+        """Return the present difficulty of the visited rows: the mean of a Beta over the fail rate.
 
-        With d the difficulty before, n visits and p their mean pass rate, it is (s d + n (1 - p)) / (s + n).
+        With d the difficulty before the run, n visits and p their mean pass rate, it is
+        (s d + n (1 - p)) / (s + n).
 
         Args:
-            prior_visits: s, how many visits the difficulty before counts for, at least 0.
+            prior_visits: s, the number of visits that d counts as, at least 0.
 
         >>> index = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
         >>> index.observe([1], [1.0], step=0)
@@ -289,7 +290,7 @@ class LadderIndex:
         return Estimates(rows_N, prior_N, visits_N, estimate_N)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was seen and remembered so far: builtins and tensors, of the visited rows only."""
+        """Return pass rates and memory so far: builtins and tensors, of the visited rows only."""
         rows_N = torch.nonzero(self.visits_R).flatten()
         return {
             "size": len(self),
@@ -302,9 +303,9 @@ class LadderIndex:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Replace what was seen and remembered so far by what was saved.
+        """Replace pass rates and memory by those that were saved.
 
-        A ladder that has grown at its end keeps what was seen.
+        A ladder to which rows were appended keeps the pass rates of the others.
 
         Args:
             state: what ``state_dict`` returned.
@@ -327,7 +328,7 @@ class LadderIndex:
 
 
 def _refuse_objects(value: Any, where: str) -> None:
-    """Refuse what a checkpoint that is read without trust could not give back."""
+    """Refuse objects that ``torch.load(weights_only=True)`` could not read back."""
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_objects(key, f"a key of {where}")

@@ -1,4 +1,4 @@
-"""A part of a ladder that a schedule can draw from as if it were all there is."""
+"""An index over some of the rows, which a schedule can draw from like the index of a whole ladder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from observer.curriculum.index import LadderIndex
 class LadderPart(LadderIndex):
     """Some rows of a ladder, numbered anew: 0 is the first of them.
 
-    What is known of the rows from the start is copied; what a run has seen of them is looked up in the whole
-    ladder each time, so that there is one record of it.
+    Difficulty, complexity, level and source are copied. Visits and pass rates are looked up in the whole
+    index each time, so that there is one record of them.
 
     Args:
-        whole: the ladder.
+        whole: the index of the ladder.
         rows_N: rows of it, ascending, (N,), integers.
 
     >>> whole = LadderIndex([0.5, 0.0, 0.25], [9.0, 5.0, 7.0], [2, 1, 2])

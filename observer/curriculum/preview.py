@@ -1,4 +1,4 @@
-"""What a schedule draws over a run, counted by level."""
+"""A simulated run of a schedule: rows drawn per step and level."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Drawn:
     levels: list[int]
     """The levels of the ladder, ascending."""
     counts_T_L: torch.Tensor
-    """Rows of each level that each step draws, (T, L), int64."""
+    """Rows drawn per step and level, (T, L), int64."""
     difficulty_T: torch.Tensor
     """Mean difficulty of each step's rows."""
     complexity_T: torch.Tensor
@@ -51,11 +51,11 @@ class Drawn:
 def simulate(
     index: LadderIndex, schedule: Schedule, steps: int, count: int, seed: int, assumption: Assumption
 ) -> Drawn:
-    """Draw all steps of a run, as if pass rates were what is assumed.
+    """Draw all steps of a run under assumed pass rates.
 
     Args:
-        index: the rows; what is seen of them and remembered changes.
-        schedule: what is looked at.
+        index: the rows; its pass rates and memory change.
+        schedule: the schedule to simulate.
         steps: rollouts of the run.
         count: prompts per step.
         seed: of the draws.

@@ -1,4 +1,4 @@
-"""What a terminal and a picture show of the draws of a run."""
+"""The draws of a simulated run as a table for the terminal and as a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from observer.curriculum.preview import Drawn
 
 ROWS = 10
-"""Stretches of steps in the table."""
+"""Rows of the table; each covers a range of steps."""
 SMOOTH = 60
 """Points of the picture."""
 WIDTH = 110
@@ -22,7 +22,7 @@ WIDTH = 110
 
 
 def table(drawn: Drawn, title: str) -> Table:
-    """Draw the shares of the levels over ten stretches of the run."""
+    """Return a table of the levels' shares over ten parts of the run."""
     steps = len(drawn.counts_T_L)
     shown = Table(title=title, box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
     shown.add_column("steps", justify="right", no_wrap=True)
@@ -36,7 +36,7 @@ def table(drawn: Drawn, title: str) -> Table:
         counts_L = drawn.counts_T_L[first:last].sum(0)
         cells = [f"{first}..{last - 1}"]
         if any(drawn.stages):
-            cells.append(drawn.stages[last - 1] or "-")  # the last of the stretch
+            cells.append(drawn.stages[last - 1] or "-")  # that of the last step
         cells += [f"{share:.0%}" if share else "" for share in (counts_L / counts_L.sum()).tolist()]
         cells += [
             f"{float(drawn.difficulty_T[first:last].mean()):.3f}",

@@ -1,7 +1,7 @@
-"""Difficulties that a run has learned, as a file that the next run can start from.
+"""Difficulties estimated from a run's pass rates, as a file that the next run can start from.
 
-It writes and reads one JSON object a row, ``{"id": .., "difficulty": .., "complexity": .., "visits": ..}``.
-How difficulty is estimated the ladder index knows.
+The file holds one JSON object per row, ``{"id": .., "difficulty": .., "complexity": .., "visits": ..}``. The
+estimate itself is ``LadderIndex.estimates``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ FIELDS = {"id", "difficulty", "complexity", "visits"}
 
 
 class Estimate(NamedTuple):
-    """What a file of estimates says of a row."""
+    """The estimate of one row in a file."""
 
     line: int
-    """The line it stands in, from 1."""
+    """Its line, from 1."""
     fields: Mapping[str, Any]
     """The row's ``difficulty`` and, where the file gives it, its ``complexity``."""
 
@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
 def write_estimates(
     path: str | Path, rows: Rows, index: LadderIndex, prior_visits: float = 1.0, visited_only: bool = False
 ) -> int:
-    """Write the difficulties of a ladder's rows as they are by now; see ``LadderIndex.estimates``.
+    """Write the present difficulties of a ladder's rows; see ``LadderIndex.estimates``.
 
     Rows that were not visited keep their difficulty, with 0 visits. The file is complete or not there.
 
@@ -40,8 +40,8 @@ def write_estimates(
         path: the JSONL file; one that exists is replaced.
         rows: the ladder's rows, for their ids.
         index: the pass rates seen so far.
-        prior_visits: how many visits the difficulty before counts for.
-        visited_only: leave out the others. Their ids take some 20 microseconds each to read.
+        prior_visits: the number of visits that the difficulty before the run counts as.
+        visited_only: leave out rows without a visit. Reading an id takes some 20 microseconds.
 
     Returns:
         How many rows were written.

@@ -1,6 +1,6 @@
 """Reads single fields of a JSON row, with their types and ranges checked.
 
-Messages say what is wrong with the field and its value; whoever reads the row adds the file, line and id.
+Messages name the field, its value and how to mend it; the caller adds the file, line and id.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def gold(record: Mapping[str, Any]) -> str:
 
 
 def answer_kind(record: Mapping[str, Any], answer: str, options: tuple[str, ...]) -> str:
-    """Return how the answer is checked, as the row says or as the answer shows.
+    """Return the kind of the answer: the row's ``kind``, or else inferred from the answer.
 
     Raises:
         RefusedError: the kind does not exist, or no rule can check the answer.
@@ -147,7 +147,7 @@ def ladder_level(record: Mapping[str, Any], difficulty: float) -> int:
 
 
 def leftovers(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the row's ``metadata`` joined with the fields that no format knows."""
+    """Return the row's ``metadata`` together with the fields that the format does not know."""
     named = record.get("metadata", {})
     if not isinstance(named, dict):
         raise _wrong("metadata", named, "an object")

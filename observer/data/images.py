@@ -1,6 +1,6 @@
 """Opens the pictures that rows name, safely: local files below one folder, of few formats and a bounded size.
 
-It does not resize: how many pixels a model sees is the processor's business.
+It does not resize: the processor decides how many pixels a model sees.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what puts the picture upright; from 5 on it swaps height and width."""
+"""EXIF orientation -> the turn that puts the picture upright; from 5 on it swaps height and width."""
 
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """What a picture may be.
+    """The most pixels of a picture.
 
     Args:
         max_pixels: height times width that a header may claim, 1 .. 178,956,970 (Pillow's own limit).
@@ -114,7 +114,7 @@ def open_picture(path: str | Path, limits: PictureLimits) -> Image.Image:
         RefusedError: the file is no picture of an allowed format and size, or is broken or cut off.
     """
     with _opened(path, limits) as image:
-        # Read before decoding, as picture_size does: a PNG may hold another orientation behind its data.
+        # Read before decoding, as picture_size does: a PNG may hold another orientation after its data.
         turn = _TURNS.get(_orientation(image))
         image.load()
         picture = _rgb(image)

@@ -56,10 +56,10 @@ class LadderDataModule(lightning.LightningDataModule):
             prompts_per_step: P over all ranks, prompts of one rollout.
             steps_per_epoch: rollouts from one validation to the next; None for one pass over the ladder.
             eval_batch: problems evaluated at once.
-            seed: of the draws.
+            seed: seed of the draws.
             allow_other_draws: go on from a checkpoint with another schedule, data, seed or number of prompts
-                than it was made with. What was seen of other data, and what another schedule remembered, is
-                forgotten.
+                than it was made with. Pass rates of other data and the memory of another schedule are
+                dropped.
 
         Raises:
             RefusedError: a number is out of range.
@@ -145,9 +145,9 @@ class LadderDataModule(lightning.LightningDataModule):
         Raises:
             RefusedError: a source that the stage needs is not configured, or its rows are refused.
         """
-        # Rows are a few strings; what is slow is decoded by threads inside the step.
+        # Rows are a few strings; pictures are decoded by threads inside the step.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # Nor are there always held-out rows.
+        # There may be no held-out rows.
         warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
         needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
         for split in needed:
@@ -160,9 +160,9 @@ class LadderDataModule(lightning.LightningDataModule):
     def admit(self, renderer: PromptRenderer, verifier: Verifier, folder: Path) -> None:
         """Check every opened row, before any compute, and build the ladder's index.
 
-        What it costs: rendering the length of each row's prompt, and a check of each distinct gold answer
-        that is an expression. Other gold answers were checked when the row was read. Rows whose check is in
-        the cache cost nothing.
+        This renders the length of each row's prompt and verifies each distinct gold answer that is an
+        expression. Other gold answers were checked when the row was read. Rows whose check is in the cache
+        cost nothing.
 
         Args:
             renderer: the policy's; it knows how long a prompt is.
@@ -214,7 +214,7 @@ class LadderDataModule(lightning.LightningDataModule):
     ) -> list[tuple[int, RefusedError]]:
         cache = AdmissionCache(rows, renderer, verifier)
         known = cache.find()
-        # The ranks check together or not at all: one that knew it all would leave the others waiting.
+        # The ranks check together or not at all: a rank that found the cache would leave the others waiting.
         if not all(self._of_all_ranks(known is not None)) or known is None:
             known = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
             cache.keep(known)
@@ -248,9 +248,9 @@ class LadderDataModule(lightning.LightningDataModule):
         return self.draw(step)
 
     def upcoming(self) -> list[Problem]:
-        """Return what the next step will draw, to prepare it; none after the last.
+        """Return the problems that the next step will draw, to prepare them; none after the last step.
 
-        It may turn out otherwise where a schedule heeds what the current step will have shown.
+        The draw may change when the schedule depends on the pass rates of the current step.
         """
         step = self.step + 1
         return self.problems(self._sampler(self.draw).at(step)) if step < self.horizon else []
@@ -293,7 +293,7 @@ class LadderDataModule(lightning.LightningDataModule):
         return self.trainer.world_size if self.trainer is not None else 1
 
     def _joined(self, faults: Faults) -> Faults:
-        """Join what the ranks found."""
+        """Return the faults that all ranks found together."""
         return {gold: fault for found in self._of_all_ranks(faults) for gold, fault in found.items()}
 
     def _of_all_ranks(self, mine: T) -> list[T]:
@@ -331,7 +331,7 @@ class _Problems(Dataset):
 
 
 class _TrainLoader(DataLoader):
-    """Tells Lightning that it can resume inside an epoch: the data module's step already says where."""
+    """Tells Lightning that it can resume inside an epoch: the data module's step is the position."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,7 +1,7 @@
-"""The family of row formats: what opens a source of problems, and what an opened source offers.
+"""The family of row formats: what opens a source of problems, and the rows of an opened source.
 
-A format turns rows into ``Problem`` objects and checks what a row alone can show. It knows nothing of tokens,
-of the order in which rows are drawn, or of rewards beyond whether a rule can check the gold answer.
+A format turns rows into ``Problem`` objects and makes all checks that need the row alone. It knows nothing of
+tokens, of the order of draws, or of rewards, except whether a rule can check the gold answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Skipped:
     """A row that was left out, and why."""
 
     file: str
-    """The file it stands in."""
+    """Its file."""
     line: int
     """Its line, from 1."""
     id: str
@@ -35,16 +35,16 @@ class Skipped:
 
 
 class Identity(NamedTuple):
-    """What tells whether checked rows are still the same."""
+    """Two digests that show whether checked rows are still the same."""
 
     place: str
-    """A digest of where they come from and how they are read; what they hold may change."""
+    """A digest of their origin and the options they are read with, whatever they hold."""
     digest: str
-    """A digest of all that they were made of."""
+    """A digest of all that their content depends on."""
 
 
 class Rows(ABC):
-    """An opened source: a sequence of R problems, and what the ladder index needs of all of them at once."""
+    """An opened source: a sequence of R problems, and the columns that the index needs."""
 
     difficulty: np.ndarray
     """Difficulty of each row in [0, 1], (R,), float32."""
@@ -59,7 +59,7 @@ class Rows(ABC):
     skipped: Sequence[Skipped] = ()
     """Rows that were left out, in the order of the source."""
     identity: Identity | None = None
-    """For what is known of these rows to be kept; None where nothing is."""
+    """The key under which checks of these rows are cached; None when they are not cached."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -75,10 +75,10 @@ class Rows(ABC):
 
     @abstractmethod
     def checked_rows(self) -> Iterable[int]:
-        """Return the rows that have to be checked one by one before training, say for their length."""
+        """Return the rows that must be checked one by one before training, for example for their length."""
 
     def index(self) -> LadderIndex:
-        """Return the index of all rows that schedules draw from; nothing has been seen of them yet.
+        """Return the index of all rows, without visits.
 
         Raises:
             RefusedError: there are no rows.

@@ -1,7 +1,7 @@
 """The batch sampler: each step's rows, drawn when the step begins.
 
-It holds no state. The step is its owner's, who saves it; so a resumed run goes on at the step it stopped at,
-on whatever batch of an epoch that was. It reads no rows and chooses none.
+It holds no state: its owner holds and saves the step, so a resumed run continues at the step it stopped at,
+also in the middle of an epoch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from observer.types import RefusedError
 class LadderBatchSampler(Sampler[list[int]]):
     """Yields this rank's slice of the rows of step ``start()``, of the next step, and so on.
 
-    A draw may depend on what the step before has shown, so it must not happen before that step has ended:
-    give the loader ``num_workers=0`` (workers fetch ahead). The length keeps Lightning from fetching ahead.
+    A draw may depend on the pass rates of the step before, so it must not happen before that step has ended:
+    give the loader ``num_workers=0`` (workers fetch ahead). Having a length keeps Lightning from fetching
+    ahead.
 
     An iterator yields ``len`` batches, also when it begins in the middle of an epoch: Lightning asks for as
     many as the epoch still needs.

@@ -49,7 +49,7 @@ class Subset(Rows):
         return replace(self._rows[int(self._kept_R[row])], row=row)
 
     def checked_rows(self) -> list[int]:
-        """Return those of the source's that are left."""
+        """Return the source's rows to check, without those that were left out."""
         checked = set(self._rows.checked_rows())
         return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
 
@@ -63,7 +63,7 @@ def _left_out(problem: Problem, error: RefusedError) -> Skipped:
 
 
 def list_skipped(file: Path, skipped: Mapping[str, Sequence[Skipped]]) -> None:
-    """Replace what a file says of these splits; what an earlier stage said of others stays."""
+    """Replace the lines of these splits in a file; lines of other splits stay."""
     old = file.read_text(encoding="utf-8").split("\n")[:-1] if file.is_file() else []
     lines = [line for line in old if json.loads(line)["split"] not in skipped]
     for split, rows in skipped.items():

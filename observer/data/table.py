@@ -1,6 +1,6 @@
-"""Holds the problems of a file in Arrow columns: a million rows take some hundred megabytes, not gigabytes.
+"""The problems of a file in Arrow columns: a million rows take some hundred megabytes, not gigabytes.
 
-It stores problems that were checked and gives them back; it reads and checks nothing.
+It stores problems that were checked and returns them; it reads and checks no file.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ SCHEMA = pa.schema(
         "source": pa.string(),
     }
 )
-"""One row a problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
+"""One row per problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
 
 
 def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
-    """Store problems with their lines; of their pictures, the names."""
+    """Store problems with their lines and the names of their pictures."""
     return pa.RecordBatch.from_pylist([_record(line, problem) for line, problem in problems], schema=SCHEMA)
 
 
@@ -69,7 +69,7 @@ class FileRows(Rows):
         batches: stored problems, in the order of the file.
         path: the file.
         root: the data folder of their pictures.
-        limits: what a picture may be.
+        limits: the most pixels of a picture.
         skipped: rows of the file that were left out.
         identity: what tells whether they are still the same, if they are kept.
     """
@@ -123,7 +123,7 @@ class FileRows(Rows):
         )
 
     def checked_rows(self) -> range:
-        """Return all rows: nothing is known of what a file holds before it is looked at."""
+        """Return all rows: any row of a file may be too long."""
         return range(len(self))
 
     def _named_sources(self) -> tuple[np.ndarray, list[str]]:

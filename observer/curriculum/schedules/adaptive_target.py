@@ -26,19 +26,19 @@ class AdaptiveTarget(Schedule):
         T <- clip(T + eta tanh(alpha (R - beta)), d_min, d_max),
 
     d_min and d_max the least and greatest difficulty of the ladder. A step draws the rows with the smallest
-    |d - T|. Many rows have the same difficulty, so of those that are equally far away it takes the least
-    visited; of those, ``by`` both, the first in the ladder's order, otherwise any. ``By`` complexity, d is
-    the complexity, scaled to [0, 1] over the ladder. The horizon is not used.
+    |d - T|. Many rows have the same difficulty: among rows at the same distance it takes the least visited,
+    and among these the first in the ladder's order if ``by`` is both, otherwise any. If ``by`` is complexity,
+    d is the complexity, scaled to [0, 1] over the ladder. The horizon is not used.
 
-    Reference: AdaRFT, arXiv 2504.05520, checked against a summary of the paper, as are the defaults of alpha
-    and beta (second hand); its eta of 50 for difficulties in [0, 100] is .5 here. The paper's R is the mean
-    reward. Visits are ours.
+    Reference: AdaRFT, arXiv 2504.05520. Formula and defaults of alpha and beta were checked against a summary
+    of the paper, not the paper itself. Its eta of 50 for difficulties in [0, 100] is .5 here, its R is the
+    mean reward, and choosing by visits is an addition.
 
     Args:
         start: T of the first step, 0 .. 1.
         eta: the largest step of T, above 0.
         alpha: how sharply T reacts, above 0.
-        beta: pass rate that T is steered to, 0 .. 1.
+        beta: the pass rate at which T stays where it is, 0 .. 1.
 
     >>> index = LadderIndex([0.0, 0.25, 0.5, 1.0], [1.0] * 4, [0] * 4)
     >>> adaptive = AdaptiveTarget(start=0.2)
@@ -62,7 +62,7 @@ class AdaptiveTarget(Schedule):
         check_options(self, start=(0, 1), eta=(1e-9, 1e9), alpha=(1e-9, 1e9), beta=(0, 1))
 
     def target(self, index: LadderIndex, memory: dict[str, Any]) -> float:
-        """Return T within what the ladder has."""
+        """Return T, clipped to the difficulties of the ladder."""
         low, high = (self._scaled(index, self._value(index, place)) for place in (0, len(index) - 1))
         return min(max(memory.get("target", self.start), low), high)
 
@@ -78,7 +78,7 @@ class AdaptiveTarget(Schedule):
         reach = float(numpy.partition(away_N, count - 1)[count - 1])
         low, high = float(values_N[away_N <= reach].min()), float(values_N[away_N <= reach].max())
         begin, end = index.place(self.by, low), index.place(self.by, high, after=True)
-        # what is nearer than the farthest is drawn, of what is as far as it some
+        # all rows nearer than the farthest are drawn, and some of those at its distance
         near_begin = index.place(self.by, low, after=True) if target - low == reach else begin
         near_end = index.place(self.by, high) if high - target == reach else end
         near_end = max(near_begin, near_end)

@@ -18,18 +18,17 @@ from observer.types import RefusedError
 
 @dataclass(frozen=True)
 class AtMost(Schedule):
-    """Another schedule, without rows that were visited often enough.
+    """Another schedule, with at most so many visits per row.
 
-    A row that has its visits is passed over for one that is as hard, chosen at random, or else for the
-    nearest one in the ladder's order ``by`` that may still be drawn and is not in the batch. With more than
-    one visit, the last batches that the rows are enough for may want for distinct ones. The horizon is the
-    schedule's own.
+    A row that has had its visits is replaced by one of the same difficulty, chosen at random, or else by the
+    nearest row in the ladder's order ``by`` that has visits left and is not in the batch. With ``visits``
+    above 1, too few distinct rows may be left for the last batches. The horizon is the schedule's own.
 
-    Reference: none; a guard against learning a few rows by heart.
+    Reference: none; a guard against memorising a few rows.
 
     Args:
-        schedule: what is drawn otherwise.
-        visits: of a row over the whole run, at least 1. Rows that dynamic sampling has tried were visited.
+        schedule: the schedule whose draws are bounded.
+        visits: most visits per row over the whole run, at least 1. Rows that dynamic sampling tried count.
 
     >>> from observer.curriculum import AdaptiveTarget
     >>> index = LadderIndex([0.0, 0.25, 0.5, 0.75], [1.0] * 4, [0] * 4)
@@ -49,7 +48,7 @@ class AtMost(Schedule):
         check_options(self, visits=(1, math.inf))
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return the schedule's rows, those that may not be drawn replaced in their places.
+        """Return the schedule's rows; those without visits left are replaced in their places.
 
         Raises:
             RefusedError: too few rows are left, or at the first step: there are too few for the horizon.
@@ -80,7 +79,7 @@ class AtMost(Schedule):
         kept: set[int],
         chance: random.Random,
     ) -> Iterator[int]:
-        """Yield a row in the place of each that is spent: an open one, none that is kept, none twice."""
+        """Yield a replacement with visits left for each spent row: none of ``kept``, none twice."""
         order_R = index.order(self.by).numpy()
         open_M = order_R[open_R[order_R]]
         if len(open_M) < len(spent) + len(kept):
@@ -110,6 +109,6 @@ class AtMost(Schedule):
 
 
 def _outward(start: int, size: int) -> Iterator[int]:
-    """Yield all places from 0 to size - 1, near ones first."""
+    """Yield all places from 0 to size - 1, nearest to ``start`` first."""
     for away in range(size):
         yield from (place for place in dict.fromkeys((start - away, start + away)) if 0 <= place < size)

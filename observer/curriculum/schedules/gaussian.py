@@ -17,7 +17,7 @@ from observer.types import RefusedError
 class Gaussian(Schedule):
     """A Gaussian window over the ranked ladder whose centre moves from easy to hard (E2H-G).
 
-    The ladder, sorted ``by``, is cut into K equal tasks, 0 the easiest. Of step t of T, task k gets the share
+    The ladder, sorted ``by``, is cut into K equal tasks, 0 the easiest. In step t of T, task k gets the share
 
         floor + (1 - K floor) exp(-(k - mu)^2 / (2 sigma^2)) / sum_j exp(-(j - mu)^2 / (2 sigma^2)),
         mu = (t / T)^beta (K - 1).
@@ -25,12 +25,12 @@ class Gaussian(Schedule):
     With beta below 1 the centre moves fast at first; sigma is in tasks. Beyond the horizon t stays at T.
     Within a task, rows are dealt from seeded passes.
 
-    Reference: E2H Reasoner, arXiv 2506.06632; the formula was checked in its authors' code, whose tasks are
-    levels of difficulty that the data set names and whose defaults beta and sigma are.
+    Reference: E2H Reasoner, arXiv 2506.06632. Formula and defaults of beta and sigma were checked in its
+    authors' code, whose tasks are the data set's own levels of difficulty.
 
     Args:
         tasks: K, at least 2.
-        beta: exponent of the centre's way, above 0.
+        beta: exponent of t / T, above 0.
         sigma: width of the window in tasks, above 0.
         floor: least share of every task, 0 .. 1 / K.
 
@@ -59,7 +59,7 @@ class Gaussian(Schedule):
         return self.floor + (1 - self.tasks * self.floor) * share_T_K
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows in the step's shares of the tasks, shuffled."""
+        """Return rows in the step's shares of the tasks, shuffled."""
         step, count, horizon, seed = turn.step, turn.count, turn.horizon, turn.seed
         order_R = turn.index.order(self.by).numpy()
         parts = [
@@ -81,4 +81,4 @@ class Gaussian(Schedule):
             seed_of_pass = stable_seed(seed, "gaussian", task, int(number_T[-1]))
             order = permutation(seed_of_pass, len(parts[task])).numpy()
             rows += parts[task][order[begin_T[-1] : begin_T[-1] + counts_T_K[step, task]]].tolist()
-        return shuffled(rows, stable_seed(seed, "gaussian shuffle", step))  # so that ranks get like shares
+        return shuffled(rows, stable_seed(seed, "gaussian shuffle", step))  # so that ranks get similar shares

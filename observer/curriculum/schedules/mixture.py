@@ -21,7 +21,7 @@ class Part:
     """A schedule and its share of the batch.
 
     Args:
-        schedule: what it draws.
+        schedule: the schedule.
         share: relative to the sum of all shares, above 0.
     """
 
@@ -34,13 +34,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Mixture(Schedule):
-    """Several schedules at once, say .8 of a ladder and .2 at random.
+    """Several schedules at once, each with a share of the batch, such as .8 sorted and .2 at random.
 
-    Each part draws a batch of its own, of which a random choice is taken: as many rows as its share w gives,
-    count w / sum(w), rounded so that shares are kept over the steps. A row that a part before it has taken is
-    passed over for another of its batch, so no row comes twice. Parts draw more than they give: their passes
-    repeat no row, but leave some out. Every part remembers the whole step, rows of other parts included.
-    ``by`` and the horizon are the parts' own; a horizon of the mixture is that of parts without one.
+    Each part draws a whole batch, of which a random choice is used: count w / sum(w) rows for a share w,
+    rounded so that shares are kept over the steps. Rows that an earlier part has given are skipped, so no row
+    comes twice. Since a part draws more than it gives, its passes repeat no row but leave some out. Every
+    part remembers the whole step, rows of other parts included. ``by`` and the horizon are the parts' own;
+    the horizon of the mixture is used by parts without one.
 
     Reference: none; mixing in uniform draws is a common guard against forgetting.
 
@@ -63,7 +63,7 @@ class Mixture(Schedule):
             raise RefusedError("Mixture.parts is empty; name at least one schedule and its share")
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows, of each part its share, shuffled."""
+        """Return each part's share of rows, shuffled."""
         shares = numpy.array([[part.share for part in self.parts.values()]])
         offset_T = spread_offsets(stable_seed(turn.seed, "mixture offset"), turn.step, turn.step + 1)
         counts = counts_by_share(shares, turn.count, offset_T)[0].tolist()
@@ -76,7 +76,7 @@ class Mixture(Schedule):
             chance.shuffle(batch)
             rows |= dict.fromkeys([row for row in batch if row not in rows][:wants])
         drawn = list(rows)
-        chance.shuffle(drawn)  # so that ranks get like shares
+        chance.shuffle(drawn)  # so that ranks get similar shares
         return drawn
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
@@ -93,6 +93,6 @@ class Mixture(Schedule):
 
 
 def _own(turn: Turn, name: str) -> Turn:
-    """Return what a part is asked: with its own memory and a seed of its own."""
+    """Return the turn of a part: with its own memory and seed."""
     index = turn.index.with_memory(turn.index.memory.get(name, {}))
     return replace(turn, index=index, seed=stable_seed(turn.seed, "part", name))

@@ -1,4 +1,4 @@
-"""NeuraLadder: slots from easy to hard, each mixed from its own rung and its neighbours."""
+"""The curriculum of Observe-R1: slots from easy to hard, each mixed from its own rung and its neighbours."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ PAPER_TABLE = (
 
 @dataclass(frozen=True)
 class NeuraLadder(Schedule):
-    """NeuraLadder: slots from easy to hard, each mixed from its own rung and the neighbouring ones.
+    """Slots from easy to hard, each mixed from its own rung and the neighbouring ones (Observe-R1).
 
-    A ladder has nine rungs: difficulties rounded to eighths or, ``by`` complexity, nine parts that are as
-    equal as ties allow. There is a slot a rung, in ascending order, whose part of the horizon is the share
-    of its rung. With M the mixing table, rows normalised, and o_k(t) the part of step t that lies in slot k,
-    rung r gets
+    A ladder has nine rungs: difficulties rounded to eighths or, if ``by`` is complexity, nine parts as equal
+    as ties allow. There is one slot per rung, in ascending order; its part of the horizon is the share of its
+    rung. With M the mixing table, rows normalised, and o_k(t) the part of step t that lies in slot k, rung r
+    gets
 
         count x sum_k o_k(t) M_kr
 
     rows of step t, rounded up or down so that shares are kept over the steps. Within a rung, rows are dealt
-    from seeded passes, so that none comes twice before all have come (all but the few that a step was too
-    large for); what a slot is dealt comes in ascending complexity, unless ``by`` is difficulty alone. A rung
-    without rows has no slot and no share; those of the others grow. Beyond the horizon it stays on its last
-    slot, with fresh draws.
+    from seeded passes, so that none comes twice in a pass; a pass may leave out its last few rows. The rows
+    of a slot come in ascending complexity, unless ``by`` is difficulty. A rung without rows has no slot and
+    no share; those of the others grow. Beyond the horizon it stays on its last slot, with fresh draws.
 
     The even table gives a slot's own rung the share ``own`` and the rest, equally, to the others within a
     window of ``window`` rungs around it, clipped at both ends.
 
-    Reference: Observe-R1, arXiv 2505.12432. Window, table and shares are read by eye off its data figure.
-    That slots follow each other is how its release trains, whose curriculum is the order of its file.
+    Reference: Observe-R1, arXiv 2505.12432, whose name for it is NeuraLadder. Window, table and shares are
+    read by eye off its data figure. Slots follow each other as in its release, whose curriculum is the order
+    of its file.
 
     Args:
         table: the ``paper``'s, or an ``even`` one of ``window`` and ``own``.
-        slots: whose shares of rungs give slots their length: the ``paper``'s, or this ``ladder``'s own.
+        slots: the lengths of the slots: the ``paper``'s shares of rungs, or this ``ladder``'s.
         window: rungs that a slot is mixed from, odd; the paper's table has 5.
         own: share of a slot's own rung in the even table, above 0, at most 1.
 
@@ -72,8 +72,8 @@ class NeuraLadder(Schedule):
     >>> [sorted(index.rung_of(halves.batch(turn), "both").tolist()) for turn in turns]
     [[0, 0, 1, 1], [0, 1, 1, 1], [8, 8, 8, 8]]
 
-    The second slot would be mixed from rungs 0, 1 and 2 as 1 : 2 : 1. Rung 2 has no rows, so 4 rows are due
-    as 4/3 : 8/3; the last has no neighbour with rows.
+    The second slot would be mixed from rungs 0, 1 and 2 as 1 : 2 : 1. Rung 2 has no rows, so rungs 0 and 1
+    share 4 rows as 4/3 : 8/3. The last slot has no neighbour with rows.
     """
 
     table: Table = "paper"
@@ -92,7 +92,7 @@ class NeuraLadder(Schedule):
         check_options(self, own=(1e-9, 1))
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows in the shares of the step's slots, shuffled."""
+        """Return rows in the shares of the step's slots, shuffled."""
         step, seed = turn.step, turn.seed
         rungs = turn.index.rungs(self.by)
         sizes = [len(rows) for rows in rungs]
@@ -113,7 +113,7 @@ class NeuraLadder(Schedule):
             if self.by != "difficulty":  # a rung's rows are in ascending complexity
                 places = numpy.partition(places, (begin, end - 1))
             rows += rungs[rung].numpy()[places[begin:end]].tolist()
-        return shuffled(rows, stable_seed(seed, "ladder shuffle", step))  # so that ranks get like shares
+        return shuffled(rows, stable_seed(seed, "ladder shuffle", step))  # so that ranks get similar shares
 
     def stage(self, turn: Turn) -> str:
         """Return the slot that the middle of the step is in, from 1."""
@@ -139,9 +139,9 @@ class NeuraLadder(Schedule):
         return table / numpy.maximum(table.sum(axis=1, keepdims=True), 1e-300)
 
     def _plan(self, sizes: list[int], horizon: int, steps: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Return the shares of the rungs in each step, (T, 9), and its slot, beyond the horizon a new one.
+        """Return the shares of the rungs, (T, 9), and the slot of every step, new ones beyond the horizon.
 
-        No matrix product: its sums may differ from machine to machine.
+        There is no matrix product, since its sums may differ from machine to machine.
         """
         table = self.mixing(sizes)
         lengths = numpy.array(PAPER_SHARES if self.slots == "paper" else sizes, dtype=numpy.float64)

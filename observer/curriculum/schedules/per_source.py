@@ -1,4 +1,4 @@
-"""One schedule for each source of rows, and a share of the batch for each source."""
+"""A share of the batch per source of rows, and a schedule within each source."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from observer.types import RefusedError
 
 @dataclass(frozen=True)
 class PerSource(Schedule):
-    """Sources in balance: each has its share of every batch, and a schedule of its own within it.
+    """A fixed share of every batch per source, and a schedule within each source.
 
     Source s gets count w_s / sum(w) rows, rounded so that shares are kept over the steps, however many rows
-    it has. The schedule draws within each source as if there were no other: its passes, windows and memory
-    are of that source alone. Where a source gets one row more in some steps than in others, it draws the
-    greater number and one row, chosen at random, is left out. A source with fewer rows than its share gives
-    all it has in every step, and the largest others fill up. ``by`` and the horizon are the schedule's own.
+    it has. Within a source the schedule draws as if there were no other: passes, windows and memory are of
+    that source alone. If the rounded share is one row more in some steps than in others, the schedule always
+    draws the greater number and a random row is left out where needed. A source with fewer rows than its
+    share gives all of them in every step, and the largest others fill up. ``by`` and the horizon are the
+    schedule's own.
 
     Reference: none; temperature and equal mixing of sources are common practice.
 
     Args:
-        schedule: what is drawn within each source.
-        shares: name of a source -> its share, relative to their sum; a source that is not named has none.
-            None for equal shares of all.
+        schedule: draws within each source.
+        shares: name of a source -> its share, relative to their sum; a source that is not named gets none.
+            None for equal shares.
 
     >>> index = LadderIndex([0.5] * 6, [1.0] * 6, [0] * 6, [0, 0, 0, 0, 1, 1], ["charts", "maps"])
     >>> rows = PerSource().batch(Turn(index, step=0, count=4, horizon=4, seed=0))
@@ -54,7 +55,7 @@ class PerSource(Schedule):
             refuse_unless(fits, self, "shares", "name sources with shares that are finite and > 0, or null")
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows, of each source its share, shuffled."""
+        """Return each source's share of rows, shuffled."""
         count = turn.count
         parts = self._parts(turn.index)
         shares = numpy.array([1.0 if self.shares is None else self.shares[name] for name in parts])
@@ -76,11 +77,11 @@ class PerSource(Schedule):
             drawn = self.schedule.batch(asked)
             kept = sorted(chance.sample(range(len(drawn)), wants))
             rows += part.rows_N[[drawn[place] for place in kept]].tolist()
-        chance.shuffle(rows)  # so that ranks get like shares
+        chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
-        """Return what the schedule remembers of each source, by its name."""
+        """Return the schedule's memory per source, by the source's name."""
         sources_N = turn.index.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
         remembered = {}
         for name, part in self._parts(turn.index).items():
@@ -120,6 +121,6 @@ class PerSource(Schedule):
 
 
 def _own(turn: Turn, name: str, part: LadderPart) -> Turn:
-    """Return what the schedule is asked of a source: its rows, their memory, a seed of its own."""
+    """Return the turn of a source: its rows, with their own memory and seed."""
     index = part.with_memory(turn.index.memory.get(name, {}))
     return replace(turn, index=index, seed=stable_seed(turn.seed, name))

@@ -1,4 +1,4 @@
-"""The schedule without a curriculum: uniform draws."""
+"""No curriculum: uniform draws."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Random(Schedule):
     """Uniform draws, without replacement within a pass over the ladder.
 
     A pass deals a permutation, seeded by the run's seed and the pass, in R // count steps. The R % count rows
-    that are then left over are others in every pass, so every row is drawn equally often in expectation.
-    ``by`` and the horizon are not used: it has no order.
+    left over differ from pass to pass, so every row is drawn equally often in expectation. ``by`` and the
+    horizon are not used.
 
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.0] * 7, [0.0] * 7, [0] * 7)

@@ -1,4 +1,4 @@
-"""A rung at a time, up and down by how well the policy does on it."""
+"""One rung at a time, up or down by the policy's pass rate on it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from observer.types import RefusedError
 
 @dataclass(frozen=True)
 class SelfPaced(Schedule):
-    """A rung at a time: promoted when its pass rate is high, demoted when it is low, with replay of what was.
+    """One rung at a time: up when the pass rate is high, down when it is low, with replay of easier rungs.
 
     It starts on the easiest rung that has rows (rungs as in ``NeuraLadder``). With m the mean pass rate of
     the last ``patience`` steps, of rows of the present rung only, it goes
 
         one rung up when m >= promote,   one rung down when m <= demote,
 
-    and counts anew. The share ``replay`` of a step goes to the rungs below, equally. Within a rung the least
-    visited rows come first, of those the simplest (``by`` difficulty, any). What a rung is too small for the
-    nearest ones give. The horizon is not used.
+    and starts counting again. The share ``replay`` of a step goes to the rungs below, equally. Within a rung
+    the least visited rows come first, and among these the simplest (any, if ``by`` is difficulty). If a rung
+    has too few rows, the nearest rungs fill up. The horizon is not used.
 
-    Reference: none; the rule is ours. Replay is there since a policy trained strictly from easy to hard lost
-    its early levels.
+    Reference: none; the rule is ours. Without replay, a policy trained strictly from easy to hard lost its
+    early levels.
 
     Args:
         promote: mean pass rate to go up at, above ``demote``, at most 1.
         demote: mean pass rate to go down at, at least 0.
-        patience: steps that are looked at, at least 1.
+        patience: steps whose mean decides, at least 1.
         replay: share of a step for the rungs below, 0 .. 0.9.
 
     >>> index = LadderIndex([0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 3.0, 4.0], [0, 0, 8, 8])
@@ -65,7 +65,7 @@ class SelfPaced(Schedule):
             )
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows of the present rung and of those below, shuffled."""
+        """Return rows of the present rung and of those below, shuffled."""
         rungs = [rows for rows in turn.index.rungs(self.by) if len(rows)]
         place = self._place(turn.index)
         shares = numpy.zeros((1, len(rungs)))
@@ -81,7 +81,7 @@ class SelfPaced(Schedule):
             among_equals = chance if self.by == "difficulty" else None
             rows += least_visited(turn.index.visits_R.numpy(), wants, among_equals, of_rung.numpy()).tolist()
         if place:
-            chance.shuffle(rows)  # so that ranks get like shares
+            chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
     def stage(self, turn: Turn) -> str:
@@ -89,7 +89,7 @@ class SelfPaced(Schedule):
         return f"rung {self._filled(turn.index)[self._place(turn.index)] + 1} of {RUNGS}"
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
-        """Return where on the ladder it is, among the rungs with rows, and the last mean pass rates there."""
+        """Return the present rung, as its place among those with rows, and the last mean pass rates on it."""
         memory, filled = turn.index.memory, self._filled(turn.index)
         place, recent = memory.get("place", 0), memory.get("recent", [])
         rungs = turn.index.rung_of(rows, self.by).tolist()

@@ -13,8 +13,8 @@ from observer.seeding import stable_seed
 class Sorted(Schedule):
     """Easy to hard, or hard to easy.
 
-    The horizon is cut into the fewest equal passes (their lengths differ by one step at most) of which none
-    is longer than R // count steps. Step t of a pass of L steps draws ``count`` rows from the window
+    The horizon is cut into as few equal passes as possible (their lengths differ by at most one step), none
+    longer than R // count steps. Step t of a pass of L steps draws ``count`` rows from the window
 
         [t R // L, (t + 1) R // L)
 
@@ -51,7 +51,7 @@ class Sorted(Schedule):
 
 
 def place_in_pass(step: int, horizon: int, longest: int) -> tuple[int, int]:
-    """Cut a horizon into the fewest equal passes and find a step in them.
+    """Cut a horizon into as few equal passes as possible and find a step in them.
 
     Pass j of n holds the steps [j horizon // n, (j + 1) horizon // n).
 

@@ -1,4 +1,4 @@
-"""A bandit over the sources of rows: more of those that still teach something, or are little known."""
+"""A bandit over the sources of rows: more rows from those with a high learning signal or few draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from observer.seeding import stable_seed
 
 @dataclass(frozen=True)
 class SourceUCB(Schedule):
-    """Sources by an upper confidence bound of what they still teach (DUMP).
+    """Sources by an upper confidence bound of their learning signal (DUMP).
 
     Each source s gets the share softmax_s(UCB_s / temperature) of the batch, rounded so that shares are kept
     over the steps,
@@ -27,15 +27,15 @@ class SourceUCB(Schedule):
         UCB_s = L_s + exploration sqrt(2 ln(n + 1) / (n_s + 1)),
 
     n_s the rows drawn from it so far, n those of all, L_s the mean |advantage| of its last ``window`` rows.
-    The paper measures advantages; a schedule is told pass rates. With rewards 0 and 1, group-normalised
-    advantages have the mean absolute value 2 sqrt(p (1 - p)), which is what is taken here. A source that is
-    too small gives all it has, and those of the highest bound fill up. Within a source the least visited rows
+    The paper measures advantages; a schedule gets pass rates. With rewards 0 and 1, group-normalised
+    advantages have the mean absolute value 2 sqrt(p (1 - p)), which is used here. A source with too few rows
+    gives all of them, and the sources with the highest bounds fill up. Within a source the least visited rows
     come first, in random order. ``by`` and the horizon are not used.
 
     Reference: DUMP, arXiv 2504.09710; bound, window and softmax were checked in its authors' README.
 
     Args:
-        window: rows of a source that count, at least 1.
+        window: the last rows of a source that enter L_s, at least 1.
         exploration: weight of the second term, at least 0; the paper's is 1.
         temperature: of the softmax, above 0.
 
@@ -67,7 +67,7 @@ class SourceUCB(Schedule):
         return bounds
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows in the sources' shares, shuffled."""
+        """Return rows in the sources' shares, shuffled."""
         bounds = numpy.array(self.bounds(turn.index, turn.index.memory))
         weights = numpy.exp((bounds - bounds.max()) / self.temperature)
         offset_T = spread_offsets(stable_seed(turn.seed, "source offset"), turn.step, turn.step + 1)
@@ -79,7 +79,7 @@ class SourceUCB(Schedule):
         rows: list[int] = []
         for of_source, wants in zip(sources, counts, strict=True):
             rows += least_visited(turn.index.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
-        chance.shuffle(rows)  # so that ranks get like shares
+        chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:

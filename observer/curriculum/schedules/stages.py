@@ -1,4 +1,4 @@
-"""A curriculum in stages: what share of the batch each level has, and for how long."""
+"""A curriculum in stages: the share of the batch per level, and for how many steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from observer.types import RefusedError
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of steps with fixed shares of the levels.
+    """A number of steps with fixed shares of the levels.
 
     Args:
         steps: how many steps, at least 1; null, in the last stage, for all that follow.
@@ -38,7 +38,7 @@ class Stage:
             raise RefusedError(f"a stage's levels = {self.levels}; shares must be finite, >= 0 and not all 0")
 
     def quotas(self, count: int) -> dict[int, Fraction]:
-        """Return how many of ``count`` rows are due to each level, exactly; levels in ascending order."""
+        """Return the exact number of ``count`` rows per level, as fractions; levels in ascending order."""
         shares = {level: Fraction(str(share)) for level, share in sorted(self.levels.items())}  # 0.7 is 7/10
         total = sum(shares.values())
         return {level: count * share / total for level, share in shares.items() if share}
@@ -46,18 +46,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Stages(Schedule):
-    """Shares of the levels by stage, say easy levels first and then all of them.
+    """Fixed shares of the levels per stage, such as easy levels first and then all of them.
 
     In every step a level of share w gets count w / sum(w) rows, rounded up or down so that they sum to
     ``count`` (systematic sampling: the boundaries between the levels are shifted by an offset that the seed
-    starts and that is spread evenly over the steps). So a level whose due is less than one row is drawn too,
-    now and then, and shares are kept over the steps. Within a level, rows are drawn without replacement in
-    seeded passes that go on from stage to stage; a pass ends before the first step that it has too few rows
-    left for. ``by`` and the horizon are not used: stages name levels and steps themselves, and the last one
-    has no end.
+    starts and that is spread evenly over the steps). So a level whose quota is below one row is drawn in some
+    steps, and shares are kept over the steps. Within a level, rows are drawn without replacement in seeded
+    passes that continue from stage to stage; a pass ends before the first step for which too few of its rows
+    are left. ``by`` and the horizon are not used: stages name levels and steps, and the last one has no end.
 
-    Strictly from level to level, a policy forgets; name earlier levels in later stages, or set ``replay``: it
-    takes that share of every batch from the levels of earlier stages that the stage does not name, equally.
+    A policy that only sees the present level forgets earlier ones. Name them in later stages, or set
+    ``replay``: that share of every batch goes equally to the levels of earlier stages that the stage does not
+    name.
 
     Args:
         stages: in their order. All but the last need ``steps``; the last must have none.
@@ -90,7 +90,7 @@ class Stages(Schedule):
             )
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows in the shares of the stage that the step is in, shuffled."""
+        """Return rows in the shares of the step's stage, shuffled."""
         self._check_levels(turn.index, turn.count)
         rows: list[int] = []
         for level, counts_T in self._counts(turn.step + 1, turn.count, turn.seed).items():
@@ -99,7 +99,7 @@ class Stages(Schedule):
             order = permutation(stable_seed(turn.seed, "stages", level, int(number_T[-1])), len(of_level))
             rows += of_level[order[begin_T[-1] : begin_T[-1] + counts_T[-1]]].tolist()
         chance = random.Random(stable_seed(turn.seed, "stages shuffle", turn.step))
-        chance.shuffle(rows)  # so that ranks get like shares
+        chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
     def stage(self, turn: Turn) -> str:
@@ -110,7 +110,7 @@ class Stages(Schedule):
         return f"stage {number + 1} of {len(self.stages)}"
 
     def quotas(self, number: int, count: int) -> dict[int, Fraction]:
-        """Return how many of ``count`` rows are due to each level in a stage (from 0), replay included."""
+        """Return the exact number of ``count`` rows per level in a stage (from 0), replay included."""
         own = self.stages[number].quotas(count)
         named = {level for stage in self.stages[:number] for level, share in stage.levels.items() if share}
         if not self.replay or not (earlier := named - set(own)):
@@ -156,7 +156,7 @@ def apportion(quotas: Mapping[int, Fraction], offsets_T: numpy.ndarray) -> dict[
     whole.
 
     Args:
-        quotas: level -> rows that are due to it; they sum to a whole number.
+        quotas: level -> its exact number of rows; they sum to a whole number.
         offsets_T: offset of each step in units of 2**-32, (T,), int64.
 
     Returns:

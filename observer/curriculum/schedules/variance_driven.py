@@ -1,4 +1,4 @@
-"""Rows whose rewards vary, kept in mind and drawn again."""
+"""A replay memory of the rows whose rewards varied."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class VarianceDriven(Schedule):
     """New rows, and again those whose rewards varied (VCRL).
 
     A group with the pass rate p has the reward variance p (1 - p), at most 1/4; v = 4 p (1 - p) is its share
-    of that. A memory holds the rows that promise most, with a priority
+    of that. A memory holds the rows with the highest priority
 
         P <- v when a row comes in, P <- momentum P + (1 - momentum) v when it is drawn again,
 
-    and drops a row when P falls below ``threshold`` or when ``capacity`` rows promise more. A step draws up
-    to the share ``replay`` of its rows from the memory, at random in proportion to P, and the others from
-    the rows visited least. ``by`` and the horizon are not used.
+    and drops a row when P falls below ``threshold`` or when ``capacity`` rows have a higher one. A step draws
+    up to the share ``replay`` of its rows from the memory, at random in proportion to P, and the others from
+    the least visited rows. ``by`` and the horizon are not used.
 
-    Reference: VCRL, arXiv 2509.19803; the normalised variance was checked in a summary of the paper, memory,
-    momentum and threshold are second hand. The paper replaces rows without variance within the same step;
-    a schedule draws before the step, so a share is set aside beforehand.
+    Reference: VCRL, arXiv 2509.19803. The normalised variance was checked in a summary of the paper; memory,
+    momentum and threshold were not checked in the paper itself. The paper replaces rows without variance
+    within the same step; a schedule draws before the step, so the share is fixed beforehand.
 
     Args:
         replay: share of a step that may come from the memory, 0 .. 1.
@@ -59,7 +59,7 @@ class VarianceDriven(Schedule):
         check_options(self, replay=(0, 1), threshold=(1e-9, 1), momentum=(0, 1), capacity=(1, 1e6))
 
     def draw(self, turn: Turn) -> list[int]:
-        """Return ``count`` rows, some of them remembered, shuffled."""
+        """Return rows, some of them from the memory, shuffled."""
         index, count = turn.index, turn.count
         chance = random.Random(stable_seed(turn.seed, "variance", turn.step))
         again = self._remembered(index.memory, int(self.replay * count), chance)
@@ -67,7 +67,7 @@ class VarianceDriven(Schedule):
         least = least_visited(index.visits_R.numpy(), min(count + len(again), len(index)), chance)
         new = [row for row in least.tolist() if row not in taken][: count - len(again)]
         rows = again + new
-        chance.shuffle(rows)  # so that ranks get like shares
+        chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
     def _remembered(self, memory: dict[str, Any], count: int, chance: random.Random) -> list[int]:
@@ -79,7 +79,7 @@ class VarianceDriven(Schedule):
         return [row for _, row in sorted(keys)[:count]]
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
-        """Return the rows that promise most and their priorities, greatest first."""
+        """Return the rows with the highest priorities, and these, greatest first."""
         memory, known = turn.index.memory, dict[int, float]()
         if memory:
             known = dict(zip(memory["rows"].tolist(), memory["priorities"].tolist(), strict=True))

@@ -1,1 +1,1 @@
-"""Checks of rows before training, and what is kept of them so that they are made once."""
+"""Checks of rows before training, and the caches that keep their results."""

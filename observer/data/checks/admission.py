@@ -1,7 +1,7 @@
-"""The last check of opened rows before any compute: that prompts can be rendered and gold answers verified.
+"""Admission, the last check of rows before any compute: prompts can be rendered, gold answers verified.
 
-What a row alone can show its format has checked. Here is what needs the policy's processor, and what may take
-any time: gold answers of kinds that are only checked in processes of their own.
+The row format has made all checks that need the row alone. These need the policy's processor, or a process of
+their own: gold answers of kinds whose check may take any time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Faults = dict[Question, Fault]
 
 
 class NotNowError(RefusedError):
-    """A row that is refused now and may pass another time: its answer could not be checked in time, say."""
+    """A row that is refused now and may be admitted next time, for example after a timeout of its check."""
 
 
 def refused_rows(
@@ -46,10 +46,9 @@ def refused_rows(
 ) -> list[tuple[int, RefusedError]]:
     """Return the rows that cannot be trained on or measured with, in order, and why.
 
-    Gold answers of most kinds cost nothing here: their format has checked them when it read the row. One of
-    an isolated kind is verified against itself, each distinct one once, and each by one of the ranks. That
-    takes some 10 ms of a core, or the time limit when it is never done: 65,000 distinct expressions are
-    five minutes on two cores.
+    Gold answers of most kinds cost nothing here: their format has checked them. One of an isolated kind is
+    verified against itself, each distinct one once and on one rank. That takes some 10 ms of a core, or the
+    whole time limit: 65,000 distinct expressions take five minutes on two cores.
 
     Args:
         rows: an opened source. Only its ``checked_rows`` are looked at.
@@ -57,7 +56,8 @@ def refused_rows(
         verifier: checks gold answers.
         rank: of this process.
         world_size: processes that check the same rows.
-        exchange: joins what the ranks found: they must agree, even on what was too slow on only one of them.
+        exchange: joins the faults of all ranks. They must agree, even on an answer that timed out on one of
+            them.
     """
     bad: dict[int, RefusedError] = {}
     rows_by_gold: dict[Question, list[int]] = {}
@@ -82,8 +82,8 @@ def refused_rows(
 def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     """Verify gold answers against themselves; return those that are not found right, and why.
 
-    They come in batches that end before the verifier's deadline even when each of them takes as long as it
-    may: a slow one must not get the others refused.
+    A batch is small enough to end before the verifier's deadline even if every answer takes its whole time
+    limit: a slow answer must not get the others refused.
     """
     size = verifier.limits.answers_in_time
     faults: Faults = {}

@@ -16,7 +16,7 @@ from observer.types import RefusedError
 from observer.verifier.verifier import Verifier
 
 OUTCOMES = 8
-"""Outcomes that are kept of the rows of a file, say for several system prompts; older ones are forgotten."""
+"""Outcomes kept per file of rows, for example for several system prompts; older ones are dropped."""
 
 
 class AdmissionCache:
@@ -24,8 +24,8 @@ class AdmissionCache:
 
     Args:
         rows: an opened source.
-        renderer: how long a prompt is, and how long it may be.
-        verifier: what checking an answer may take.
+        renderer: knows the length of a prompt and its limit.
+        verifier: its limits decide which answers time out.
     """
 
     def __init__(self, rows: Rows, renderer: PromptRenderer, verifier: Verifier) -> None:
@@ -37,7 +37,7 @@ class AdmissionCache:
             self._key = None if None in parts else cache.digest(parts)
 
     def find(self) -> list[tuple[int, RefusedError]] | None:
-        """Return the rows that were refused, in order, and why; None where that is not known."""
+        """Return the rows that were refused, in order, and why; None when they are not in the cache."""
         if self._key is None:
             return None
         try:
@@ -47,7 +47,7 @@ class AdmissionCache:
             return None
 
     def keep(self, bad: list[tuple[int, RefusedError]]) -> None:
-        """Keep which rows were refused, unless one of them may pass another time."""
+        """Store which rows were refused, unless one of them may be admitted next time."""
         if self._key is None or any(isinstance(error, NotNowError) for _, error in bad):
             return
         try:
@@ -59,7 +59,7 @@ class AdmissionCache:
         try:
             cache.write(self._path, json.dumps(latest).encode())
         except UNREADABLE as error:
-            rank_zero_info(f"what came out of checking the rows is not kept: {error}")
+            rank_zero_info(f"the result of checking the rows is not kept: {error}")
 
     @property
     def _path(self) -> Path:

@@ -1,6 +1,6 @@
-"""A folder of the user's for what took long to find out. Whatever is wrong with it costs time, and no more.
+"""A folder of the user's for results that took long to compute. A fault of it costs time, nothing else.
 
-Its files end with a seal, the digest of all before it: one that was cut off or damaged is taken for missing.
+Each file ends with a seal, the digest of all bytes before it: a truncated or damaged file counts as missing.
 It knows nothing of rows.
 """
 
@@ -24,7 +24,7 @@ from observer.run.files import whole_file
 
 SEAL_BYTES = 32
 UNUSED_DAYS = 30
-"""How long a file stays that nobody asks for."""
+"""Days after which a file that was not used is removed."""
 LIBRARIES = (
     "numpy",
     "pillow",
@@ -36,11 +36,11 @@ LIBRARIES = (
     "latex2sympy2-extended",
     "sympy",
 )
-"""Packages whose versions decide what a check finds, beside the code of this one."""
+"""Packages whose versions decide the result of a check, beside the code of this one."""
 _OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.\d+\.tmp)?")
 """Names of the files, whole or half-written; ``.door`` is what ``.admission`` was once called."""
 _LOADED = time.time()
-"""When this process had loaded its code, but for a second or so."""
+"""When this process loaded its code, to within a second or so."""
 
 
 def folder() -> Path:
@@ -75,7 +75,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def code_digest(*classes: type) -> str | None:
-    """Return a digest of the code that checks: of this package, of the modules of classes, of libraries.
+    """Return a digest of the code that checks: this package, the modules of classes, versions of libraries.
 
     Returns:
         None where that is not known: a module is no file, or was written to since it was loaded.
@@ -106,14 +106,14 @@ def _version(package: str) -> str | None:
 
 
 def write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
-    """Write a sealed file in one go, and remove what nobody has asked for in a long time.
+    """Write a sealed file atomically, and remove files that were not used for a long time.
 
     Args:
         path: of the file, which is named by a digest and ends with ``.rows`` or ``.admission``.
-        content: what it holds, or what writes that.
+        content: its bytes, or a function that writes them.
 
     Raises:
-        OSError: it cannot be written; things are as they were.
+        OSError: it cannot be written; an earlier file stays.
     """
     with whole_file(path, "wb") as file:
         if isinstance(content, bytes):
@@ -126,7 +126,7 @@ def write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
 
 
 def whole(path: Path) -> bool:
-    """Return whether a sealed file is there, and as it was written; it then counts as asked for.
+    """Return whether a sealed file exists and is undamaged; it then counts as used.
 
     Raises:
         OSError: it cannot be read.
@@ -142,7 +142,7 @@ def whole(path: Path) -> bool:
 
 
 def _seal(path: Path, without: int = 0) -> bytes:
-    """Return the digest of a file but for its last bytes; read, and not mapped, it takes no memory."""
+    """Return the digest of a file without its last bytes; it is read, not mapped, and so takes no memory."""
     found = hashlib.blake2b(digest_size=SEAL_BYTES)
     left = path.stat().st_size - without
     with path.open("rb", buffering=0) as file:

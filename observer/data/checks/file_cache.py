@@ -1,8 +1,9 @@
-"""Keeps what a pass over a file of rows has found, so that the next run opens it in seconds.
+"""Keeps the checked rows of a file, so that the next run opens them in seconds.
 
-A pass is known by all that it depends on: the bytes of the file and of the estimates, the options of the
-format, the code that checks, and size and times of every picture. Where one of them differs, the rows are
-checked anew. They lie in an Arrow stream that is mapped into memory when it is read: opening copies nothing.
+Their key is all that the check depends on: the bytes of the file and of the estimates, the options of the
+format, the code that checks, and size and times of every picture. If one of them differs, the rows are
+checked again. They are stored as an Arrow stream that is mapped into memory when it is read: opening copies
+nothing.
 """
 
 from __future__ import annotations
@@ -30,38 +31,38 @@ from observer.data.rows import Identity, Skipped
 from observer.data.table import SCHEMA
 
 LEAST_ROWS = 1000
-"""Files with fewer rows are checked each time: that takes a second or so, and their entries would pile up."""
+"""Files with fewer rows are checked each time: that takes a second or so, and many entries would pile up."""
 STORED_ROWS = 65_536
-"""Rows of a stored batch: a column of one is long enough that reading it maps little of its neighbours."""
+"""Rows per stored batch: long enough that reading one column maps little of its neighbours."""
 STORED_BYTES = 1 << 28
-"""Bytes that end a stored batch before it has as many rows: a column of texts may have 2 GB."""
+"""Most bytes per stored batch: a column of texts may have 2 GB."""
 STAMPED = 100_000
-"""Pictures that are looked up by one process; that takes it less than a second."""
+"""Pictures looked up per process; that takes less than a second."""
 UNREADABLE = (OSError, RuntimeError, pa.ArrowException, ValueError, KeyError, TypeError)
-"""What an entry may be answered with that somebody else wrote, or that lies where nothing can be read."""
+"""Errors of an entry that is damaged, of another version, or cannot be read."""
 
 
 class Checked(NamedTuple):
-    """What a pass has found."""
+    """The result of checking a file."""
 
     batches: list[pa.RecordBatch]
     """The good rows, of the schema of ``observer.data.table``."""
     pictures: pa.ChunkedArray
     """Names of all distinct pictures, those of bad rows included."""
     stamp: str
-    """A digest of what they were before they were checked; see ``stamp``."""
+    """A digest of their sizes and times before they were checked; see ``stamp``."""
     skipped: Sequence[Skipped]
     """The bad rows."""
     identity: Identity | None = None
-    """All of this in short; None for rows that are not kept."""
+    """Digests of all of this; None for rows that are not cached."""
 
 
 def checked_once(entry: Entry, check: Callable[[], Checked]) -> Checked:
-    """Return what a pass has found, or find it and keep it.
+    """Return the checked rows of an entry, or check them and store them there.
 
     Args:
-        entry: where it is kept.
-        check: the pass; what it raises is raised.
+        entry: where they are stored.
+        check: makes the check; its errors are raised.
     """
     depends = entry.depends()
     if depends is None:
@@ -76,7 +77,7 @@ def distinct_pictures(batches: Iterable[pa.RecordBatch]) -> pa.ChunkedArray:
 
 
 def stamp(pictures: pa.ChunkedArray, root: str) -> str:
-    """Return a digest of size and times of pictures: another one when one of them may have changed.
+    """Return a digest of size and times of pictures, which differs when one of them may have changed.
 
     Args:
         pictures: names as rows write them.
@@ -85,7 +86,7 @@ def stamp(pictures: pa.ChunkedArray, root: str) -> str:
 
     def of_part(first: int) -> bytes:
         names = pictures.slice(first, STAMPED).to_pylist()
-        # Only a name with a colon may be a URL; the rest in one go, for there may be a million.
+        # Only a name with a colon may be a URL; there may be a million names.
         paths = [path for name in names for path in (readings(name) if ":" in name else (name,))]
         folder = f"{root}/"
         joined = "\0".join([path if path[:1] == "/" else folder + path for path in paths])
@@ -95,7 +96,7 @@ def stamp(pictures: pa.ChunkedArray, root: str) -> str:
         program = [sys.executable, "-I", "-S", stat_files.__file__]
         try:
             return subprocess.run(program, input=encoded, stdout=subprocess.PIPE, check=True).stdout
-        except (OSError, subprocess.SubprocessError):  # it takes longer here, and finds the same
+        except (OSError, subprocess.SubprocessError):  # slower in this process, with the same result
             return digest(encoded)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -105,7 +106,7 @@ def stamp(pictures: pa.ChunkedArray, root: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """Where the rows of one file under one set of options are kept, whatever the file holds.
+    """The cache entry of one file under one set of options, whatever the file holds.
 
     Args:
         name: what tells this file and its options from others: builtins.
@@ -121,7 +122,7 @@ class Entry:
 
     @cached_property
     def path(self) -> Path:
-        """The file it is."""
+        """Its file."""
         return cache.folder() / "rows" / f"{self.place}.rows"
 
     @cached_property
@@ -130,15 +131,15 @@ class Entry:
         return cache.digest(dict(self.name))
 
     def depends(self) -> str | None:
-        """Return a digest of all that a pass depends on but for pictures; None where it is not known."""
+        """Return a digest of all that the check depends on except pictures; None when it is unknown."""
         try:
             code = cache.code_digest(*self.classes)
             return code and cache.digest(self.place, code, [cache.file_digest(file) for file in self.files])
-        except (OSError, TypeError):  # the pass says what cannot be read; options may be no builtins
+        except (OSError, TypeError):  # the check itself reports unreadable files; options may be no builtins
             return None
 
     def find(self, depends: str) -> Checked | None:
-        """Return what a pass has found that depended on the same, if there was one; mapped, not read."""
+        """Return the checked rows if their key is the same; mapped, not read."""
         try:
             found = self._mapped(depends) if cache.whole(self.path) else None
             return found if found and stamp(found.pictures, self.root) == found.stamp else None
@@ -146,17 +147,17 @@ class Entry:
             return None
 
     def keep(self, checked: Checked, depends: str) -> Checked:
-        """Keep what a pass has found; replaces what an earlier one has.
+        """Store checked rows in place of earlier ones.
 
         Returns:
-            The same, mapped instead of held in memory where that can be.
+            The same rows, mapped instead of held in memory if possible.
         """
         few = len(checked.skipped) + sum(map(len, checked.batches)) < LEAST_ROWS
-        if few or depends != self.depends():  # or the files have changed under the pass
+        if few or depends != self.depends():  # or the files changed during the check
             return checked
         checked = checked._replace(identity=self._identity(depends, checked.stamp))
         try:
-            # Another rank may have been faster, and what it has mapped must not be pulled away from under it.
+            # Another rank may have stored them first; a file that it has mapped must not be replaced.
             mapped = self._mapped(depends) if cache.whole(self.path) else None
             if mapped is None or mapped.identity != checked.identity:
                 cache.write(self.path, lambda file: _fill(file, checked, depends))
@@ -186,7 +187,7 @@ class Entry:
 
 
 def _fill(file: IO[bytes], checked: Checked, depends: str) -> None:
-    """Write two Arrow streams, one behind the other: the names of the pictures, and the rows."""
+    """Write two Arrow streams, one after the other: the names of the pictures, and the rows."""
     skipped = [astuple(row) for row in checked.skipped]
     about = json.dumps({"depends": depends, "stamp": checked.stamp, "skipped": skipped})
     schema = pa.schema({"name": pa.large_string()}, metadata={"about": about})
@@ -198,7 +199,7 @@ def _fill(file: IO[bytes], checked: Checked, depends: str) -> None:
 
 
 def _parts(batches: Sequence[pa.RecordBatch]) -> Iterable[list[pa.RecordBatch]]:
-    """Group batches so that each group is about as large as a stored batch is to be."""
+    """Group batches into groups of about the size of a stored batch."""
     part: list[pa.RecordBatch] = []
     for batch in batches:
         part.append(batch)

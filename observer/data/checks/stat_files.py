@@ -11,13 +11,14 @@ from hashlib import blake2b
 
 
 def digest(paths: bytes) -> bytes:
-    """Return a digest of the size and times of files: another one when one of them may have changed.
+    """Return a digest of the size and times of files, which differs when one of them may have changed.
 
-    The time of the last change is among them, which programs cannot set: archives give files the same time of
-    writing whatever they hold. Links are followed. A file that is not there counts too.
+    It includes the time of the last status change (ctime), which programs cannot set: archives may restore
+    the same modification time for other content. Links are followed. A missing file is part of the digest
+    too.
 
     Args:
-        paths: with a zero byte between them.
+        paths: separated by zero bytes.
     """
     found: list[tuple[int, int, int] | None] = []
     for path in paths.split(b"\0"):
@@ -30,7 +31,7 @@ def digest(paths: bytes) -> bytes:
 
 
 def main() -> None:
-    """Answer paths with their digest."""
+    """Read paths from standard input and write their digest."""
     sys.stdout.buffer.write(digest(sys.stdin.buffer.read()))
 
 

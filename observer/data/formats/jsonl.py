@@ -1,4 +1,4 @@
-"""The project's own row format: one question with its pictures a line."""
+"""The project's own row format: one question with its pictures per line."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Jsonl(JsonLines):
 
     A row is ``{"question": "<image>What is the area?", "images": ["a.png"], "answer": "7"}`` with, if wanted:
     ``id`` (default: file name and line), ``system`` (a system prompt), ``options`` (the texts of a choice, A
-    first), ``kind`` (how the answer is checked; default: seen from the answer), ``difficulty`` in [0, 1]
+    first), ``kind`` (how the answer is checked; default: inferred from the answer), ``difficulty`` in [0, 1]
     (default 0.5), ``complexity`` in tokens (default 0), ``level`` (default: round(8 difficulty)) and
     ``metadata``, of which schedules read ``source``. Other fields join the metadata. Each ``<image>`` of the
     question stands for one picture; with no mark at all the pictures come first.
 
     Args:
-        path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
+        path: the JSONL file, one JSON object per line, UTF-8; blank lines are skipped, but counted.
         images: the data folder that all pictures have to lie in; default: the folder of the file.
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
-        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
-            replace those of the rows, by id; each of its ids has to be a row's.
-        keep_checked: keep the rows once they were checked, so that they are opened in seconds as long as
-            nothing has changed: no byte of the file, no picture, no option, no line of this package.
+        difficulty_from: a file of estimates, as ``observer curriculum estimates`` writes it. Its difficulties
+            (and complexities) replace those of the rows, by id; each of its ids must be a row's.
+        keep_checked: cache the checked rows, so that they open in seconds while nothing has changed: no byte
+            of the file, no picture, no option, no line of this package.
 
     Example:
         Level 6 is round(8 * 0.75).

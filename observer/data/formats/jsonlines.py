@@ -1,7 +1,7 @@
 """Reads a JSONL file of problems: the part that every JSONL format shares.
 
-A format says how one JSON object becomes turns and pictures. Here are the options, the walk over the lines,
-the check of the pictures, and what happens to bad rows. No row is dropped without a name.
+A format turns one JSON object into turns and pictures. This module has the options, reads the lines, checks
+the pictures and handles bad rows. Every row that is left out is named.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OnBadRow = Literal["refuse", "skip"]
 CheckImages = Literal["decode", "header"]
 
 NAMED_BAD_ROWS = 10
-"""Bad rows that one refusal names before it gives up."""
+"""The most bad rows that one refusal names."""
 BATCH_ROWS = 4096
 """Rows that are stored, and whose pictures are checked, at a time."""
 
@@ -42,15 +42,15 @@ class JsonLines(RowFormat):
     """The options and the reading that all JSONL formats share.
 
     Args:
-        path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
+        path: the JSONL file, one JSON object per line, UTF-8; blank lines are skipped, but counted.
         images: the data folder that all pictures have to lie in; default: the folder of the file.
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
-        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
-            replace those of the rows, by id; each of its ids has to be a row's.
-        keep_checked: keep the rows once they were checked, so that they are opened in seconds as long as
-            nothing has changed: no byte of the file, no picture, no option, no line of this package.
+        difficulty_from: a file of estimates, as ``observer curriculum estimates`` writes it. Its difficulties
+            (and complexities) replace those of the rows, by id; each of its ids must be a row's.
+        keep_checked: cache the checked rows, so that they open in seconds while nothing has changed: no byte
+            of the file, no picture, no option, no line of this package.
     """
 
     path: str
@@ -94,13 +94,13 @@ class JsonLines(RowFormat):
         return PictureLimits(self.max_image_pixels)
 
     def read(self) -> FileRows:
-        """Read and check the file: first every row, then every distinct picture; or open what was kept of it.
+        """Read and check the file, first every row, then every distinct picture; or open the cached rows.
 
         Raises:
             RefusedError: the file cannot be read, holds no good row, or holds a bad one that is not skipped.
         """
         checked = checked_once(self._entry(), self._check) if self.keep_checked else self._check()
-        pa.default_memory_pool().release_unused()  # what a pass has taken
+        pa.default_memory_pool().release_unused()  # memory of the check
         return FileRows(checked.batches, self.path, self.root, self.limits, checked.skipped, checked.identity)
 
     def _entry(self) -> Entry:
@@ -119,7 +119,7 @@ class JsonLines(RowFormat):
             batches.append(record_batch(chunk))
         bad.settle()
         pictures = distinct_pictures(batches)
-        stamped = stamp(pictures, self.root)  # before they are opened: what changes from here on is noticed
+        stamped = stamp(pictures, self.root)  # before they are opened, so that later changes are noticed
         batches = self._with_good_pictures(batches, bad)
         bad.settle()
         if not any(len(batch) for batch in batches):
@@ -127,7 +127,7 @@ class JsonLines(RowFormat):
         return Checked(batches, pictures, stamped, bad.found)
 
     def problem(self, record: object, default_id: str = "row") -> Problem:
-        """Make a problem of one JSON object. Its ``row`` and ``source`` are set by whoever knows them.
+        """Make a problem of one JSON object. The caller sets its ``row`` and ``source``.
 
         Raises:
             RefusedError: the object is no row of this format; the message names the field and its value.
@@ -159,7 +159,7 @@ class JsonLines(RowFormat):
         return file_picture(name, self.root, self.limits)
 
     def _problems(self, bad: _BadRows) -> Iterator[tuple[int, Problem]]:
-        """Walk over the lines; yield the good rows with their line, put the others down as bad."""
+        """Yield the good rows with their line; collect the others as bad."""
         estimates = read_estimates(self.difficulty_from) if self.difficulty_from else {}
         seen: dict[str, int] = {}
         known: set[str] = set()
@@ -221,7 +221,7 @@ class JsonLines(RowFormat):
 
 
 class _BadRows:
-    """Puts bad rows down and, unless they are to be skipped, refuses the file for them."""
+    """Collects bad rows and, unless they are to be skipped, refuses the file."""
 
     def __init__(self, path: str, on_bad_row: OnBadRow) -> None:
         self._path = path
@@ -234,7 +234,7 @@ class _BadRows:
         return sorted(self._found, key=lambda row: row.line)
 
     def add(self, line: int, name: str, reason: str) -> None:
-        """Put a bad row down."""
+        """Add a bad row."""
         self._found.append(Skipped(self._path, line, name, reason))
         if len(self._found) == NAMED_BAD_ROWS:
             self.settle(" (reading stopped here, there may be more)")
@@ -248,7 +248,7 @@ class _BadRows:
             )
 
     def listed(self) -> str:
-        """Return the first bad rows, one a line."""
+        """Return the first bad rows, one per line."""
         return "".join(f"\n  {row}" for row in self.found[:NAMED_BAD_ROWS])
 
 

@@ -26,15 +26,15 @@ class Message(JsonLines):
     ``kind``, ``difficulty``, ``complexity``, ``level`` and ``metadata`` as in ``Jsonl``.
 
     Args:
-        path: the JSONL file, one JSON object a line, UTF-8; blank lines count as lines and hold no row.
+        path: the JSONL file, one JSON object per line, UTF-8; blank lines are skipped, but counted.
         images: the data folder that all pictures have to lie in; default: the folder of the file.
         on_bad_row: ``refuse`` the file, naming the bad rows, or ``skip`` them, counted and named.
         max_image_pixels: height times width that a picture may claim, 1 .. 178,956,970.
         check_images: ``decode`` every distinct picture once at the start, or read its ``header`` only.
-        difficulty_from: a file of estimates that a run has written. Its difficulties (and complexities)
-            replace those of the rows, by id; each of its ids has to be a row's.
-        keep_checked: keep the rows once they were checked, so that they are opened in seconds as long as
-            nothing has changed: no byte of the file, no picture, no option, no line of this package.
+        difficulty_from: a file of estimates, as ``observer curriculum estimates`` writes it. Its difficulties
+            (and complexities) replace those of the rows, by id; each of its ids must be a row's.
+        keep_checked: cache the checked rows, so that they open in seconds while nothing has changed: no byte
+            of the file, no picture, no option, no line of this package.
 
     Example:
         >>> import json

@@ -55,7 +55,7 @@ class Tiles(RowFormat):
         rows: how many; multiples of 8 give equal levels.
         split: train, val or test.
         picture: ``right``; ``blank`` or ``wrong`` (the board of another row of the same level) are controls
-            that show how much is answered without looking.
+            that measure how much is answered without the picture.
         axes: ``chain``, all boards in the usual view (1); or ``chain_and_perception``, each independent of
             the other.
     """
