@@ -1,8 +1,8 @@
-"""The registry: families of strategies, what is in them, and how users' own come in.
+"""The registry of strategies: families, their members, and how plugins and packages add to them.
 
 A strategy is a frozen dataclass under its family's base class. Its class name is its name in configurations
 (``weighting: Quadratic``), so nothing is registered by hand: a class that has been imported is known. This
-room finds and lists; it builds nothing (the configuration parser does) and computes nothing.
+file finds and lists classes; the configuration parser builds them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def base_class(family: str) -> type:
 
 
 def members(family: str) -> dict[str, type]:
-    """Return the concrete strategies of a family that are imported by now, by name, sorted."""
+    """Return the concrete strategies of a family imported so far, by name, sorted."""
 
     def below(cls: type) -> list[type]:
         children: list[type] = cls.__subclasses__()
@@ -63,7 +63,7 @@ def members(family: str) -> dict[str, type]:
 
 
 def taken_by(hint: Any) -> list[str]:
-    """Return the names of the strategies that a type hint takes, sorted; empty when it takes none."""
+    """Return the names of the strategies that a type hint accepts, sorted; empty when it accepts none."""
     bases = {base_class(family): family for family in FAMILIES}
     todo: list[Any] = [hint]
     names: list[str] = []
@@ -90,7 +90,7 @@ def parameters(strategy: type) -> dict[str, str]:
 def described(strategy: Any) -> str:
     """Return a strategy with its options, the same in every process.
 
-    A class without a representation of its own would show its address; it is described by its name alone.
+    A class without a ``__repr__`` of its own would show its address; for it only the name is returned.
     """
     representation: object = type(strategy).__repr__
     plain = representation is object.__repr__
@@ -103,7 +103,7 @@ def summary(strategy: type) -> str:
 
 
 def page(families: Sequence[str]) -> str:
-    """Return some families as a page of Markdown: a table each, of names, what they are and parameters."""
+    """Return families as a page of Markdown: one table per family, of names, summaries and parameters."""
     lines = ["# Strategies", "", "What `observer list --markdown` prints.", ""]
     for family in families:
         base = base_class(family)
@@ -123,7 +123,7 @@ def _cell(text: str) -> str:
 @cache
 def load_entry_points() -> None:
     """Import the strategies that installed packages offer as entry points of ``observer.strategies``."""
-    from importlib.metadata import entry_points  # it reads e-mail, which takes a while
+    from importlib.metadata import entry_points  # slow: it imports the e-mail parser
 
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         entry.load()
@@ -136,13 +136,13 @@ def load_plugin(path: str | Path) -> None:
         path: a ``.py`` file.
 
     Raises:
-        RefusedError: the file does not exist, is no Python file, has a name that no import path can hold, or
-            that of another plugin.
+        RefusedError: the file does not exist, is no Python file, fails on import, has a name that is no
+            identifier, or the name of another plugin.
     """
     file = Path(path).resolve()
     if file.suffix != ".py" or not file.is_file():
         raise RefusedError(f"plugins: {str(path)!r} is no Python file; name an existing .py file ({file})")
-    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration names it on any machine
+    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration works on any machine
     if not name.isidentifier():
         raise RefusedError(
             f"plugins: {file} has a name that cannot be imported; rename it, with letters, digits and _ only"
