@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Sequence
@@ -34,7 +35,15 @@ FAMILIES: dict[str, str] = {
 }
 """Family -> import path of its base class. Importing the base's package imports the built-in members."""
 
+RENAMED: dict[str, dict[str, str]] = {
+    "schedule": {"Ladder": "NeuraLadder"},
+    "weighting": {"Stage": "StageWave"},
+}
+"""Family -> the name that a strategy of ours once had -> its name now."""
+
 ENTRY_POINT_GROUP = "observer.strategies"
+_OURS = re.compile(r"\bobserver(?:\.\w+)+")
+"""An import path of ours."""
 
 
 def base_class(family: str) -> type:
@@ -62,26 +71,91 @@ def members(family: str) -> dict[str, type]:
     }
 
 
-def taken_by(hint: Any) -> list[str]:
-    """Return the names of the strategies that a type hint accepts, sorted; empty when it accepts none."""
+def families_of(hint: Any) -> list[str]:
+    """Return the families whose strategies a type hint accepts."""
     bases = {base_class(family): family for family in FAMILIES}
     todo: list[Any] = [hint]
-    names: list[str] = []
+    found: list[str] = []
     while todo:
         part = todo.pop()
         todo += typing.get_args(part)
         if isinstance(part, type) and part in bases:
-            names += members(bases[part])
-    return sorted(names)
+            found.append(bases[part])
+    return found
+
+
+def taken_by(hint: Any) -> list[str]:
+    """Return the names of the strategies that a type hint takes, sorted; empty when it takes none."""
+    return sorted(name for family in families_of(hint) for name in members(family))
+
+
+def former_names(family: str) -> dict[str, str]:
+    """Return the names that strategies of a family once had -> those now; without names in use again."""
+    known = members(family)
+    return {old: new for old, new in RENAMED.get(family, {}).items() if old not in known}
+
+
+def with_present_names(family: str, text: str) -> str:
+    """Return what ``described`` once said of a strategy as it would say it now.
+
+    >>> with_present_names("schedule", "AtMost(schedule=Ladder(by='both'), visits=2)")
+    "AtMost(schedule=NeuraLadder(by='both'), visits=2)"
+    """
+    for old, new in former_names(family).items():
+        text = re.sub(rf"(?<![\w.]){old}\(", f"{new}(", text)
+    return text
+
+
+def moved(text: str, families: Sequence[str] = ()) -> list[str]:
+    """Return what has another name or path now, of all that a text names: a sentence each.
+
+    Args:
+        text: what a user wrote, or a message that quotes it.
+        families: those whose former names are looked for by themselves; in import paths all are.
+    """
+    names = {old: new for family in families for old, new in former_names(family).items()}
+    told = [
+        f"{old} is called {new} now" for old, new in names.items() if re.search(rf"(?<!\w){old}(?!\w)", text)
+    ]
+    paths = {path: present_path(path) for path in dict.fromkeys(_OURS.findall(text))}
+    return told + [f"{path} is {now} now" for path, now in paths.items() if now is not None]
+
+
+def present_path(path: str) -> str | None:
+    """Return where a class or function of ours is now; None where the path is right, or nothing is found."""
+    if _leads_somewhere(path):
+        return None
+    name = path.rpartition(".")[2]
+    for family, base in FAMILIES.items():
+        if path.startswith(base.partition(":")[0]):
+            name = former_names(family).get(name, name)
+    packages = [*dict.fromkeys(base.partition(":")[0] for base in FAMILIES.values()), "observer.learner"]
+    for package in packages:
+        if name in importlib.import_module(package).__all__:
+            return f"{package}.{name}"
+    found = [cls for family in FAMILIES for cls in members(family).values() if cls.__name__ == name]
+    ours = [cls.__module__ for cls in found if cls.__module__.startswith("observer.")]
+    return f"{ours[0]}.{name}" if ours else None
+
+
+def _leads_somewhere(path: str) -> bool:
+    package, _, name = path.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(package), name) or bool(importlib.import_module(path))
+    except ImportError:
+        return False
 
 
 def parameters(strategy: type) -> dict[str, str]:
-    """Return the parameters of a strategy as text, ``name -> "type = default"``."""
+    """Return the parameters of a strategy as text, ``name -> "type = default"``.
+
+    Types of ours, and of plugins, are named without their module.
+    """
     signature = inspect.signature(strategy)
     source = strategy if is_dataclass(strategy) else inspect.getattr_static(strategy, "__init__")
     hints = typing.get_type_hints(source)
     return {
-        name: inspect.formatannotation(hints.get(name, Any))
+        name: re.sub(r"\bobserver\w*(\.\w+)*\.", "", inspect.formatannotation(hints.get(name, Any)))
         + ("" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}")
         for name, parameter in signature.parameters.items()
     }
@@ -160,4 +234,5 @@ def load_plugin(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]  # or a second call would take it for loaded
-        raise RefusedError(f"plugins: {file} cannot be imported: {error!r}") from error
+        why = f": {error}" if isinstance(error, RefusedError) else f" cannot be imported: {error!r}"
+        raise RefusedError(f"plugins: {file}{why}") from error

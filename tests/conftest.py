@@ -18,6 +18,7 @@ from cases import END
 from kept_rows import ROWS, row
 from observer.cli import main
 from observer.data import Jsonl
+from observer.data.tiles.rows import Tiles
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.score import worth
@@ -107,6 +108,20 @@ def problem():
         return Problem(**{**usual, **fields}, answer=answer, pictures=tuple(pictures))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def prompts(renderer, picture, problem):
+    """Prompts of unequal length: the tiles the model knows, noise, several pictures, none."""
+    tiles = Tiles(rows=64).read()
+    problems = [
+        tiles[0],
+        problem("What is 3 + 4?", id="text"),
+        tiles[7],
+        problem("Is <image> larger than <image>?", [picture(84, 56, 1), picture(28, 112, 2)], id="two"),
+        problem("What is the sum of the red tiles?", [picture(140, 84, 3)], id="noise"),
+    ]
+    return renderer.render(problems)
 
 
 @pytest.fixture(scope="session")

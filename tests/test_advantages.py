@@ -84,7 +84,7 @@ def clear(rewards_P_G):
 def test_an_estimator_follows_its_formula(advantage, rewards_P_G):
     found_P_G = advantage(torch.from_numpy(rewards_P_G)).numpy()
     expected_P_G = np.array(by_hand(advantage, rewards_P_G.tolist()))
-    # By hand, equal rewards are centred to what is left of rounding, and a scale of 1e-9 blows it up (S7).
+    # By hand, equal rewards are centred to what is left of rounding, and a scale of 1e-9 blows it up.
     equal_P = np.ptp(rewards_P_G, axis=1) == 0
     if isinstance(advantage, BatchMeanStd):
         equal_P[:] = np.ptp(rewards_P_G) == 0
@@ -96,14 +96,16 @@ def test_an_estimator_follows_its_formula(advantage, rewards_P_G):
 @pytest.mark.parametrize("advantage", GROUP_BASELINES, ids=str)
 @FEW
 @given(rewards_P_G=matrices(), value=st.sampled_from([0.1, 0.7, 1.2, -1 / 3, 0.0]))
-def test_a_group_of_equal_rewards_has_exactly_0_beside_any_others(advantage, rewards_P_G, value):  # S7
+def test_a_group_of_equal_rewards_has_exactly_0_beside_any_others(advantage, rewards_P_G, value):
+    """The mean of equal rewards may differ from them by a rounding; their advantages do not show it."""
     row = np.full((1, rewards_P_G.shape[1]), value)
     assert not advantage(torch.from_numpy(np.concatenate([rewards_P_G, row])))[-1].any()
 
 
 @pytest.mark.parametrize("advantage", ALL, ids=str)
 @pytest.mark.parametrize("value", [0.1, 0.7, 1.2])
-def test_a_batch_of_equal_rewards_has_exactly_0(advantage, value):  # S7
+def test_a_batch_of_equal_rewards_has_exactly_0(advantage, value):
+    """Rewards that differ by a rounding only count as equal."""
     rounding = torch.tensor([[0.1 + 0.2, 0.3] * 4], dtype=torch.float64)
     for rewards_P_G in (torch.full((3, 8), value, dtype=torch.float64), rounding):
         assert not advantage(rewards_P_G).any()

@@ -116,5 +116,5 @@ def test_no_problem_is_no_answer():
     alone = answerer(engine=ScriptedEngine(MIXED))
     alone.start(SPEC)
     assert alone.generate([], GREEDY) == []
-    assert alone.score([], 0) == []
+    assert alone.score([], 0).scores == ()
     alone.close()

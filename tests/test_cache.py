@@ -9,7 +9,7 @@ import pytest
 from kept_rows import ROWS, entries, plain
 from observer.data import Jsonl
 from observer.data.checks import cache
-from observer.data.checks.admission_cache import Outcome
+from observer.data.checks.admission_cache import AdmissionCache
 from observer.data.checks.file_cache import Entry
 from observer.verifier import Verifier
 
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_made_costs_nothing_but_the_pass(file, renderer,
     for _ in range(2):
         rows = Jsonl(file).read()
         assert rows.identity is not None
-        outcome = Outcome(rows, renderer, Verifier())
+        outcome = AdmissionCache(rows, renderer, Verifier())
         assert outcome.find() is None
         outcome.keep([])
 

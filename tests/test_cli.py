@@ -123,7 +123,7 @@ def test_help_names_every_option_with_what_it_is_for(capsys):
         "--trainer.max_steps",
     ):
         assert option in text
-    assert "completions a prompt" in " ".join(text.split())
+    assert "completions per prompt" in " ".join(text.split())
 
 
 def refused(capfd, *words):

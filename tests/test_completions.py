@@ -223,7 +223,7 @@ def same_worth(one, two):
     )
 
 
-def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path, monkeypatch):  # V12
+def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path, monkeypatch):
     class FullForAStep(JsonlLog):
         def append(self, lines):
             if lines[0]["step"] == 1:
@@ -245,7 +245,7 @@ def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path,
 @pytest.mark.parametrize(("what", "written"), [("add_scalar", 1), ("add_image", 2)])
 def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
     tiny, tmp_path, what, written
-):  # V12
+):
     well, failing, resumed = Keeping(every_n_steps=1), Keeping(every_n_steps=1), Keeping(every_n_steps=1)
     fit(tiny, tmp_path / "well", well, steps=3)
     folder = tmp_path / "failing"

@@ -85,12 +85,12 @@ def test_a_subclass_is_called_before_a_draw_after_observing_and_at_a_stage_chang
     calls = []
 
     class Watch(CurriculumCallback):
-        def before_draw(self, ladder, step):
-            calls.append(("draw", step, len(ladder.seen[0])))
+        def before_draw(self, index, step):
+            calls.append(("draw", step, len(index.seen[0])))
 
-        def after_observing(self, ladder, step, rows, pass_rates):
+        def after_observing(self, index, step, rows, pass_rates):
             assert all(0 <= rate <= 1 for rate in pass_rates)
-            calls.append(("observed", step, len(set(ladder.seen[0].tolist()) & set(rows)) == len(rows)))
+            calls.append(("observed", step, len(set(index.seen[0].tolist()) & set(rows)) == len(rows)))
 
         def on_stage_change(self, trainer, pl_module, before, now):
             calls.append(("stage", before, now))
@@ -172,4 +172,4 @@ def test_the_schedules_of_the_page_are_understood(text, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([*words, "--print_config"])
     assert stop.value.code == 0
-    assert "class_path: observer.curriculum.Ladder" in capsys.readouterr().out
+    assert "class_path: observer.curriculum.NeuraLadder" in capsys.readouterr().out

@@ -13,7 +13,16 @@ import yaml
 
 import runs
 from observer.cli import main
-from observer.curriculum import AdaptiveTarget, Ladder, Random, Schedule, SelfPaced, Sorted, SourceUCB, Stages
+from observer.curriculum import (
+    AdaptiveTarget,
+    NeuraLadder,
+    Random,
+    Schedule,
+    SelfPaced,
+    Sorted,
+    SourceUCB,
+    Stages,
+)
 from observer.curriculum.schedules.stages import Stage
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.data.estimates import read_estimates, write_estimates
@@ -79,7 +88,7 @@ def saved_and_loaded(state):
     [
         Random(),
         Sorted(),
-        Ladder(table="even"),
+        NeuraLadder(table="even"),
         AdaptiveTarget(),
         SourceUCB(window=9),
         SelfPaced(patience=1, promote=0.5, demote=0.4),
@@ -136,13 +145,13 @@ def test_d4_what_a_run_has_learned_of_its_rows_changes_the_order_of_the_next(ope
     hardest, easiest = 0, ROWS - 1
     for _ in range(9):  # what the base model failed at is solved, what it solved is not
         run.finish_step([hardest, easiest, 1, 2], [1.0, 0.0, 0.5, 0.5])
-    assert write_estimates(tmp_path / "learned.jsonl", run.rows["train"], run.ladder) == ROWS
+    assert write_estimates(tmp_path / "learned.jsonl", run.rows["train"], run.index) == ROWS
     again = open_run(Jsonl(write(), difficulty_from=str(tmp_path / "learned.jsonl")), Sorted())
-    assert again.ladder.difficulty_R[hardest] == pytest.approx(0.1)  # (1 + 9 x 0) / 10
-    assert again.ladder.difficulty_R[easiest] == pytest.approx((1 / ROWS + 9) / 10)
-    order = again.ladder.easy_to_hard.tolist()
+    assert again.index.difficulty_R[hardest] == pytest.approx(0.1)  # (1 + 9 x 0) / 10
+    assert again.index.difficulty_R[easiest] == pytest.approx((1 / ROWS + 9) / 10)
+    order = again.index.easy_to_hard.tolist()
     assert order.index(hardest) < order.index(easiest)
-    assert again.ladder.level_R[hardest] == 1, "levels that rows do not name follow the difficulty"
+    assert again.index.level_R[hardest] == 1, "levels that rows do not name follow the difficulty"
     with pytest.raises(RefusedError, match="cannot resume: the checkpoint was drawn with ladder"):
         again.load_state_dict(run.state_dict())
 
@@ -151,7 +160,7 @@ def test_estimates_are_written_whole_and_say_how_often_a_row_was_visited(open_ru
     run = open_run(Jsonl(write()), Sorted())
     run.finish_step([3, 0, 1, 2], [0.5, 1.0, 0.0, 0.25])
     file = tmp_path / "deep" / "learned.jsonl"
-    assert write_estimates(file, run.rows["train"], run.ladder, visited_only=True) == 4
+    assert write_estimates(file, run.rows["train"], run.index, visited_only=True) == 4
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert lines[0] == {"id": "r0", "difficulty": 0.5, "complexity": 0.0, "visits": 1}
     assert [line["id"] for line in lines] == ["r0", "r1", "r2", "r3"]
@@ -195,18 +204,18 @@ def test_estimates_that_are_not_there_are_refused_and_other_formats_read_them_to
 
 def test_rows_are_of_the_source_that_their_metadata_name_or_of_their_file(open_run, write):
     module = open_run(Jsonl(write()), SourceUCB())
-    names = [module.ladder.sources[source] for source in module.ladder.source_R.tolist()]
+    names = [module.index.sources[source] for source in module.index.source_R.tolist()]
     assert names == ["train.jsonl" if row % 3 else "maps" for row in range(ROWS)]
     tiles = open_run(Tiles(rows=16), SourceUCB())
-    assert tiles.ladder.sources == ("tiles",)
+    assert tiles.index.sources == ("tiles",)
     assert len(set(tiles.draw(0))) == PROMPTS
 
 
 def test_rows_that_are_left_out_take_their_source_with_them(open_run, write):
     file = write(r0={"question": "How many? " * 2000}, r1={"question": "How many? " * 2000})
     module = open_run(Jsonl(file, on_bad_row="skip"), SourceUCB())
-    assert module.ladder.sources[int(module.ladder.source_R[1])] == "maps"
-    assert len(module.ladder) == ROWS - 2
+    assert module.index.sources[int(module.index.source_R[1])] == "maps"
+    assert len(module.index) == ROWS - 2
 
 
 # other draws, where they are asked for
@@ -222,8 +231,8 @@ def test_another_schedule_is_taken_where_other_draws_are_allowed_and_its_memory_
         open_run(Jsonl(write()), SelfPaced()).load_state_dict(state)
     new = open_run(Jsonl(write()), SelfPaced(), allow_other_draws=True, seed=6)
     new.load_state_dict(state)
-    assert (new.step, new.ladder.memory) == (3, {})
-    assert new.ladder.seen[0].tolist() == old.ladder.seen[0].tolist()
+    assert (new.step, new.index.memory) == (3, {})
+    assert new.index.seen[0].tolist() == old.index.seen[0].tolist()
     assert len(go_on(new, 6)) == 3
 
 
@@ -237,7 +246,7 @@ def test_what_was_seen_of_other_rows_is_forgotten(open_run, write):
         steps_per_epoch=12,
     )
     new.load_state_dict(saved_and_loaded(old.state_dict()))
-    assert (new.step, new.ladder.memory, len(new.ladder.seen[0])) == (3, {}, 0)
+    assert (new.step, new.index.memory, len(new.index.seen[0])) == (3, {}, 0)
 
 
 def test_another_epoch_is_refused_even_so(open_run, write):
@@ -257,26 +266,27 @@ def test_a_schedule_of_a_user_may_remember_and_is_told_each_step_once(open_run, 
     class Failed(Schedule):
         """The rows that failed last, then any."""
 
-        def draw(self, ladder, step, count, horizon, seed):
-            rest = [row for row in range(len(ladder)) if row not in ladder.memory.get("failed", [])]
-            return [*ladder.memory.get("failed", []), *rest][:count]
+        def draw(self, turn):
+            failed = turn.index.memory.get("failed", [])
+            rest = [row for row in range(len(turn.index)) if row not in failed]
+            return [*failed, *rest][: turn.count]
 
-        def remember(self, memory, ladder, step, rows, pass_rates):
+        def remember(self, turn, rows, pass_rates):
             failed = [row for row, rate in zip(rows, pass_rates, strict=True) if rate < 0.5]
-            return {"failed": failed, "steps": [*memory.get("steps", []), step]}
+            return {"failed": failed, "steps": [*turn.index.memory.get("steps", []), turn.step]}
 
     module = open_run(Jsonl(write()), Failed())
     module.finish_step([5, 6, 7, 8], [0.0, 1.0, 0.25, 1.0])
     assert module.draw(1) == [5, 7, 0, 1]
     module.finish_step([5, 7, 0, 1], [1.0] * 4)
-    assert module.ladder.memory == {"failed": [], "steps": [0, 1]}
+    assert module.index.memory == {"failed": [], "steps": [0, 1]}
 
 
 def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(open_run, write):
     @dataclass(frozen=True)
     class Late(Schedule):
-        def draw(self, ladder, step, count, horizon, seed):
-            return [(horizon + place) % len(ladder) for place in range(count)]
+        def draw(self, turn):
+            return [(turn.horizon + place) % len(turn.index) for place in range(turn.count)]
 
     assert open_run(Jsonl(write()), Late(), horizon=12).draw(0) == [12, 13, 14, 15]
     assert open_run(Jsonl(write()), Late(horizon=3), horizon=12).draw(0) == [3, 4, 5, 6]
@@ -285,8 +295,8 @@ def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(o
 def test_what_no_checkpoint_could_hold_is_refused_at_the_step_that_remembers_it(open_run, write):
     @dataclass(frozen=True)
     class Careless(Stages):
-        def remember(self, memory, ladder, step, rows, pass_rates):
-            return {"ladder": ladder}
+        def remember(self, turn, rows, pass_rates):
+            return {"ladder": turn.index}
 
     module = open_run(Tiles(rows=16), Careless([Stage(None, {1: 1.0, 2: 1.0, 3: 1.0})]))
     with pytest.raises(RefusedError, match=r"remembers a LadderIndex as memory\['ladder'\]"):
@@ -309,9 +319,9 @@ def test_the_command_writes_what_a_run_has_learned_and_the_next_run_starts_from_
     assert main(words) == 0
     assert f"{ROWS - 1} rows, of which 4 were visited in 1 rollouts" in capsys.readouterr().out
     again = open_run(Jsonl(rows, on_bad_row="skip", difficulty_from=str(learned)), Sorted())
-    assert again.ladder.difficulty_R[0] == run.ladder.difficulty_R[0] / 2
-    assert again.ladder.difficulty_R[3] > run.ladder.difficulty_R[3]
-    assert torch.equal(again.ladder.difficulty_R[4:], run.ladder.difficulty_R[4:])
+    assert again.index.difficulty_R[0] == run.index.difficulty_R[0] / 2
+    assert again.index.difficulty_R[3] > run.index.difficulty_R[3]
+    assert torch.equal(again.index.difficulty_R[4:], run.index.difficulty_R[4:])
     write(r8={"difficulty": 0.0})
     assert main(words) == 2
     assert f"was drawn from {ROWS - 1} rows, and data.train of" in capsys.readouterr().err

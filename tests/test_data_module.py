@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from observer.curriculum import LadderIndex, Schedule, Sorted
+from observer.curriculum import Schedule, Sorted, Turn
 from observer.data import Jsonl, LadderDataModule, Message, Tiles
 from observer.metrics import LEVELS
 from observer.rollout import PromptRenderer
@@ -137,7 +137,7 @@ def test_rows_that_are_left_out_are_named_and_the_others_numbered_anew(strict, l
     assert [problem.row for problem in rows] == list(range(9))
     assert rows.level.tolist() == [row % 3 for row in kept]
     assert rows.complexity.tolist() == [10 * row for row in kept]
-    assert module.ladder.difficulty_R.tolist() == [1 - row / 16 for row in kept]
+    assert module.index.difficulty_R.tolist() == [1 - row / 16 for row in kept]
     skipped = {record.pop("id"): record for record in listed(tmp_path / "run")}
     assert skipped.keys() == {"r0", "r3", "r8"}
     reasons = {name: record.pop("reason") for name, record in skipped.items()}
@@ -195,7 +195,7 @@ def test_rows_that_were_kept_are_checked_again_for_another_renderer(strict, ladd
     assert [problem.id for problem in module.rows["train"]] == [
         f"r{r}" for r in range(ROWS) if r not in (3, 4)
     ]
-    assert len(module.ladder) == ROWS - 2
+    assert len(module.index) == ROWS - 2
     assert [record["id"] for record in listed(tmp_path)] == ["r3", "r4"]
 
 
@@ -290,7 +290,7 @@ def saved_and_loaded(state):
 
 
 def seen(module):
-    return [part.tolist() for part in module.ladder.seen]
+    return [part.tolist() for part in module.index.seen]
 
 
 def test_a_state_that_was_saved_and_loaded_goes_on_where_it_left_off(renderer, ladder_file, tmp_path):
@@ -335,8 +335,8 @@ def test_a_state_of_another_schedule_is_refused_with_both(renderer, tmp_path):
 class First(Schedule):
     """The first rows. No dataclass, so it shows no options."""
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
-        return list(range(count))
+    def draw(self, turn: Turn) -> list[int]:
+        return list(range(turn.count))
 
 
 def test_a_schedule_that_shows_no_options_can_be_resumed(renderer, tmp_path):
@@ -384,7 +384,7 @@ def test_a_run_that_is_made_longer_does_not_rewind_its_curriculum(renderer, ladd
 @pytest.mark.parametrize("rows", [[0], [0, 0, 1, 2], [0, 1, 2, 12], [-1, 0, 1, 2], [0.5, 1, 2, 3]])
 def test_a_schedule_that_draws_something_else_is_named(renderer, ladder_file, tmp_path, rows):
     class Careless(Schedule):
-        def draw(self, ladder, step, count, horizon, seed):
+        def draw(self, turn):
             return rows
 
     module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))

@@ -10,8 +10,8 @@ import runs
 from observer.curriculum import (
     AdaptiveTarget,
     Gaussian,
-    Ladder,
     Mixture,
+    NeuraLadder,
     Random,
     SelfPaced,
     Sorted,
@@ -30,14 +30,14 @@ SCHEDULES = {
     "random": Random(),
     "sorted": Sorted(),
     "reverse": Sorted(descending=True),
-    "ladder": Ladder(),
+    "ladder": NeuraLadder(),
     "stages": Stages([Stage(steps=2, levels={1: 1.0, 2: 1.0}), Stage(steps=None, levels={1: 1.0, 8: 1.0})]),
     "gaussian": Gaussian(),
     "adaptive": AdaptiveTarget(),
     "sources": SourceUCB(),
     "variance": VarianceDriven(),
     "self-paced": SelfPaced(),
-    "mixture": Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+    "mixture": Mixture({"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)}),
 }
 
 
@@ -85,7 +85,7 @@ def test_groups_without_signal_are_replaced_and_what_they_showed_is_observed(tmp
         row for place, row in enumerate(rows) if place not in silent
     ]
     assert len(set(others)) == len(others)
-    seen, visits, rates = trainer.datamodule.ladder.seen
+    seen, visits, rates = trainer.datamodule.index.seen
     assert set(seen.tolist()) >= set(rows) | set(others)
     assert visits.max() == 1
     assert all(bool(rate) == bool(row % 3) for row, rate in zip(seen.tolist(), rates.tolist(), strict=True))
@@ -109,7 +109,7 @@ def test_the_bound_is_kept_and_what_is_left_stays(tmp_path, monkeypatch):
     assert asked == [4, 4, 4]
     assert len({line["id"] for line in lines}) == 4
     assert float(trainer.callback_metrics["train/zero_signal"]) == 1
-    assert len(trainer.datamodule.ladder.seen[0]) == 12
+    assert len(trainer.datamodule.index.seen[0]) == 12
     monkeypatch.setattr(ByRow, "generate", generate)
 
 
@@ -119,7 +119,7 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
     assert {row % 3 for row in drawn(lines, 0)} == {1}, "of 2 the first three are right, of 0 none is"
     assert asked[-4:] == [range(3, 4)] * 4, "what is missing of each group, once"
     assert set(asked[:-4]) == {range(3)}
-    seen, visits, rates = trainer.datamodule.ladder.seen
+    seen, visits, rates = trainer.datamodule.index.seen
     assert len(asked) - 4 == len(seen), "each row that was screened is observed"
     assert visits.max() == 1
     of_row = {0: 0, 1: 2 / 4, 2: 3 / 3}
@@ -132,7 +132,7 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
 def test_what_is_drawn_again_is_new_until_there_is_nothing_left(name):
     data = runs.ladder(val=None, test=None)
     rows = data.rows["train"] = data.formats["train"].read()
-    data.ladder = rows.ladder()
+    data.index = rows.index()
     data.schedule, data.horizon = SCHEDULES[name], 4
     drawn = data.draw(0)
     others = data.draw_again(0)

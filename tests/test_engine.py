@@ -7,26 +7,11 @@ from transformers import AutoModelForImageTextToText
 
 from bounds import SIGMAS, of_logprob
 from cases import KIN
-from observer.data.tiles.rows import Tiles
 from observer.policy import Policy, PolicySpec
-from observer.rollout import Engine, ScriptedEngine, TransformersEngine
+from observer.rollout import Engine, TransformersEngine
 from observer.types import RefusedError, Sampling
 
 END = 2
-
-
-@pytest.fixture(scope="module")
-def prompts(renderer, picture, problem):
-    """Prompts of unequal length: the tiles the model knows, noise, several pictures, none."""
-    tiles = Tiles(rows=64).read()
-    problems = [
-        tiles[0],
-        problem("What is 3 + 4?", id="text"),
-        tiles[7],
-        problem("Is <image> larger than <image>?", [picture(84, 56, 1), picture(28, 112, 2)], id="two"),
-        problem("What is the sum of the red tiles?", [picture(140, 84, 3)], id="noise"),
-    ]
-    return renderer.render(problems)
 
 
 def started(policy: Policy, **options) -> Engine:
@@ -309,47 +294,3 @@ def test_a_completion_holds_nothing_of_a_prompt_that_quotes_the_chat(policy, ren
 def test_an_engine_that_samples_nothing_at_once_is_refused():
     with pytest.raises(RefusedError, match=r"tokens_at_once is 0; it must be >= 1"):
         TransformersEngine(tokens_at_once=0)
-
-
-def scripted(policy, texts):
-    engine = ScriptedEngine(texts)
-    engine.start(policy)
-    return engine
-
-
-def test_the_scripted_engine_says_its_texts_in_turn_with_the_gold_answer(policy, prompts, processor):
-    engine = scripted(policy, ["<answer> {answer} </answer>", "no idea"])
-    sampling = Sampling(group_size=3, max_tokens=30)
-    groups = engine.generate(prompts, sampling)
-    for prompt, group in zip(prompts, groups, strict=True):
-        right = f"<answer> {prompt.problem.answer} </answer>"
-        assert group.prompt is prompt
-        assert group.sampling is sampling
-        assert [completion.text for completion in group.completions] == [right, "no idea", right]
-        assert [completion.index for completion in group.completions] == [0, 1, 2]
-        for completion in group.completions:
-            assert completion.finished
-            assert processor.tokenizer.decode(completion.ids) == completion.text + "<|im_end|>"
-            assert len(completion.logprobs) == len(completion.ids)
-    assert torch.isfinite(policy.logprobs(groups).values_N_T).all()
-
-
-def test_the_scripted_engine_cuts_as_a_sampling_engine_does(policy, prompts, processor):
-    text = "<answer> 1 2 3 </answer>"
-    length = len(processor.tokenizer(text).input_ids) + 1
-    for limit, reason in ((length, "stop"), (length - 1, "length"), (3, "length")):
-        [group] = scripted(policy, [text]).generate(prompts[:1], Sampling(1, max_tokens=limit))
-        [completion] = group.completions
-        own = completion.ids[:-1] if reason == "stop" else completion.ids
-        assert completion.finish_reason == reason
-        assert len(completion.ids) == limit
-        assert completion.text == processor.tokenizer.decode(own)
-
-
-def test_the_scripted_engine_notes_versions_and_refuses_an_empty_script(policy):
-    engine = scripted(policy, ["x"])
-    assert (engine.weights, engine.version) == ("shared", -1)
-    engine.sync(iter(()), 4)
-    assert engine.version == 4
-    with pytest.raises(RefusedError, match=r"ScriptedEngine.texts is empty"):
-        ScriptedEngine([])

@@ -67,9 +67,8 @@ def test_k1_and_k3_average_to_the_kl_of_the_distributions_and_k2_has_its_gradien
         for estimate in (K1(), K2(), K3())
     }
     torch.testing.assert_close(slopes[K2], expected)
-    torch.testing.assert_close(
-        slopes[K1], torch.zeros(3).double(), atol=1e-12, rtol=0
-    )  # S12: no term for a loss
+    # No term for a loss: its gradient is 0 on average.
+    torch.testing.assert_close(slopes[K1], torch.zeros(3).double(), atol=1e-12, rtol=0)
     assert not torch.allclose(slopes[K3], expected, rtol=1e-2)
 
 
@@ -81,14 +80,14 @@ def test_a_token_is_worth_the_rewards_of_itself_and_of_all_later_ones(rewards_N_
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-# Correction, S15
+# Correction of the sampler's log-probs
 
 
 @pytest.mark.parametrize("level", ["token", "sequence"])
 @pytest.mark.parametrize("mode", ["truncate", "mask"])
 @FEW
 @given(batch=batches(), floor=st.sampled_from([0.0, 0.5, 1.0]), cap=st.sampled_from([1.1, 2.0, math.inf]))
-def test_correction_weights_are_those_of_the_formula(level, mode, batch, floor, cap):  # S15
+def test_correction_weights_are_those_of_the_formula(level, mode, batch, floor, cap):
     mask, _, old, drawn, _, _ = batch
     old_N_T, drawn_N_T, mask_N_T = tensors(old, drawn, mask)
     weights, cut = Correction(level, mode, cap, floor)(old_N_T.requires_grad_(), drawn_N_T, mask_N_T)

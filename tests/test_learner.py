@@ -3,15 +3,17 @@
 import json
 import math
 import threading
+from typing import ClassVar
 
 import pytest
 import torch
 
 import runs
 from bounds import of_logprob
+from experiments.controls.shuffled_rewards import ShuffledRewards
 from gradients import gradients
 from observer.data import Tiles
-from observer.learner import PolicyModule
+from observer.learner import ObserveLearner, PolicyModule
 from observer.objective import (
     K1,
     K2,
@@ -50,7 +52,9 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
     [K3(0.5), K2(0.5), K1(0.5)],
     ids=["k3 in the loss", "k2 in the loss", "k1 in the reward"],
 )
-def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):  # S12
+def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
+    """In the loss or in the reward: the weights move less than without it."""
+
     def drift(folder, kl):
         learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
         before = {name: value.clone() for name, value in learner_weights(learner).items()}
@@ -148,7 +152,7 @@ def test_half_precision_with_loss_scaling_is_refused():
         PolicyModule.setup(learner, "fit")
 
 
-def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):  # S15
+def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
     """The engine holds the version of each rollout; log-probs drawn with are those trained with."""
     versions = []
 
@@ -214,3 +218,21 @@ def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
 def test_the_response_format_gives_the_system_prompt():
     assert "<observe>" in runs.learner(response_format=Observe()).answerer.renderer.system_prompt
     assert runs.learner(response_format=Observe(system_prompt="")).answerer.renderer.system_prompt == ""
+
+
+def test_the_control_deals_the_scores_out_anew_and_only_them(tmp_path):
+    """The same scores, each once, to other completions: what a gain must not survive."""
+
+    class Control(ShuffledRewards):
+        seen: ClassVar[list] = []
+
+        def weigh(self, groups, scores):
+            own = ObserveLearner.score(self, groups, step=0)
+            self.seen.append(([s for row in own for s in row], [s for row in scores for s in row]))
+            return super().weigh(groups, scores)
+
+    learner = runs.learner(Control, group_size=4, engine=ScriptedEngine(MIXED))
+    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    for own, dealt in Control.seen:
+        assert sorted(score.reward for score in own) == sorted(score.reward for score in dealt)
+        assert own != dealt

@@ -31,7 +31,8 @@ from runs import MIXED, RIGHT, WRONG
     ],
     ids=["default", "sequences", "constant", "masked"],
 )
-def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, options):  # S13
+def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, options):
+    """A token weighs the same, whatever it shares a micro-batch with."""
     bound = GRADIENT
     if options.get("denominator") == "sequences":  # its weights are products over as many as 48 tokens
         bound += (2 * 48) ** 0.5 * of_logprob()
@@ -42,7 +43,7 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, options):  # 
     assert whole.norm() > 0.003
 
 
-def test_rewards_stay_with_their_completions_where_micro_batches_do_not_divide_them(tmp_path):  # S17
+def test_rewards_stay_with_their_completions_where_micro_batches_do_not_divide_them(tmp_path):
     """9 completions of 3 groups in micro-batches of 4: the release paired rewards with other sequences."""
     options = {"group_size": 3, "data": {"prompts_per_step": 3}}
     (whole,), _ = gradients(tmp_path, micro_batch=9, **options)
@@ -96,7 +97,7 @@ def test_the_gradient_is_that_of_the_formula(tmp_path, loss, denominator):
     assert_same_gradient(found, gradient_of(policy, expected))
 
 
-def test_cut_completions_leave_the_update_and_stay_in_the_statistics_of_their_group(tmp_path):  # S14
+def test_cut_completions_leave_the_update_and_stay_in_the_statistics_of_their_group(tmp_path):
     cut_at = {"max_tokens": 16}
     (found,), metrics = gradients(tmp_path, truncated="mask", **cut_at, **PLAIN)
     (kept,), _ = gradients(tmp_path, **cut_at, **PLAIN)
@@ -117,7 +118,7 @@ def test_cut_completions_leave_the_update_and_stay_in_the_statistics_of_their_gr
     assert_same_gradient(kept, gradient_of(policy, rows.sum() / lengths.sum()))
 
 
-def test_a_rollout_of_cut_completions_only_is_masked_whole(tmp_path):  # S14
+def test_a_rollout_of_cut_completions_only_is_masked_whole(tmp_path):
     seen, metrics = gradients(tmp_path, truncated="mask", max_tokens=3, kl=K3(), steps=2)
     assert [len(gradient) for gradient in seen] == [0, 0]
     assert metrics["train/truncated"] == 1
@@ -126,7 +127,7 @@ def test_a_rollout_of_cut_completions_only_is_masked_whole(tmp_path):  # S14
 @pytest.mark.parametrize(
     "correction", [Correction(cap=1.5), Correction("sequence", "mask", cap=4.0, floor=0.5)], ids=str
 )
-def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, correction):  # S15
+def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, correction):
     (found,), metrics = gradients(tmp_path, engine=Drawn(), correction=correction, **PLAIN)
     policy, groups = first_rollout(tmp_path, Drawn())
     values = policy.logprobs(groups)
@@ -165,7 +166,7 @@ def test_the_entropy_bonus_takes_the_entropy_from_the_loss(tmp_path):
     assert alone.norm() > 0.001  # a group whose advantages are 0 still has an entropy
 
 
-def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):  # S8
+def test_groups_without_signal_do_not_enter_the_denominator(tmp_path):
     """All right and all alike: no gradient, and the optimizer is still stepped once a rollout."""
     seen, metrics = gradients(
         tmp_path, texts=[RIGHT], steps=2, weighting=Uniform(), rewards={"accuracy": Accuracy()}

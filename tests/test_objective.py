@@ -83,14 +83,15 @@ def test_advantages_are_rewards_less_the_mean_of_the_group_over_its_spread(rewar
 @pytest.mark.parametrize("advantage", [GroupMean(), GroupMeanStd()], ids=str)
 @pytest.mark.parametrize("reward", [0.1, 0.7, 1.2])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_equal_rewards_have_an_advantage_of_exactly_0(advantage, reward, dtype):  # S7
+def test_equal_rewards_have_an_advantage_of_exactly_0(advantage, reward, dtype):
+    """Whatever their rounding, which a scale of nearly 0 would blow up."""
     rewards_P_G = torch.tensor([[reward] * 8, [reward] * 7 + [reward + 1.0]], dtype=dtype)
     advantages_P_G = advantage(rewards_P_G)
     assert not advantages_P_G[0].any()
     assert advantages_P_G[1].all()
 
 
-def test_rewards_that_differ_by_rounding_only_are_equal():  # S7
+def test_rewards_that_differ_by_rounding_only_are_equal():
     summed = [0.1 + 0.2, 0.3] * 4
     assert summed[0] != summed[1]
     assert not GroupMeanStd()(torch.tensor([summed], dtype=torch.float64)).any()
@@ -121,7 +122,7 @@ def test_weights_follow_their_formula_and_are_never_negative(right, sigma):
 
 @pytest.mark.parametrize("after", [True, False])
 @pytest.mark.parametrize("weight", [0.2, 0.5, 1.0])
-def test_the_pass_rate_is_counted_in_verdicts_whatever_the_bonus_adds_to_rewards(weight, after):  # S2, S3
+def test_the_pass_rate_is_counted_in_verdicts_whatever_the_bonus_adds_to_rewards(weight, after):
     groups = [group(*[(RIGHT, 150 + i) for i in range(k)], *[(WRONG, 150)] * (8 - k)) for k in range(9)]
     bonus = Bonus(weight=weight, min_tokens=100, after_normalisation=after)
     experience = weighed(groups, bonus, weighting=Quadratic())
@@ -225,14 +226,15 @@ def test_an_advantage_is_the_weight_times_the_normalised_reward_plus_bonus(drawn
         np.testing.assert_allclose(found, 7.2 * p * (1 - p) * advantages, rtol=1e-6, atol=1e-12)
 
 
-def test_a_group_without_a_correct_response_gets_no_bonus():  # S1
+def test_a_group_without_a_correct_response_gets_no_bonus():
+    """Its first response does not win for want of a shortest right one."""
     for rewards in (DEFAULT_REWARDS, DEFAULT_REWARDS | {"bonus": Bonus(min_tokens=100)}):
         experience = weighed([group(*[(WRONG, 150)] * 8)], rewards=rewards)
         assert [score.bonus for score in experience.scores[0]] == [0.0] * 8
         assert not experience.advantages_P_G.any()
 
 
-def test_the_default_bonus_leaves_the_rewards_that_are_normalised_alone():  # S3
+def test_the_default_bonus_leaves_the_rewards_that_are_normalised_alone():
     experience = weighed(
         [group((RIGHT, 120), (RIGHT, 150), (WRONG, 90), (BARE, 90))], rewards=DEFAULT_REWARDS
     )
@@ -240,7 +242,7 @@ def test_the_default_bonus_leaves_the_rewards_that_are_normalised_alone():  # S3
     assert [score.bonus for score in experience.scores[0]] == [0.2, 0.0, 0.0, 0.0]
 
 
-def test_the_default_bonus_looks_for_the_shortest_that_is_long_enough():  # S4
+def test_the_default_bonus_looks_for_the_shortest_that_is_long_enough():
     rows = [group((RIGHT, 90), (RIGHT, 150), (RIGHT, 200), (WRONG, 120))]
     shares = {
         constraint: [
@@ -251,14 +253,14 @@ def test_the_default_bonus_looks_for_the_shortest_that_is_long_enough():  # S4
     assert shares == {"eligible": [0.0, 1.0, 0.0, 0.0], "shortest": [0.0] * 4}
 
 
-def test_only_finished_formatted_right_responses_win_the_bonus_and_ties_share_it():  # S5
+def test_only_finished_formatted_right_responses_win_the_bonus_and_ties_share_it():
     rows = [group((BARE, 10), (RIGHT, 20, "length"), (WRONG, 30), (RIGHT, 40), (RIGHT, 40), (RIGHT, 50))]
     scores = weighed(rows).scores[0]
     assert [score.bonus for score in scores] == [0.0, 0.0, 0.0, 0.1, 0.1, 0.0]
     assert scores[1].correct  # cut off after its answer: right, and yet no winner
 
 
-def test_the_default_bonus_stays_small_in_a_group_that_is_all_right():  # S6
+def test_the_default_bonus_stays_small_in_a_group_that_is_all_right():
     rows = [group(*[(RIGHT, 120 + i) for i in range(8)])]
     uniform = weighed(rows, rewards=DEFAULT_REWARDS, weighting=Uniform())
     assert uniform.advantages_P_G.tolist() == [[0.2] + [0.0] * 7]

@@ -1,45 +1,13 @@
 import copy
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    LlamaConfig,
-    LlavaConfig,
-)
 
 from bounds import assert_errs_no_more, assert_same_gradient
-from cases import BANNED, CASES, END, KIN, each
-from observer.data.tiles.build import build_config, write_blueprint
-from observer.policy import Policy, PolicySpec, Reference, load_processor
-from observer.types import Completion, Group, RefusedError, Sampling
-
-IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
-
-
-def alone(model, processor, group, completion):
-    """The log-probs of a completion by transformers' own forward: one row, no padding, its own positions."""
-    question = group.problem.question
-    question = question if "<image>" in question else "<image>" * len(group.problem.pictures) + question
-    text = f"<|im_start|>user\n{question.replace('<image>', IMAGE)}<|im_end|>\n<|im_start|>assistant\n"
-    pictures = [picture.load() for picture in group.problem.pictures]
-    inputs = processor(text=[text], images=pictures or None, return_tensors="pt")
-    tail = torch.tensor([completion.ids])
-    inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
-    inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(tail)], 1)
-    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    assert "position_ids" not in inputs
-    model.model.rope_deltas = None
-    logits_T_V = model(**inputs).logits[0, -tail.shape[1] - 1 : -1].double()
-    banned_T_V = torch.zeros_like(logits_T_V, dtype=torch.bool)
-    banned_T_V[:, list(BANNED)] = True
-    banned_T_V[: group.sampling.min_tokens, END] = True
-    logits_T_V = logits_T_V.masked_fill(banned_T_V, -torch.inf) / group.sampling.temperature
-    return logits_T_V.log_softmax(-1).gather(-1, tail[0][:, None])[:, 0]
+from cases import BANNED, CASES, KIN, alone, each
+from observer.policy import Policy, PolicySpec, Reference
+from observer.types import Completion, Group, Sampling
 
 
 def gradients(module):
@@ -240,126 +208,6 @@ def test_a_frozen_copy_stays_what_it_was(fresh_policy, policy, groups_of):
     assert not values_N_T.requires_grad
     assert torch.equal(values_N_T, policy.logprobs(groups).values_N_T)
     assert not torch.allclose(trained.logprobs(groups).values_N_T, values_N_T)
-
-
-def test_a_loaded_policy_is_in_training_mode(fresh_policy):
-    assert all(module.training for module in fresh_policy().modules())
-
-
-def test_from_scratch_draws_the_weights_from_the_seed_and_needs_none_on_disk(tmp_path, processor):
-    write_blueprint(tmp_path)
-    assert not list(tmp_path.glob("*.safetensors"))
-
-    def drawn(seed):
-        torch.manual_seed(seed)
-        policy = Policy(
-            PolicySpec(str(tmp_path), from_scratch=True), load_processor(PolicySpec(str(tmp_path)))
-        )
-        return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
-
-    assert torch.equal(drawn(1), drawn(1))
-    assert not torch.equal(drawn(1), drawn(2))
-
-
-def test_a_saved_policy_is_a_directory_that_transformers_loads(fresh_policy, groups_of, tmp_path):
-    policy = fresh_policy()
-    with torch.no_grad():
-        policy.model.model.language_model.norm.weight *= 1.5
-    policy.save_pretrained(tmp_path)
-    assert not [path for path in tmp_path.iterdir() if path.suffix in {".bin", ".pt", ".pkl"}]
-    model = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype=torch.float32)
-    processor = AutoProcessor.from_pretrained(tmp_path)
-    assert model.generation_config.eos_token_id == [END]
-    groups = groups_of(CASES["unequal prompts and pictures"])
-    again = Policy(PolicySpec(str(tmp_path)), load_processor(PolicySpec(str(tmp_path))))
-    with torch.no_grad():
-        values_N_T = policy.logprobs(groups).values_N_T
-        assert torch.equal(again.logprobs(groups).values_N_T, values_N_T)
-        for row, (group, completion) in enumerate(each(groups)):
-            expected_T = alone(model, processor, group, completion)
-            found_T = values_N_T[row, : len(completion.ids)]
-            torch.testing.assert_close(found_T.double(), expected_T, atol=1e-5, rtol=1e-5)
-
-
-@pytest.fixture
-def copied(checkpoint, tmp_path):
-    """A copy of the shipped directory to break."""
-    return Path(shutil.copytree(checkpoint, tmp_path / "copy"))
-
-
-def test_pickled_weights_are_refused(copied, fresh_policy, policy):
-    (copied / "model.safetensors").unlink()
-    torch.save(policy.model.state_dict(), copied / "pytorch_model.bin")
-    with pytest.raises(RefusedError, match=r"(?s)model.policy.path.*copy.*safetensors"):
-        fresh_policy(path=str(copied))
-
-
-def test_weights_that_are_incomplete_or_of_another_shape_are_refused(copied, fresh_policy, processor):
-    config = build_config(processor.tokenizer)
-    config.text_config.num_hidden_layers = 4
-    config.text_config.layer_types = ["full_attention"] * 4
-    config.save_pretrained(copied)
-    with pytest.raises(RefusedError, match=r"copy.*lack \d+ weights, model.language_model.layers.3"):
-        fresh_policy(path=str(copied))
-    config = build_config(processor.tokenizer)
-    config.text_config.intermediate_size = 128
-    config.save_pretrained(copied)
-    with pytest.raises(RefusedError, match=r"copy.*cannot be loaded"):
-        fresh_policy(path=str(copied))
-
-
-@pytest.mark.parametrize("path", ["./models/tiny", "models/tiny", "no/such/model", "tiny"])
-def test_a_missing_directory_is_refused_with_the_place_that_was_looked_at(tmp_path, monkeypatch, path):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RefusedError) as refusal:
-        load_processor(PolicySpec(path))
-    assert repr(path) in str(refusal.value)
-    assert str((tmp_path / path).resolve()) in str(refusal.value)
-
-
-def test_a_directory_without_a_configuration_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "models" / "empty").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(RefusedError, match=f"{tmp_path}/models/empty holds no config.json"):
-        load_processor(PolicySpec("models/empty"))
-
-
-def test_a_path_below_the_home_directory_is_found(copied, monkeypatch, fresh_policy):
-    monkeypatch.setenv("HOME", str(copied.parent))
-    assert load_processor(PolicySpec("~/copy")).chat_template
-    assert fresh_policy(path="~/copy").end_ids == (END,)
-
-
-def test_a_processor_without_a_chat_template_is_refused(copied):
-    (copied / "chat_template.jinja").unlink()
-    with pytest.raises(RefusedError, match=r"copy.*no chat template"):
-        load_processor(PolicySpec(str(copied)))
-
-
-def test_pixel_limits_the_wrong_way_round_are_refused(checkpoint):
-    with pytest.raises(RefusedError, match="min_pixels 5000 is above max_pixels 4000"):
-        load_processor(PolicySpec(str(checkpoint), min_pixels=5000, max_pixels=4000))
-    with pytest.raises(RefusedError, match="min_pixels 50000 is above max_pixels 28224"):
-        load_processor(PolicySpec(str(checkpoint), min_pixels=50_000))
-
-
-SMALL = {
-    "hidden_size": 8,
-    "intermediate_size": 8,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 1,
-    "vocab_size": 10,
-}
-
-
-def test_models_of_another_kind_are_refused_by_name(tmp_path, processor):
-    vision = {**SMALL, "model_type": "clip_vision_model", "image_size": 28, "patch_size": 14}
-    LlavaConfig(vision_config=vision, text_config={**SMALL, "model_type": "llama"}).save_pretrained(tmp_path)
-    with pytest.raises(RefusedError, match=r"LlavaForConditionalGeneration; models of the Qwen2-VL"):
-        Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
-    LlamaConfig(**SMALL).save_pretrained(tmp_path)
-    with pytest.raises(RefusedError, match=r"cannot be loaded.*LlamaConfig"):
-        Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
 
 
 @PASSES

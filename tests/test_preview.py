@@ -15,24 +15,24 @@ from observer.data import LadderDataModule, Tiles
 CONFIG = ["--config", "configs/quickstart.yaml", "--data.train.rows", "512", "--trainer.max_steps", "10"]
 
 
-def ladder():
+def index_of_tiles():
     rows = Tiles(rows=512).read()
     return LadderIndex(rows.difficulty, rows.complexity, rows.level)
 
 
 @pytest.mark.parametrize("schedule", [Random(), Sorted(), SelfPaced()], ids=lambda it: type(it).__name__)
 def test_the_counts_are_those_of_the_draws_of_a_run(schedule):
-    drawn = simulate(ladder(), schedule, 10, 16, 3, ASSUMPTIONS["base"])
+    drawn = simulate(index_of_tiles(), schedule, 10, 16, 3, ASSUMPTIONS["base"])
     data = LadderDataModule(train=Tiles(rows=512), prompts_per_step=16, seed=3)
-    data.ladder, data.schedule, data.horizon = ladder(), schedule, 10
+    data.index, data.schedule, data.horizon = index_of_tiles(), schedule, 10
     visited = set()
     for step in range(10):
         rows = data.draw(step)
         visited |= set(rows)
-        levels = data.ladder.level_R[torch.tensor(rows)].tolist()
+        levels = data.index.level_R[torch.tensor(rows)].tolist()
         counts = [levels.count(level) for level in drawn.levels]
         assert drawn.counts_T_L[step].tolist() == counts
-        rates = (1 - data.ladder.difficulty_R[torch.tensor(rows)].double()).tolist()
+        rates = (1 - data.index.difficulty_R[torch.tensor(rows)].double()).tolist()
         data.finish_step(rows, rates)
     assert drawn.distinct == len(visited)
 

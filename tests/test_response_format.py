@@ -31,9 +31,9 @@ def test_blanks_between_and_inside_the_tags_change_nothing(blanks):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("3", "<observe> is missing"),  # V6
+        ("3", "<observe> is missing"),
         ("", "<observe> is missing"),
-        ("so " + GOOD, "text before <observe>"),  # V9 from here on
+        ("so " + GOOD, "text before <observe>"),
         (GOOD + " so", "text after </answer>"),
         (GOOD.replace("\n", "x"), "text before <think>"),
         (GOOD + "<answer>3</answer>", "found <answer> after </answer>"),
@@ -104,7 +104,7 @@ def test_the_default_prompt_shows_each_block_on_a_line_and_keeps_its_own_format(
 @pytest.mark.parametrize(
     "unit", ["<think>", "</think>", "<", "</", "<observe>", "x<think", "\\boxed{", "{", "}", " ", "\\"]
 )
-def test_a_megabyte_of_tags_is_read_at_once(strategy, unit):  # V10: 8 kB took the released regex 105 s
+def test_a_megabyte_of_tags_is_read_at_once(strategy, unit):
     text = unit * (1_000_000 // len(unit))
     start = time.perf_counter()
     reading = strategy.read(text)
@@ -128,7 +128,7 @@ def fastest(read, *texts):
 
 @pytest.mark.parametrize("read", [Observe().read, Free().read, LENIENT.read])
 @pytest.mark.parametrize("unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"])
-def test_the_time_of_reading_grows_linearly(read, unit):  # V10
+def test_the_time_of_reading_grows_linearly(read, unit):
     text = "\\boxed{" + unit * (500_000 // len(unit))  # a box that is never closed is looked for to the end
     once, twice = fastest(read, text, text + text)
     assert twice < 3 * once + 0.01  # 4 times for a quadratic scanner, 8 for a cubic one

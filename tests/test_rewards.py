@@ -47,14 +47,14 @@ def test_a_bonus_after_normalisation_is_kept_apart_from_the_reward():
     assert [(score.reward, score.bonus) for score in scores] == [(1.0, 0.2), (1.0, 0.0)]
 
 
-def test_a_group_without_a_right_answer_gets_no_bonus():  # S1
+def test_a_group_without_a_right_answer_gets_no_bonus():
     assert bonuses(REFERENCE, *[response(8)] * 8) == [0.0] * 8
     assert bonuses(Bonus(), *[response(8)] * 8) == [0.0] * 8
     assert bonuses(Bonus()) == []
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, -3.0])
-def test_no_bonus_changes_what_is_correct(weight):  # S2
+def test_no_bonus_changes_what_is_correct(weight):
     group = group_of(response(7, 150), response(8, 150))
     rubric = Rubric({"accuracy": Accuracy(), "bonus": Bonus(weight, after_normalisation=False)}, Think())
     scores = rubric.score(group, step=0)
@@ -62,7 +62,7 @@ def test_no_bonus_changes_what_is_correct(weight):  # S2
     assert [score.reward for score in scores] == [1.0 + weight, 0.0]
 
 
-def test_the_shortest_of_those_that_keep_the_constraint_wins():  # S4
+def test_the_shortest_of_those_that_keep_the_constraint_wins():
     lengths = [response(7, tokens) for tokens in (90, 150, 120)]
     assert bonuses(Bonus(min_tokens=100), *lengths) == [0.0, 0.0, 1.0]
     assert bonuses(REFERENCE, *lengths) == [0.0, 0.0, 0.0]
@@ -75,7 +75,7 @@ def test_the_floor_is_exclusive_and_the_cap_inclusive():
     assert bonuses(Bonus(max_tokens=100), response(7, 101)) == [0.0]
 
 
-def test_a_cut_or_unformatted_response_never_wins():  # S5
+def test_a_cut_or_unformatted_response_never_wins():
     for bonus in (Bonus(), REFERENCE):
         assert bonuses(bonus, response(7, 110, finish="length"), response(7, 150)) == [0.0, 1.0]
         assert bonuses(bonus, response(7, 110, formatted=False), response(7, 150)) == [0.0, 1.0]
@@ -114,7 +114,7 @@ def test_a_weight_is_any_finite_number(reward):
             reward(weight=weight)
 
 
-def test_a_response_without_tags_scores_nothing():  # V6
+def test_a_response_without_tags_scores_nothing():
     rewards = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
     (score,) = Rubric(rewards, Observe()).score(group_of(response(7, formatted=False)), step=0)
     assert (score.reward, score.bonus, score.extracted, score.formatted) == (0.0, 0.0, None, False)
@@ -123,7 +123,7 @@ def test_a_response_without_tags_scores_nothing():  # V6
     assert (free.reward, free.extracted) == (1.5, "7")
 
 
-def test_an_unverifiable_gold_answer_is_never_accurate():  # V1
+def test_an_unverifiable_gold_answer_is_never_accurate():
     group = group_of(response("red"), response("red", formatted=False), answer="red")
     for score in Rubric({"accuracy": Accuracy()}, Think()).score(group, step=0):
         assert score.verdict is Verdict.UNVERIFIABLE

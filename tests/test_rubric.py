@@ -103,13 +103,13 @@ def test_an_answer_that_is_not_checked_in_time_earns_nothing_and_the_others_what
     )
 
 
-# V11
+# What counts as the response
 
 
 @pytest.mark.parametrize(
     "response_format", [Observe(), Think(), Free(), Think(lenient=("tag", "box", "line"))]
 )
-def test_the_response_is_the_completion_alone_whatever_the_prompt_quotes(response_format):  # V11
+def test_the_response_is_the_completion_alone_whatever_the_prompt_quotes(response_format):
     texts = ("8", "", "<think>so</think><answer>8</answer>")
     with_quote = group_of(*texts, question=QUOTING, wrap=False)
     without = group_of(*texts, wrap=False)
@@ -131,10 +131,10 @@ def test_scoring_looks_at_no_picture():
     assert score.verdict is Verdict.CORRECT
 
 
-# V13
+# Time limits
 
 
-def test_answers_are_checked_and_timed_out_off_the_main_thread(isolated):  # V13
+def test_answers_are_checked_and_timed_out_off_the_main_thread(isolated):
     found = []
     groups = [group_of("42", "sleep 60", "43", gold="42", kind="expression"), group_of("7", "8")]
     rubric = Rubric(REWARDS, Think(), isolated)
@@ -144,7 +144,7 @@ def test_answers_are_checked_and_timed_out_off_the_main_thread(isolated):  # V13
     assert found == [["correct", "unverifiable", "wrong"], ["correct", "wrong"]]
 
 
-def test_no_time_limit_rests_on_an_alarm():  # V13
+def test_no_time_limit_rests_on_an_alarm():
     folders = [Path(room.__file__).parent for room in (observer.verifier, observer.rewards)]
     names = {
         getattr(node, "attr", getattr(node, "id", ""))

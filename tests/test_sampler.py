@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from observer.curriculum import LadderIndex, Random, Schedule
+from observer.curriculum import LadderIndex, Random, Schedule, Turn
 from observer.data.sampler import LadderBatchSampler
 from observer.types import RefusedError
 
@@ -23,12 +24,12 @@ pytestmark = [
 class Hardest(Schedule):
     """Rows with the lowest pass rates seen so far: a draw that depends on every step before it."""
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
-        rates_R = torch.full((len(ladder),), 0.5, dtype=torch.float64)
-        rows, _, means = ladder.seen
+    def draw(self, turn: Turn) -> list[int]:
+        rates_R = torch.full((len(turn.index),), 0.5, dtype=torch.float64)
+        rows, _, means = turn.index.seen
         rates_R[rows] = means
-        tie_R = torch.tensor(Random().draw(ladder, step, len(ladder), horizon, seed)) / 1e6
-        return torch.argsort(rates_R + tie_R, stable=True)[:count].tolist()
+        tie_R = torch.tensor(Random().batch(replace(turn, count=len(turn.index)))) / 1e6
+        return torch.argsort(rates_R + tie_R, stable=True)[: turn.count].tolist()
 
 
 class Rows(LightningDataModule):
@@ -37,24 +38,24 @@ class Rows(LightningDataModule):
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self.schedule = schedule
-        self.ladder = LadderIndex([0.5] * SIZE, [1.0] * SIZE, [0] * SIZE)
+        self.index = LadderIndex([0.5] * SIZE, [1.0] * SIZE, [0] * SIZE)
         self.step = 0
         self.drawn_at: list[tuple[int, int]] = []
 
     def draw(self, step: int) -> list[int]:
         self.drawn_at.append((step, self.step))
-        return self.schedule.draw(self.ladder, step, COUNT, horizon=STEPS, seed=3)
+        return self.schedule.batch(Turn(self.index, step, COUNT, horizon=STEPS, seed=3))
 
     def train_dataloader(self) -> DataLoader:
         sampler = LadderBatchSampler(lambda: self.step, self.draw, PER_EPOCH)
         return DataLoader(range(SIZE), batch_sampler=sampler, num_workers=0, collate_fn=list)
 
     def state_dict(self) -> dict:
-        return {"step": self.step, "ladder": self.ladder.state_dict()}
+        return {"step": self.step, "ladder": self.index.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         self.step = state["step"]
-        self.ladder.load_state_dict(state["ladder"])
+        self.index.load_state_dict(state["ladder"])
 
 
 class Learner(LightningModule):
@@ -79,7 +80,7 @@ class Learner(LightningModule):
             optimizer.zero_grad()
             self.manual_backward(self.weight.sum() * float(sum(batch)))
             optimizer.step()
-        owner.ladder.observe(batch, [((row * 7 + owner.step) % 9) / 8 for row in batch], owner.step)
+        owner.index.observe(batch, [((row * 7 + owner.step) % 9) / 8 for row in batch], owner.step)
         owner.step += 1
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -122,7 +123,7 @@ def test_a_run_resumed_at_any_step_of_any_epoch_draws_the_rows_of_an_unbroken_ru
         assert resumed.steps == learner.steps[step:]
         assert (resumed.rows, resumed.places) == (learner.rows[step:], learner.places[step:])
         assert torch.equal(resumed.weight, learner.weight)
-        assert [part.tolist() for part in again.ladder.seen] == [part.tolist() for part in whole.ladder.seen]
+        assert [part.tolist() for part in again.index.seen] == [part.tolist() for part in whole.index.seen]
 
 
 def test_a_run_whose_epochs_were_cut_short_resumes_too(tmp_path):
@@ -147,10 +148,10 @@ def test_building_a_loader_draws_nothing():
 @settings(max_examples=60, deadline=None)
 @given(world=st.integers(1, 6), size=st.integers(1, 5), start=st.integers(0, 50))
 def test_the_ranks_share_a_draw_without_overlap_in_equal_parts(world, size, start):
-    ladder = LadderIndex([0.0] * 60, [0.0] * 60, [0] * 60)
+    index = LadderIndex([0.0] * 60, [0.0] * 60, [0] * 60)
 
     def draw(step: int) -> list[int]:
-        return Random().draw(ladder, step, world * size, 10, 0)
+        return Random().batch(Turn(index, step, world * size, 10, 0))
 
     ranks = [list(LadderBatchSampler(lambda: start, draw, 3, rank, world)) for rank in range(world)]
     for place, parts in enumerate(zip(*ranks, strict=True)):

@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, run
+from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, run, turn_of
 from observer.curriculum import (
     AdaptiveTarget,
     AtMost,
     Gaussian,
-    Ladder,
     Mixture,
+    NeuraLadder,
     Part,
     PerSource,
     Random,
@@ -21,6 +21,7 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
+    Turn,
     VarianceDriven,
 )
 from observer.strategies import members
@@ -31,9 +32,9 @@ CATALOGUE = [
     Sorted(),
     Sorted(descending=True, by="complexity"),
     Stages([Stage(9, {0: 1.0, 1: 2.0}), Stage(9, {4: 1.0}), Stage(None, {8: 1.0})], replay=0.25),
-    Ladder(),
-    Ladder(by="difficulty"),
-    Ladder(by="complexity", table="even", window=3, own=0.5, slots="ladder"),
+    NeuraLadder(),
+    NeuraLadder(by="difficulty"),
+    NeuraLadder(by="complexity", table="even", window=3, own=0.5, slots="ladder"),
     Gaussian(),
     Gaussian(by="complexity", tasks=4, beta=1.0, floor=0.05),
     AdaptiveTarget(),
@@ -43,10 +44,10 @@ CATALOGUE = [
     VarianceDriven(capacity=20, momentum=0.5),
     SelfPaced(patience=2, promote=0.6, demote=0.4),
     SelfPaced(by="difficulty", patience=1, promote=0.51, demote=0.5, replay=0.0),
-    Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+    Mixture({"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)}),
     Mixture({"paced": Part(SelfPaced(patience=2), 1), "target": Part(AdaptiveTarget(), 1)}, horizon=30),
     AtMost(AdaptiveTarget(start=0.5), visits=2),
-    AtMost(Ladder(), visits=2),
+    AtMost(NeuraLadder(), visits=2),
     PerSource(),
     PerSource(SelfPaced(patience=2), {"a": 2.0, "c": 1.0}),
     PerSource(Sorted()),
@@ -73,24 +74,24 @@ def test_a_draw_is_of_distinct_rows_of_the_ladder_before_and_beyond_the_horizon(
 
 @every
 def test_a_draw_depends_on_its_arguments_and_on_no_other_draw(schedule):
-    ladder = ladder_of()
-    run(schedule, ladder, 0, 11)
-    rows = schedule.draw(ladder, 11, COUNT, HORIZON, SEED)
+    index = ladder_of()
+    run(schedule, index, 0, 11)
+    rows = schedule.batch(turn_of(index, 11))
     for other in (3, 60, 11, 0):  # other steps and seeds leave no trace
-        schedule.draw(ladder, other, COUNT, HORIZON, SEED + 1)
-    assert schedule.draw(ladder, 11, COUNT, HORIZON, SEED) == rows
-    assert copy.deepcopy(schedule).draw(ladder, 11, COUNT, HORIZON, SEED) == rows
+        schedule.batch(Turn(index, other, COUNT, HORIZON, SEED + 1))
+    assert schedule.batch(turn_of(index, 11)) == rows
+    assert copy.deepcopy(schedule).batch(turn_of(index, 11)) == rows
 
 
 @every
 def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_argument(schedule):
-    ladder = ladder_of()
-    run(schedule, ladder, 0, 5)
-    before = copy.deepcopy(ladder.state_dict())
-    rows = schedule.draw(ladder, 5, COUNT, HORIZON, SEED)
-    schedule.remember(ladder.memory, ladder, 5, rows, rates_of(5, rows))
-    schedule.stage(ladder, 5, HORIZON)
-    assert str(ladder.state_dict()) == str(before)
+    index = ladder_of()
+    run(schedule, index, 0, 5)
+    before = copy.deepcopy(index.state_dict())
+    rows = schedule.batch(turn_of(index, 5))
+    schedule.memory_after(turn_of(index, 5), rows, rates_of(5, rows))
+    schedule.stage_name(turn_of(index, 5))
+    assert str(index.state_dict()) == str(before)
 
 
 @every
@@ -136,16 +137,16 @@ def test_its_own_horizon_comes_before_that_of_the_run(schedule):
 
 @every
 def test_a_step_that_showed_nothing_is_no_fault(schedule):
-    ladder = ladder_of()
-    ladder.memory = schedule.remember(ladder.memory, ladder, 0, [], [])
-    assert len(schedule.draw(ladder, 1, COUNT, HORIZON, SEED)) == COUNT
+    index = ladder_of()
+    index.memory = schedule.memory_after(turn_of(index, 0), [], [])
+    assert len(schedule.batch(turn_of(index, 1))) == COUNT
 
 
 @every
 def test_a_stage_has_a_name_or_there_is_none(schedule):
-    ladder = ladder_of()
+    index = ladder_of()
     staged = schedule.schedule if isinstance(schedule, PerSource) else schedule
-    names = {str(schedule.stage(ladder, step, HORIZON)) for step in range(0, 70, 5)}
+    names = {str(schedule.stage_name(turn_of(index, step))) for step in range(0, 70, 5)}
     assert ("None" in names) == (len(names) == 1 and not isinstance(staged, SelfPaced | Mixture))
 
 
@@ -158,11 +159,14 @@ def test_a_stage_has_a_name_or_there_is_none(schedule):
         ),
         (lambda: Sorted(horizon=0), "Sorted.horizon is 0; it must be >= 1, or null"),
         (lambda: Stages([Stage(None, {0: 1.0})], replay=1.0), "Stages.replay is 1.0; it must be 0 .. 0.9"),
-        (lambda: Ladder(table="mine"), "Ladder.table is 'mine'; it must be one of paper, even"),
-        (lambda: Ladder(slots="mine"), "Ladder.slots is 'mine'"),
-        (lambda: Ladder(table="even", window=4), "Ladder.window is 4; it must be an odd number"),
-        (lambda: Ladder(window=3), "Ladder.window is 3; the paper's table has 5, set table to even"),
-        (lambda: Ladder(own=1.5), "Ladder.own is 1.5"),
+        (lambda: NeuraLadder(table="mine"), "NeuraLadder.table is 'mine'; it must be one of paper, even"),
+        (lambda: NeuraLadder(slots="mine"), "NeuraLadder.slots is 'mine'"),
+        (lambda: NeuraLadder(table="even", window=4), "NeuraLadder.window is 4; it must be an odd number"),
+        (
+            lambda: NeuraLadder(window=3),
+            "NeuraLadder.window is 3; the paper's table has 5, set table to even",
+        ),
+        (lambda: NeuraLadder(own=1.5), "NeuraLadder.own is 1.5"),
         (lambda: Gaussian(tasks=1), "Gaussian.tasks is 1; it must be >= 2"),
         (lambda: Gaussian(floor=0.2), "Gaussian.floor is 0.2; it must be 0 .. 0.125"),
         (lambda: Gaussian(sigma=0.0), "Gaussian.sigma is 0.0"),
@@ -184,7 +188,7 @@ def test_impossible_parameters_are_refused_with_class_name_and_value(make, messa
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("schedule", [Ladder(), Gaussian()], ids=repr)
+@pytest.mark.parametrize("schedule", [NeuraLadder(), Gaussian()], ids=repr)
 def test_a_part_of_the_ladder_that_is_too_small_is_refused_at_the_first_draw(schedule):
     with pytest.raises(RefusedError, match=r"draws up to \d+ of 40 rows from .* which has"):
-        schedule.draw(ladder_of(90), 0, 40, HORIZON, SEED)
+        schedule.batch(turn_of(ladder_of(90), 0, 40))

@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from observer.curriculum import CurriculumCallback, LadderIndex, Random, Schedule, Sorted, Stage, Stages
+from observer.curriculum import CurriculumCallback, LadderIndex, Random, Schedule, Sorted, Stage, Stages, Turn
 from observer.seeding import stable_seed
 from observer.types import Problem, RefusedError
 
@@ -60,38 +60,38 @@ def test_different_parts_make_different_seeds_of_63_bits(one, other):
 @few
 @given(run=settings_of_a_run(spare=5), step=st.integers(0, 100))
 def test_a_draw_is_pure_and_of_distinct_rows_of_the_ladder(schedule, run, step):
-    ladder, count, horizon, seed = run
-    rows = schedule.draw(ladder, step, count, horizon, seed)
+    index, count, horizon, seed = run
+    rows = schedule.batch(Turn(index, step, count, horizon, seed))
     assert len(rows) == len(set(rows)) == count
-    assert set(rows) <= set(range(len(ladder)))
+    assert set(rows) <= set(range(len(index)))
     assert all(type(row) is int for row in rows)
     for other in range(3):  # draws of other steps and seeds in between leave no trace
-        schedule.draw(ladder, other, count, horizon, seed + 1)
-    assert schedule.draw(ladder, step, count, horizon, seed) == rows
+        schedule.batch(Turn(index, other, count, horizon, seed + 1))
+    assert schedule.batch(Turn(index, step, count, horizon, seed)) == rows
 
 
 @pytest.mark.parametrize("schedule", [Random(), Sorted(), WARM], ids=str)
 def test_a_batch_larger_than_the_ladder_is_refused_with_both_numbers(schedule):
     with pytest.raises(RefusedError, match=r"batch of 13 .* ladder of 12 rows"):
-        schedule.draw(ladder_of(12), 0, 13, 5, 0)
+        schedule.batch(Turn(ladder_of(12), 0, 13, 5, 0))
 
 
 @pytest.mark.parametrize(("step", "count", "horizon"), [(-1, 1, 1), (0, 1, 0), (0, 0, 1)])
 def test_impossible_steps_and_horizons_are_refused(step, count, horizon):
     with pytest.raises(RefusedError):
-        Random().draw(ladder_of(12), step, count, horizon, 0)
+        Random().batch(Turn(ladder_of(12), step, count, horizon, 0))
 
 
 @pytest.mark.parametrize(
     "schedule", [Random(), Sorted(), Stages([Stage(None, {0: 1.0, 1: 1.0, 2: 1.0})])], ids=str
 )
 def test_a_draw_from_a_million_rows_is_fast(schedule):
-    ladder = ladder_of(1_000_000)
-    schedule.draw(ladder, 0, 128, 1000, 0)  # sorts once
+    index = ladder_of(1_000_000)
+    schedule.batch(Turn(index, 0, 128, 1000, 0))  # sorts once
     seconds = []
     for step in range(500, 510):
         start = time.perf_counter()
-        schedule.draw(ladder, step, 128, 1000, 0)
+        schedule.batch(Turn(index, step, 128, 1000, 0))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.02
 
@@ -102,23 +102,23 @@ def test_a_draw_from_a_million_rows_is_fast(schedule):
 @few
 @given(settings_of_a_run())
 def test_random_repeats_no_row_in_a_pass_and_reaches_every_row(run):
-    ladder, count, horizon, seed = run
-    steps = len(ladder) // count
+    index, count, horizon, seed = run
+    steps = len(index) // count
     reached = set()
     for number in range(64):
         rows = [
             row
             for step in range(number * steps, (number + 1) * steps)
-            for row in Random().draw(ladder, step, count, horizon, seed)
+            for row in Random().batch(Turn(index, step, count, horizon, seed))
         ]
         assert len(set(rows)) == len(rows) == steps * count
         reached |= set(rows)
-    assert reached == set(range(len(ladder)))
+    assert reached == set(range(len(index)))
 
 
 def test_random_passes_and_seeds_differ():
-    ladder = ladder_of(60)
-    draws = {tuple(Random().draw(ladder, step, 60, 9, seed)) for step in range(4) for seed in range(4)}
+    index = ladder_of(60)
+    draws = {tuple(Random().batch(Turn(index, step, 60, 9, seed))) for step in range(4) for seed in range(4)}
     assert len(draws) == 16
 
 
@@ -128,42 +128,43 @@ def test_random_passes_and_seeds_differ():
 @few
 @given(settings_of_a_run())
 def test_sorted_goes_from_easy_to_hard_in_passes_without_repeats_and_ends_at_the_hardest(run):
-    ladder, count, horizon, seed = run
-    place = {row: place for place, row in enumerate(ladder.easy_to_hard.tolist())}
-    batches = [Sorted().draw(ladder, step, count, horizon, seed) for step in range(horizon)]
-    passes = -(-horizon // (len(ladder) // count))
+    index, count, horizon, seed = run
+    place = {row: place for place, row in enumerate(index.easy_to_hard.tolist())}
+    batches = [Sorted().batch(Turn(index, step, count, horizon, seed)) for step in range(horizon)]
+    passes = -(-horizon // (len(index) // count))
     for number in range(passes):
         in_pass = batches[number * horizon // passes : (number + 1) * horizon // passes]
         places = [place[row] for batch in in_pass for row in batch]
         assert places == sorted(set(places))  # in the ladder's order, no row twice
-        means = [float(ladder.difficulty_R[batch].double().mean()) for batch in in_pass]
+        means = [float(index.difficulty_R[batch].double().mean()) for batch in in_pass]
         assert means == sorted(means)
-        last = (len(in_pass) - 1) * len(ladder) // len(in_pass)
+        last = (len(in_pass) - 1) * len(index) // len(in_pass)
         assert all(place[row] >= last for row in in_pass[-1])  # the last window reaches the end of the ladder
 
 
 @few
 @given(count=st.integers(1, 8), horizon=st.integers(1, 8), seed=st.integers(0, 9))
 def test_sorted_is_the_sorted_file_when_the_horizon_is_one_pass(count, horizon, seed):
-    ladder = ladder_of(count * horizon, seed)
-    rows = [row for step in range(horizon) for row in Sorted().draw(ladder, step, count, horizon, seed)]
-    assert rows == ladder.easy_to_hard.tolist()
-    back = [row for step in range(horizon) for row in Sorted(True).draw(ladder, step, count, horizon, seed)]
+    index = ladder_of(count * horizon, seed)
+    turns = [Turn(index, step, count, horizon, seed) for step in range(horizon)]
+    rows = [row for turn in turns for row in Sorted().batch(turn)]
+    assert rows == index.easy_to_hard.tolist()
+    back = [row for turn in turns for row in Sorted(True).batch(turn)]
     assert back == rows[::-1]
 
 
 def test_sorted_ends_on_the_hardest_rows_also_when_passes_do_not_divide_the_horizon():
-    ladder = LadderIndex(numpy.arange(8) / 8, numpy.zeros(8), numpy.zeros(8))
+    index = LadderIndex(numpy.arange(8) / 8, numpy.zeros(8), numpy.zeros(8))
     batches = [
-        Sorted().draw(ladder, step, 2, horizon=10, seed=0) for step in range(10)
+        Sorted().batch(Turn(index, step, 2, horizon=10, seed=0)) for step in range(10)
     ]  # passes of 3, 3 and 4
     assert [batch[-1] >= 5 for batch in batches] == [step in (2, 5, 8, 9) for step in range(10)]
     assert batches[-1] == [6, 7]
 
 
 def test_sorted_stays_on_its_last_window_beyond_the_horizon_with_fresh_draws():
-    ladder = LadderIndex(numpy.arange(100) / 100, numpy.zeros(100), numpy.zeros(100))
-    batches = [Sorted().draw(ladder, step, 5, horizon=4, seed=0) for step in range(3, 30)]
+    index = LadderIndex(numpy.arange(100) / 100, numpy.zeros(100), numpy.zeros(100))
+    batches = [Sorted().batch(Turn(index, step, 5, horizon=4, seed=0)) for step in range(3, 30)]
     assert all(row >= 75 for batch in batches for row in batch)
     assert len({tuple(batch) for batch in batches}) > 20
     assert {row for batch in batches for row in batch} == set(range(75, 100))
@@ -175,10 +176,10 @@ def test_sorted_stays_on_its_last_window_beyond_the_horizon_with_fresh_draws():
 @few
 @given(settings_of_a_run(spare=5))
 def test_stages_give_each_level_its_share_to_within_a_row_in_every_step(run):
-    ladder, count, horizon, seed = run
+    index, count, horizon, seed = run
     for step in range(6):
         stage = WARM.stages[0 if step < 3 else 1]
-        drawn = Counter(ladder.level_R[WARM.draw(ladder, step, count, horizon, seed)].tolist())
+        drawn = Counter(index.level_R[WARM.batch(Turn(index, step, count, horizon, seed))].tolist())
         due = stage.quotas(count)
         assert sum(due.values()) == count
         assert set(drawn) <= set(due)
@@ -186,10 +187,10 @@ def test_stages_give_each_level_its_share_to_within_a_row_in_every_step(run):
 
 
 def test_shares_below_one_row_are_kept_over_the_steps():
-    ladder = ladder_of(300)
+    index = ladder_of(300)
     stages = Stages([Stage(None, {0: 0.9, 1: 0.1})])
     drawn = Counter(
-        ladder.level_R[[row for t in range(200) for row in stages.draw(ladder, t, 4, 1, 5)]].tolist()
+        index.level_R[[row for t in range(200) for row in stages.batch(Turn(index, t, 4, 1, 5))]].tolist()
     )
     assert abs(drawn[1] - 80) <= 2
     assert drawn[0] + drawn[1] == 800
@@ -203,13 +204,13 @@ def test_shares_are_taken_as_they_are_written():
 @few
 @given(settings_of_a_run(spare=5))
 def test_stages_repeat_no_row_of_a_level_before_a_pass_over_it_is_used_up_even_across_stages(run):
-    ladder, count, horizon, seed = run
-    size = {level: len(rows) for level, rows in ladder.rows_by_level.items()}
+    index, count, horizon, seed = run
+    size = {level: len(rows) for level, rows in index.rows_by_level.items()}
     current: dict[int, set[int]] = {level: set() for level in size}
     for step in range(40):
         by_level: dict[int, set[int]] = {level: set() for level in size}
-        for row in WARM.draw(ladder, step, count, horizon, seed):
-            by_level[int(ladder.level_R[row])].add(row)
+        for row in WARM.batch(Turn(index, step, count, horizon, seed)):
+            by_level[int(index.level_R[row])].add(row)
         for level, rows in by_level.items():
             if len(current[level]) + len(rows) > size[level]:  # too few rows are left: a new pass
                 current[level] = set()
@@ -218,28 +219,29 @@ def test_stages_repeat_no_row_of_a_level_before_a_pass_over_it_is_used_up_even_a
 
 
 def test_rows_left_over_in_one_pass_over_a_level_are_drawn_in_others():
-    ladder, stages = ladder_of(30), Stages([Stage(None, {1: 1.0})])
-    passes = [frozenset(stages.draw(ladder, step, 7, 1, 0)) for step in range(20)]  # 7 of the level's 10 rows
+    index, stages = ladder_of(30), Stages([Stage(None, {1: 1.0})])
+    # 7 of the level's 10 rows
+    passes = [frozenset(stages.batch(Turn(index, step, 7, 1, 0))) for step in range(20)]
     assert len(set(passes)) > 10
-    assert set().union(*passes) == set(ladder.rows_by_level[1].tolist())
+    assert set().union(*passes) == set(index.rows_by_level[1].tolist())
 
 
 def test_a_stage_takes_over_after_its_steps():
-    ladder = ladder_of(30)
-    levels = [set(ladder.level_R[WARM.draw(ladder, step, 10, 1, 0)].tolist()) for step in range(5)]
+    index = ladder_of(30)
+    levels = [set(index.level_R[WARM.batch(Turn(index, step, 10, 1, 0))].tolist()) for step in range(5)]
     assert levels == [{0, 1}, {0, 1}, {0, 1}, {0, 1, 2}, {0, 1, 2}]
 
 
 def test_levels_that_the_ladder_lacks_are_refused_and_the_existing_ones_listed():
     stages = Stages([Stage(2, {0: 1.0}), Stage(None, {0: 1.0, 7: 1.0})])
     with pytest.raises(RefusedError, match=r"stage 2 names the levels \[7\]; the ladder has \[0, 1, 2\]"):
-        stages.draw(ladder_of(12), 0, 2, 1, 0)
+        stages.batch(Turn(ladder_of(12), 0, 2, 1, 0))
 
 
 def test_a_level_with_too_few_rows_is_refused_before_its_stage_begins():
     stages = Stages([Stage(2, {0: 1.0, 1: 1.0}), Stage(None, {2: 1.0})])
     with pytest.raises(RefusedError, match="stage 2 draws up to 5 of 5 rows from level 2, which has 4"):
-        stages.draw(ladder_of(12), 0, 5, 1, 0)
+        stages.batch(Turn(ladder_of(12), 0, 5, 1, 0))
 
 
 @pytest.mark.parametrize(
@@ -286,12 +288,12 @@ class Ladder(LightningDataModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ladder = ladder_of(12)
+        self.index = ladder_of(12)
         self.schedule: Schedule | None = None
 
     def train_dataloader(self) -> DataLoader:
         assert self.schedule is not None
-        batches = [self.schedule.draw(self.ladder, step, 4, 3, 0) for step in range(3)]
+        batches = [self.schedule.batch(Turn(self.index, step, 4, 3, 0)) for step in range(3)]
         return DataLoader(
             range(12), batch_sampler=batches, collate_fn=lambda rows: [self.problem(r) for r in rows]
         )
@@ -303,9 +305,9 @@ class Ladder(LightningDataModule):
             turns=(),
             answer="1",
             kind="number",
-            difficulty=float(self.ladder.difficulty_R[row]),
-            complexity=float(self.ladder.complexity_R[row]),
-            level=int(self.ladder.level_R[row]),
+            difficulty=float(self.index.difficulty_R[row]),
+            complexity=float(self.index.complexity_R[row]),
+            level=int(self.index.level_R[row]),
         )
 
     def transfer_batch_to_device(
@@ -350,14 +352,14 @@ def test_the_callback_sets_the_schedule_and_logs_the_batch_it_drew():
     datamodule, module = Ladder(), Idle()
     trainer_with(CurriculumCallback(Sorted())).fit(module, datamodule=datamodule)
     assert datamodule.schedule == Sorted()
-    ladder, order = datamodule.ladder, datamodule.ladder.easy_to_hard
+    index, order = datamodule.index, datamodule.index.easy_to_hard
     for step, logged in enumerate(module.logged):
         rows = order[4 * step : 4 * step + 4]
         assert logged == pytest.approx(
             {
-                "curriculum/difficulty": float(ladder.difficulty_R[rows].mean()),
-                "curriculum/complexity": float(ladder.complexity_R[rows].mean()),
-                "curriculum/level": float(ladder.level_R[rows].double().mean()),
+                "curriculum/difficulty": float(index.difficulty_R[rows].mean()),
+                "curriculum/complexity": float(index.complexity_R[rows].mean()),
+                "curriculum/level": float(index.level_R[rows].double().mean()),
             }
         )
     assert len(module.logged) == 3

@@ -70,7 +70,7 @@ def test_the_loss_of_a_token_is_the_sum_of_its_terms_and_figures_look_at_tokens_
         length, in_reward = int(mask[n].sum()), kl and kl.apply_to == "reward"
         advantage = advantages[n, t]
         term = estimate((old if in_reward else now)[n, t], reference[n, t])
-        if in_reward:  # S12: the penalty of the release, to go
+        if in_reward:  # of this token and of all later ones
             later = [estimate(old[n, i], reference[n, i]) for i in range(t, length)]
             advantage -= kl.coefficient * math.fsum(later)
         value, _, clipped = by_hand(objective.loss, r[n, t], now[n, t], advantage)
@@ -95,7 +95,7 @@ def test_the_loss_of_a_token_is_the_sum_of_its_terms_and_figures_look_at_tokens_
     assert figures == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_logged_kl_is_a_mean_over_completion_tokens():  # S16
+def test_a_logged_kl_is_a_mean_over_completion_tokens():
     mask = np.array([[True, False, False, False]])
     fields = [np.array([[value, 9.0, 9.0, 9.0]]) for value in (-1.0, -1.0, -1.0, -1.5, 1.0)]
     objective = Objective(PPOClip(), K1(0.1, "loss"))
@@ -173,7 +173,7 @@ def test_denominators_are_those_of_their_formulas_and_shares_of_parts_add_up(bat
             reduced(loss_N_T[n : n + 1], mask_N_T[n : n + 1], denominator, entered, max_tokens)
             for n in range(len(rows))
         ]
-        assert float(sum(parts)) == pytest.approx(value)  # S13: however it is cut
+        assert float(sum(parts)) == pytest.approx(value)  # however it is cut into micro-batches
     parts = [
         reduced(loss_N_T[n : n + 1], mask_N_T[n : n + 1], "micro_batch", entered, max_tokens)
         for n in range(len(rows))
@@ -216,7 +216,7 @@ def selected(update_filter, *made):
     ]
 
 
-def test_cut_completions_leave_the_update_and_the_others_keep_their_advantages():  # S14
+def test_cut_completions_leave_the_update_and_the_others_keep_their_advantages():
     made = (
         [[2.0, -1.0, -1.0], [0.0, 0.0, 0.0], [1.0, -0.5, -0.5]],
         [[True, False, True], [True] * 3, [False] * 3],
@@ -229,7 +229,7 @@ def test_cut_completions_leave_the_update_and_the_others_keep_their_advantages()
     assert [(name, rows) for name, rows, _ in everything] == [("p0", [0, 2]), ("p1", [0, 1, 2])]
 
 
-def test_a_group_of_which_only_cut_completions_had_a_say_is_dropped():  # S8
+def test_a_group_of_which_only_cut_completions_had_a_say_is_dropped():
     made = ([[1.0, 0.0, 0.0]], [[False, True, True]])
     assert selected(UpdateFilter(None, "drop", "mask"), *made) == []
     assert selected(UpdateFilter(None, "keep", "mask"), *made) == [("p0", [1, 2], [0.0, 0.0])]

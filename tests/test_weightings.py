@@ -204,11 +204,11 @@ def test_entropy_and_diversity_point_in_opposite_directions():
     assert sure > unsure
 
 
-# Defects of the released code
+# Bonus, signs and normalisation
 
 
 @pytest.mark.parametrize("weighting", ALL, ids=str)
-def test_a_bonus_changes_no_weight(weighting):  # S2, S3
+def test_a_bonus_changes_no_weight(weighting):
     without, with_bonus = (
         [[score(RIGHT, bonus=bonus), *[score(WRONG)] * 3], [score(RIGHT, bonus=bonus)] * 4]
         for bonus in (0.0, 5.0)
@@ -219,14 +219,14 @@ def test_a_bonus_changes_no_weight(weighting):  # S2, S3
 
 
 @pytest.mark.parametrize("weighting", ALL, ids=str)
-def test_a_weight_never_turns_an_advantage_round(weighting):  # S2
+def test_a_weight_never_turns_an_advantage_round(weighting):
     scores = [[score(RIGHT)] * k + [score(WRONG)] * (8 - k) for k in range(9)]
     found = weighed(scores, GroupMeanStd(), weighting, metadata=GEOMETRY)
     signs = found.estimates_P_G.sign() * found.weights_P_G.sign()
     assert found.advantages_P_G.sign().tolist() == signs.tolist()
 
 
-def test_a_bonus_in_a_group_that_is_all_right_stays_small_whatever_the_weight():  # S6
+def test_a_bonus_in_a_group_that_is_all_right_stays_small_whatever_the_weight():
     row = [score(RIGHT, bonus=0.2), *[score(RIGHT)] * 7]
     for weighting in ALL:
         found = weighed([row], GroupMeanStd(), weighting, metadata=GEOMETRY)
@@ -234,7 +234,7 @@ def test_a_bonus_in_a_group_that_is_all_right_stays_small_whatever_the_weight():
         assert not found.advantages_P_G[0, 1:].any()
 
 
-def test_a_range_of_rewards_undoes_the_blow_up_of_a_small_one():  # S6
+def test_a_range_of_rewards_undoes_the_blow_up_of_a_small_one():
     row = [score(RIGHT, length=-1.0), *[score(RIGHT)] * 7]  # a bonus of .2 before the normalisation
     blown, small = (
         weighed([row], GroupMeanStd(), w).advantages_P_G[0, 0] for w in (Uniform(), RewardRange(1.5))
@@ -244,7 +244,7 @@ def test_a_range_of_rewards_undoes_the_blow_up_of_a_small_one():  # S6
 
 
 @pytest.mark.parametrize("apply_to", ["all", "accuracy"])
-def test_a_group_of_weight_0_with_equal_rewards_is_exactly_0_so_that_it_can_be_dropped(apply_to):  # S7, S8
+def test_a_group_of_weight_0_with_equal_rewards_is_exactly_0_so_that_it_can_be_dropped(apply_to):
     scores = [[score(verdict)] * 8 for verdict in (RIGHT, WRONG)]
     for weighting in (Quadratic(apply_to=apply_to), StageWave("medium", apply_to=apply_to)):
         assert not weighed(scores, GroupMeanStd(), weighting).advantages_P_G.any()
@@ -252,7 +252,7 @@ def test_a_group_of_weight_0_with_equal_rewards_is_exactly_0_so_that_it_can_be_d
         assert not weighed(scores, BatchMeanStd(), weighting).advantages_P_G.any()
 
 
-def test_a_weighting_of_all_keeps_a_wrong_group_from_learning_the_format_and_one_of_accuracy_does_not():  # S9
+def test_a_weighting_of_all_keeps_a_wrong_group_from_learning_the_format_and_one_of_accuracy_does_not():
     row = [score(WRONG, formatted=formatted) for formatted in (True, True, False, False)]
     lost, kept = (weighed([row], GroupMeanStd(), Quadratic(apply_to=share)) for share in ("all", "accuracy"))
     assert not lost.advantages_P_G.any()
@@ -262,7 +262,7 @@ def test_a_weighting_of_all_keeps_a_wrong_group_from_learning_the_format_and_one
 
 @FEW
 @given(scores=rows(most=6), sigma=st.floats(0.01, 100))
-def test_normalised_weights_average_to_1_where_rewards_differ_and_forget_sigma(scores, sigma):  # S10
+def test_normalised_weights_average_to_1_where_rewards_differ_and_forget_sigma(scores, sigma):
     one, other = (
         weighed(scores, GroupMeanStd(), Quadratic(s, normalise=True)).weights_P_G for s in (1.8, sigma)
     )
@@ -273,7 +273,7 @@ def test_normalised_weights_average_to_1_where_rewards_differ_and_forget_sigma(s
 
 
 @pytest.mark.parametrize("weighting", ALL, ids=str)
-def test_normalisation_keeps_the_ratios_of_weights(weighting):  # S10
+def test_normalisation_keeps_the_ratios_of_weights(weighting):
     scores = [[score(RIGHT)] * k + [score(WRONG)] * (8 - k) for k in range(9)]
     options = {name: getattr(weighting, name) for name in weighting.__dataclass_fields__}
     normalised = type(weighting)(**options | {"normalise": True})
@@ -317,7 +317,7 @@ def test_two_ranks_weigh_as_one_does(weighting, normalise, scores):
         (lambda: StageWave("harder"), "StageWave.stage is 'harder'; it must be one of easy, medium, hard"),
         (
             lambda: StageWave(all_wrong=-0.1),
-            "all_wrong is -0.1; it must be >= 0 and finite, or null",
+            "StageWave.all_wrong is -0.1; it must be >= 0 and finite, or null",
         ),
         (lambda: Disco(shares={"a": 0.0}), "Disco.shares is {'a': 0.0}; it must be of numbers in (0, 1]"),
         (lambda: Disco(shares={"a": 0.7, "b": 0.7}), "add up to at most 1, not 1.4"),

@@ -12,9 +12,9 @@ import torch
 from observer.curriculum import (
     AdaptiveTarget,
     Gaussian,
-    Ladder,
     LadderIndex,
     Mixture,
+    NeuraLadder,
     Part,
     Random,
     SelfPaced,
@@ -22,6 +22,7 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
+    Turn,
     VarianceDriven,
 )
 
@@ -30,15 +31,17 @@ SCHEDULES = {
     "Random": Random(),
     "Sorted": Sorted(),
     "Stages": Stages([Stage(2500, {0: 1, 1: 1}), Stage(None, dict.fromkeys(range(9), 1))]),
-    "Ladder": Ladder(),
-    "Ladder, by difficulty": Ladder(by="difficulty"),
+    "NeuraLadder": NeuraLadder(),
+    "NeuraLadder, by difficulty": NeuraLadder(by="difficulty"),
     "Gaussian": Gaussian(),
     "AdaptiveTarget": AdaptiveTarget(),
     "AdaptiveTarget, by difficulty": AdaptiveTarget(by="difficulty"),
     "SourceUCB": SourceUCB(),
     "VarianceDriven": VarianceDriven(),
     "SelfPaced": SelfPaced(),
-    "Mixture of Ladder and Random": Mixture({"ladder": Part(Ladder(), 0.8), "random": Part(Random(), 0.2)}),
+    "Mixture of NeuraLadder and Random": Mixture(
+        {"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)}
+    ),
 }
 
 
@@ -64,25 +67,24 @@ def main():
     torch.set_num_threads(1)
     for size in [int(given) for given in sys.argv[1:]] or [1_000_000, 10_000_000]:
         given = columns(size)
-        opened, ladder = seconds(lambda given=given: LadderIndex(*given, sources=["charts", "maps", "text"]))
+        opened, index = seconds(lambda given=given: LadderIndex(*given, sources=["charts", "maps", "text"]))
         print(f"\n{size:,} rows, {COUNT} prompts per step, one thread")
-        print(f"index built in {opened:.2f} s, {ladder.nbytes / 1e6:.0f} MB")
+        print(f"index built in {opened:.2f} s, {index.nbytes / 1e6:.0f} MB")
         for by in ("both", "complexity"):
-            ordered, _ = seconds(lambda by=by, ladder=ladder: ladder.order(by))
-            print(f"order by {by} in {ordered:.2f} s, {ladder.nbytes / 1e6:.0f} MB with it")
-        print(f"fingerprint in {seconds(lambda ladder=ladder: ladder.fingerprint)[0]:.2f} s")
+            ordered, _ = seconds(lambda by=by, index=index: index.order(by))
+            print(f"order by {by} in {ordered:.2f} s, {index.nbytes / 1e6:.0f} MB with it")
+        print(f"digest in {seconds(lambda index=index: index.digest)[0]:.2f} s")
         print("| schedule | first draw, ms | later draws, median and worst of 20, ms |\n|---|---|---|")
         for name, schedule in SCHEDULES.items():
-            chance, own = numpy.random.default_rng(1), ladder.with_memory({})
+            chance, own = numpy.random.default_rng(1), index.with_memory({})
             times = []
             for step in range(HORIZON // 2, HORIZON // 2 + STEPS + 1):
-                took, rows = seconds(
-                    lambda step=step, own=own, schedule=schedule: schedule.draw(own, step, COUNT, HORIZON, 0)
-                )
+                turn = Turn(own, step, COUNT, HORIZON, seed=0)
+                took, rows = seconds(lambda turn=turn, schedule=schedule: schedule.batch(turn))
                 times.append(1000 * took)
                 rates = (chance.integers(0, 9, COUNT) / 8).tolist()
                 own.observe(rows, rates, step)
-                own.memory = schedule.remember(own.memory, own, step, rows, rates)
+                own.memory = schedule.memory_after(turn, rows, rates)
             print(
                 f"| {name} | {times[0]:.0f} | {numpy.median(times[1:]):.1f}, {max(times[1:]):.1f} |",
                 flush=True,

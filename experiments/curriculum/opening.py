@@ -1,13 +1,13 @@
 """What opening a ladder costs, the first time and again: seconds, and memory above a process that is ready.
 
-Usage: python experiments/curriculum/opening.py [--rows 1000000] [--pictures 0 1000 ...] [--trust_door]
+Usage: python experiments/curriculum/opening.py [--rows 1000000] [--pictures 0 1000 ...] [--trust_admission]
                                                 [--folder FOLDER]
 
 For each number of distinct pictures it writes a file of rows that share them, and opens it twice, each time
 in a process of its own that has imported everything and loaded the shipped processor: with `setup("fit")` and
 `admit` of the data module, as a run does, and then the first draw. Files and the cache of checked rows go to
-a temporary folder. Rendering the prompts of a million rows takes many minutes: with `--trust_door` the first
-opening writes down that they all pass, instead of looking.
+a temporary folder. Rendering the prompts of a million rows takes many minutes: with `--trust_admission` the
+first opening writes down that they all pass, instead of looking.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def processor_seconds():
     return times.user + times.system + times.children_user + times.children_system
 
 
-def open_ladder(path, trust_door):
+def open_ladder(path, trust_admission):
     """Open a file as a run does and print what it took, as JSON."""
     import observer.cli.app
     import observer.data.module
@@ -92,7 +92,7 @@ def open_ladder(path, trust_door):
 
     checkpoint = Path(observer.data.tiles.__file__).parent / "checkpoint"
     renderer = PromptRenderer(load_processor(PolicySpec(path=str(checkpoint))), "Be brief.", 1024)
-    if trust_door:
+    if trust_admission:
         observer.data.module.refused_rows = lambda *_: []
     with Peak(daemon=True) as memory:
         start, computed = time.perf_counter(), processor_seconds()
@@ -123,11 +123,11 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--pictures", type=int, nargs="+", default=[0, 1000])
     parser.add_argument("--folder", type=Path, default=None)
-    parser.add_argument("--trust_door", action="store_true")
+    parser.add_argument("--trust_admission", action="store_true")
     parser.add_argument("--open", type=Path, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.open:
-        open_ladder(options.open, options.trust_door)
+        open_ladder(options.open, options.trust_admission)
         return
     print(
         "| rows | pictures | opened | setup, s | admit, s | first draw, s | all, core-seconds "
@@ -136,9 +136,10 @@ def main():
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for pictures in options.pictures:
             path = write_rows(Path(folder), options.rows, pictures)
+            trusted = ["--trust_admission"] if options.trust_admission else []
             for time_ in ("first", "again"):
                 ran = subprocess.run(
-                    [sys.executable, __file__, "--open", path, *["--trust_door"] * options.trust_door],
+                    [sys.executable, __file__, "--open", path, *trusted],
                     env={**os.environ, "OBSERVER_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"},
                     stdout=subprocess.PIPE,
                     text=True,

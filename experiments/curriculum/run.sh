@@ -13,5 +13,5 @@ export -f fit
 
 mkdir -p "$out"
 for seed in 0 1 2 3 4; do
-  printf '%s\n' Random Sorted Ladder AdaptiveTarget | sed "s/\$/ $seed/"
+  printf '%s\n' Random Sorted NeuraLadder AdaptiveTarget | sed "s/\$/ $seed/"
 done | xargs -P 2 -L 1 bash -c 'fit "$0" "$1"'

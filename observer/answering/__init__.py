@@ -4,6 +4,6 @@ Training rollouts and held-out evaluation both go through here. Which problems a
 from the answers, is decided elsewhere.
 """
 
-from observer.answering.answerer import DEFAULT_REWARDS, Answerer
+from observer.answering.answerer import DEFAULT_REWARDS, Answerer, score_groups
 
-__all__ = ["DEFAULT_REWARDS", "Answerer"]
+__all__ = ["DEFAULT_REWARDS", "Answerer", "score_groups"]

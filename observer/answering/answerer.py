@@ -11,10 +11,24 @@ from observer.policy import Policy, PolicySpec, load_processor
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.run.stopwatch import Stopwatch
-from observer.types import Group, Problem, Sampling, Score, ScoredGroups
+from observer.types import Group, Problem, Sampling, ScoredGroups
 from observer.verifier import Limits, Verifier
 
 DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
+
+
+def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGroups:
+    """Verify and score the completions of groups, wherever these come from.
+
+    Args:
+        rubric: verifies and scores.
+        groups: with any completions, drawn or read from a file.
+        step: rollouts finished, for rewards that change over a run.
+
+    Raises:
+        RuntimeError: a reward raised, or did not return one finite number per completion.
+    """
+    return ScoredGroups(tuple(groups), tuple(rubric.score_all(groups, step)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,18 +158,10 @@ class Answerer:
             for one, other in zip(groups, others, strict=True)
         ]
 
-    def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
-        """Verify and score the completions of groups.
-
-        Args:
-            groups: with any completions, drawn or read from a file.
-            step: rollouts finished, for rewards that change over a run.
-
-        Raises:
-            RuntimeError: a reward raised, or did not return one finite number per completion.
-        """
+    def score(self, groups: Sequence[Group], step: int) -> ScoredGroups:
+        """See ``score_groups``."""
         with self.clock("score"):
-            return self.rubric.score_all(groups, step)
+            return score_groups(self.rubric, groups, step)
 
     def answer(self, problems: Sequence[Problem], *samplings: Sampling) -> list[ScoredGroups]:
         """Generate and score, with pictures decoded and prompts rendered once.
@@ -173,7 +179,7 @@ class Answerer:
         for sampling in samplings:
             with self.clock("generate"):
                 groups = self.engine.generate(prompts, sampling)
-            answers.append(ScoredGroups(tuple(groups), tuple(self.score(groups, sampling.step))))
+            answers.append(self.score(groups, sampling.step))
         return answers
 
     def close(self) -> None:

@@ -75,7 +75,8 @@ def _import(path: str) -> type:
             raise TypeError(f"it is no class but {found!r}")
         return found
     except (ImportError, AttributeError, ValueError, TypeError) as error:
+        moved = "".join(f"; {line}" for line in strategies.moved(path))
         raise RefusedError(
-            f"learner {path!r} cannot be imported: {error}; name a class by its import path, "
+            f"learner {path!r} cannot be imported: {error}{moved}; name a class by its import path, "
             f"such as {DEFAULT_LEARNER}"
         ) from error

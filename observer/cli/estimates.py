@@ -13,7 +13,7 @@ from observer.cli.parser import Parser, quieten, reduced
 from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
 from observer.data.rows import Rows
-from observer.data.subset import Kept
+from observer.data.subset import Subset
 from observer.run.checkpoints import resolve_checkpoint
 from observer.types import RefusedError
 
@@ -35,16 +35,16 @@ def estimates_command(words: list[str]) -> None:
     checkpoint = resolve_checkpoint(run_dir, given.checkpoint)
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["LadderDataModule"]
     rows = _rows(run_dir)
-    ladder = rows.ladder()
-    if ladder.fingerprint != state["draws"]["ladder"]:
+    index = rows.index()
+    if index.digest != state["draws"]["ladder"]:
         raise RefusedError(
             f"{checkpoint} was drawn from {state['draws']['rows']} rows, and data.train of "
-            f"{run_dir / 'config.yaml'} holds {len(ladder)} others now; bring back the file it was trained on"
+            f"{run_dir / 'config.yaml'} holds {len(index)} others now; bring back the file it was trained on"
         )
-    ladder.load_state_dict(state["ladder"])
+    index.load_state_dict(state["ladder"])
     output = Path(given.output)
-    written = write_estimates(output, rows, ladder, given.prior_visits, given.visited_only)
-    visited = len(ladder.seen[0])
+    written = write_estimates(output, rows, index, given.prior_visits, given.visited_only)
+    visited = len(index.seen[0])
     print(f"{output}: {written} rows, of which {visited} were visited in {state['step']} rollouts")
 
 
@@ -78,7 +78,7 @@ def _rows(run_dir: Path) -> Rows:
     lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.is_file() else []
     reasons = {r["id"]: r["reason"] for r in map(json.loads, lines) if r["split"] == "train"}
     bad = [(p.row, RefusedError(reasons[p.id])) for p in rows if p.id in reasons] if reasons else []
-    return Kept(rows, bad) if bad else rows
+    return Subset(rows, bad) if bad else rows
 
 
 def _data(file: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,11 +31,16 @@ class Parser(LightningArgumentParser):
         Raises:
             RefusedError: always.
         """
+        families: list[str] = []
         for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
-            if action is not None and (names := strategies.taken_by(getattr(action, "_typehint", None))):
+            hint = getattr(action, "_typehint", None)
+            if action is not None and (names := strategies.taken_by(hint)):
+                families += strategies.families_of(hint)
                 known = ", ".join(names)
                 message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
+        told = [line for line in strategies.moved(message, families) if line not in message]
+        message += "".join(f"\n\n{line}" for line in told)
         options = [action.dest for action in self._actions]
         for word in re.findall(r"[\w.]+", message):
             if word.startswith(("model.", "data.", "trainer.")) and word not in options:

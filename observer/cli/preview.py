@@ -39,9 +39,9 @@ def preview_command(words: list[str]) -> None:
     rows = data.formats["train"].read()
     updates = given.model.updates_per_rollout
     steps = given.steps or max(1, given.trainer.max_steps // updates)
-    ladder = rows.ladder()
+    index = rows.index()
     drawn = simulate(
-        ladder, schedule, steps, data.prompts_per_step, given.seed_everything, ASSUMPTIONS[given.assume]
+        index, schedule, steps, data.prompts_per_step, given.seed_everything, ASSUMPTIONS[given.assume]
     )
     title = f"{described(schedule)}: {data.prompts_per_step} prompts a step"
     if type(schedule).remember is not Schedule.remember:

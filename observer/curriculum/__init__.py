@@ -1,13 +1,14 @@
 """What is drawn and when: schedules, the ladder index that they read, and the callback that takes one."""
 
-from observer.curriculum.base import Schedule, check_draw
+from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.callback import CurriculumCallback
+from observer.curriculum.draws import Draws
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
 from observer.curriculum.schedules.at_most import AtMost
 from observer.curriculum.schedules.gaussian import Gaussian
 from observer.curriculum.schedules.mixture import Mixture, Part
-from observer.curriculum.schedules.neura_ladder import Ladder
+from observer.curriculum.schedules.neura_ladder import NeuraLadder
 from observer.curriculum.schedules.per_source import PerSource
 from observer.curriculum.schedules.random_order import Random
 from observer.curriculum.schedules.self_paced import SelfPaced
@@ -20,10 +21,11 @@ __all__ = [
     "AdaptiveTarget",
     "AtMost",
     "CurriculumCallback",
+    "Draws",
     "Gaussian",
-    "Ladder",
     "LadderIndex",
     "Mixture",
+    "NeuraLadder",
     "Part",
     "PerSource",
     "Random",
@@ -33,6 +35,6 @@ __all__ = [
     "SourceUCB",
     "Stage",
     "Stages",
+    "Turn",
     "VarianceDriven",
-    "check_draw",
 ]

@@ -1,27 +1,56 @@
-"""The family of schedules: what every schedule promises, and what none of them can do.
+"""The family of schedules: what a schedule is asked, what it answers, and what is checked for all of them.
 
 A schedule decides what is drawn, never what a drawn sample is worth: that is weighting.
 """
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from observer.curriculum.index import By, LadderIndex
-from observer.refusal import refuse_unknown, refuse_unless
+from observer.refusal import refuse_outside, refuse_unknown
+from observer.strategies import described
 from observer.types import RefusedError
+
+SIGNATURES = {
+    "draw": ("self, turn", "turn.index, turn.step, turn.count, turn.horizon and turn.seed say what is asked"),
+    "remember": ("self, turn, rows, pass_rates", "turn.index.memory is what it returned last"),
+    "stage": ("self, turn", "turn.index, turn.step and turn.horizon say which step is meant"),
+}
+"""Method that a schedule may define -> its parameters, and where what it needs is found."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a schedule is asked: which rows make up the global batch of one step."""
+
+    index: LadderIndex
+    """The rows, the pass rates seen so far and, as ``index.memory``, what the schedule remembers."""
+    step: int
+    """Rollouts finished before this one, 0-based; it may lie beyond the horizon."""
+    count: int
+    """Prompts of the global batch, 1 .. R."""
+    horizon: int
+    """Rollouts over which the schedule runs its course, at least 1."""
+    seed: int
+    """Seed of the draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
     """Which rows of the ladder make up the global batch of a step.
 
-    A schedule is pure: a draw depends on its arguments alone (what the policy has shown so far, and what
-    ``remember`` made of it, is in the ladder index), so a resumed run draws what an unbroken one does and
-    every rank draws the same. It keeps nothing between draws except caches.
+    A member defines ``draw`` and, where it needs them, ``remember`` and ``stage``. Whoever uses a schedule
+    calls ``batch``, ``memory_after`` and ``stage_name``: they check what is asked and what is answered, and
+    put the schedule's own horizon in the place of the run's.
+
+    A schedule is pure: a draw depends on the turn alone (its index holds what the policy has shown so far,
+    and what ``remember`` made of it), so a resumed run draws what an unbroken one does and every rank draws
+    the same. It keeps nothing between draws except caches.
 
     Args:
         by: what makes a row easy or hard: ``difficulty``, ``complexity``, or ``both``, which is difficulty
@@ -32,111 +61,108 @@ class Schedule(ABC):
     by: By = "both"
     horizon: int | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, (parameters, where) in SIGNATURES.items():
+            method = getattr(cls, name)
+            if inspect.isfunction(method) and not _takes(method, parameters.count(",") + 1):
+                raise RefusedError(
+                    f"{cls.__name__}.{name}{inspect.signature(method)} cannot be called; "
+                    f"write it as {name}({parameters}): {where}"
+                )
+
     def __post_init__(self) -> None:
         refuse_unknown(self, "by", By)
-        fits = self.horizon is None or self.horizon >= 1
-        refuse_unless(fits, self, "horizon", "it must be >= 1, or null for the run's")
+        check_options(self, hint=", or null for the run's", horizon=(1, float("inf")))
 
     @abstractmethod
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
-        """Return the rows of the global batch of a step.
+    def draw(self, turn: Turn) -> Sequence[int]:
+        """Return ``turn.count`` distinct rows, 0 .. R - 1. Ranks take contiguous slices of them.
 
         Args:
-            ladder: the rows, the pass rates seen so far and, as ``ladder.memory``, what was remembered.
-            step: rollouts finished before this one, 0-based; it may lie beyond the horizon.
-            count: prompts of the global batch, at most R.
-            horizon: rollouts over which the schedule runs its course.
-            seed: seed of the run.
-
-        Returns:
-            ``count`` distinct rows, 0 .. R - 1. Ranks take contiguous slices of them.
+            turn: what is asked; it was checked, and its horizon is the schedule's own where it has one.
 
         Raises:
             RefusedError: the ladder cannot fill the batch.
         """
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
-        """Return what to know from now on; by default, what was known. Called once a step, on every rank.
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+        """Return what to know from now on; by default, what was known. Called once per step, on every rank.
 
         It is a pure fold: it changes none of its arguments. What it returns is in every checkpoint.
 
         Args:
-            memory: what it returned last; at first an empty mapping.
-            ladder: the rows and the pass rates seen so far, this step's included.
-            step: the rollout that has just finished, 0-based.
+            turn: the step that has just finished; its index has seen the step's pass rates, and
+                ``turn.index.memory`` is what was returned last, at first an empty mapping.
             rows: the rows of its global batch.
             pass_rates: share of correct completions of each.
 
         Returns:
             The new memory: builtins and tensors only.
         """
-        return memory
+        return turn.index.memory
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+    def stage(self, turn: Turn) -> str | None:
         """Return the name of the stage that a step is in, for people; None where there are no stages."""
         return None
 
-    def course(self, of_run: int) -> int:
-        """Return the rollouts over which it runs its course: its own horizon where it has one.
-
-        Args:
-            of_run: rollouts of the run.
-        """
-        return self.horizon or of_run
-
-    def begin(self, ladder: LadderIndex, step: int, count: int, horizon: int) -> int:
-        """Refuse what no schedule can draw; a schedule's ``draw`` begins with it.
-
-        Returns:
-            The horizon that counts: its own where it has one.
+    def batch(self, turn: Turn) -> list[int]:
+        """Return the rows of the global batch of a step, checked.
 
         Raises:
-            RefusedError: a number is out of its range.
+            RefusedError: a number is out of its range, or the ladder cannot fill the batch.
+            RuntimeError: the schedule did not draw as many distinct rows as it was asked for.
         """
-        horizon = self.course(horizon)
-        check_draw(ladder, step, count, horizon)
-        return horizon
+        size, turn = len(turn.index), self._own(turn)
+        if not 1 <= turn.count <= size:
+            raise RefusedError(
+                f"a global batch of {turn.count} prompts cannot be drawn from a ladder of {size} rows "
+                f"without repeating one; take 1 .. {size} prompts per step or more rows"
+            )
+        if turn.step < 0 or turn.horizon < 1:
+            raise RefusedError(
+                f"step {turn.step} of a horizon of {turn.horizon} rollouts: step must be >= 0, horizon >= 1"
+            )
+        rows = list(self.draw(turn))
+        if not len(rows) == len(set(rows)) == turn.count or not all(row in range(size) for row in rows):
+            raise RuntimeError(
+                f"{described(self)} drew {rows} at step {turn.step}; it must draw {turn.count} distinct rows "
+                f"of 0 .. {size - 1}"
+            )
+        return rows
+
+    def memory_after(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+        """Return what the schedule remembers after a step; see ``remember``."""
+        return self.remember(self._own(turn), rows, pass_rates)
+
+    def stage_name(self, turn: Turn) -> str | None:
+        """Return the name of the stage that a step is in; see ``stage``."""
+        return self.stage(self._own(turn))
+
+    def _own(self, turn: Turn) -> Turn:
+        return turn if self.horizon is None else replace(turn, horizon=self.horizon)
 
 
-def check_draw(ladder: LadderIndex, step: int, count: int, horizon: int) -> None:
-    """Refuse what no schedule can draw.
-
-    Args:
-        ladder: the rows.
-        step: rollouts finished, at least 0.
-        count: prompts of the global batch, 1 .. R.
-        horizon: rollouts, at least 1.
-
-    Raises:
-        RefusedError: one of them is out of its range.
-    """
-    if not 1 <= count <= len(ladder):
-        raise RefusedError(
-            f"a global batch of {count} prompts cannot be drawn from a ladder of {len(ladder)} rows without "
-            f"repeating one; take 1 .. {len(ladder)} prompts a step or more rows"
-        )
-    if step < 0 or horizon < 1:
-        raise RefusedError(f"step {step} of a horizon of {horizon} rollouts: step must be >= 0, horizon >= 1")
-
-
-def check_options(schedule: Schedule, **allowed: tuple[float, float]) -> None:
+def check_options(schedule: object, hint: str = "", **allowed: tuple[float, float]) -> None:
     """Refuse numbers of a schedule that are out of range.
 
     Args:
         schedule: the schedule.
+        hint: what else may be given.
         allowed: option -> its least and its greatest value.
 
     Raises:
         RefusedError: names the option, its value and what it may be.
     """
-    for option, (least, greatest) in allowed.items():
-        value = getattr(schedule, option)
-        may_be = f">= {least:g}" if greatest == float("inf") else f"{least:g} .. {greatest:g}"
-        refuse_unless(least <= value <= greatest, schedule, option, f"it must be {may_be}")
+    for option, (least, most) in allowed.items():
+        refuse_outside(
+            f"{type(schedule).__name__}.{option}", getattr(schedule, option), least, most, hint=hint
+        )
+
+
+def _takes(method: Any, count: int) -> bool:
+    try:
+        inspect.signature(method).bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

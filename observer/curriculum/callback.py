@@ -34,9 +34,10 @@ class CurriculumCallback(Callback):
         class Unseen(Schedule):
             \"\"\"Rows that were never visited, easy ones first, and then the easiest.\"\"\"
 
-            def draw(self, ladder, step, count, horizon, seed):
-                visited = set(ladder.seen[0].tolist())
-                return sorted(ladder.easy_to_hard.tolist(), key=lambda row: row in visited)[:count]
+            def draw(self, turn):
+                visited = set(turn.index.seen[0].tolist())
+                easy_first = turn.index.easy_to_hard.tolist()
+                return sorted(easy_first, key=lambda row: row in visited)[: turn.count]
 
         Trainer(callbacks=[CurriculumCallback(Unseen())])
 
@@ -44,7 +45,7 @@ class CurriculumCallback(Callback):
     observed, or at a stage change::
 
         class Patient(CurriculumCallback):
-            def after_observing(self, ladder, step, rows, pass_rates):
+            def after_observing(self, index, step, rows, pass_rates):
                 print(f"step {step}: {sum(pass_rates) / len(pass_rates):.2f} right")
 
     What a subclass does must follow from the step or its own ``state_dict``, or a resumed run differs.
@@ -75,16 +76,16 @@ class CurriculumCallback(Callback):
 
     # To be overridden
 
-    def before_draw(self, ladder: LadderIndex, step: int) -> None:
+    def before_draw(self, index: LadderIndex, step: int) -> None:
         """Do something before the rows of a step are drawn; nothing by default. On every rank alike."""
 
     def after_observing(
-        self, ladder: LadderIndex, step: int, rows: Sequence[int], pass_rates: Sequence[float]
+        self, index: LadderIndex, step: int, rows: Sequence[int], pass_rates: Sequence[float]
     ) -> None:
         """Do something with what a step has shown; nothing by default. On every rank alike.
 
         Args:
-            ladder: the rows, and what has been seen of them, this step's included.
+            index: the rows, and what has been seen of them, this step's included.
             step: the rollout that has just finished, 0-based.
             rows: of its global batch.
             pass_rates: share of correct completions of each.
@@ -113,7 +114,7 @@ class CurriculumCallback(Callback):
             names = ", ".join(type(callback).__name__ for callback in curricula)
             raise RefusedError(f"the trainer has {len(curricula)} curriculum callbacks ({names}); keep one")
         datamodule: Any = getattr(trainer, "datamodule", None)
-        if not hasattr(datamodule, "ladder"):
+        if not hasattr(datamodule, "index"):
             raise RefusedError(
                 f"a curriculum needs a data module with a ladder, this one is {type(datamodule).__name__}; "
                 "pass a LadderDataModule, or leave the curriculum out"
@@ -141,17 +142,17 @@ class CurriculumCallback(Callback):
     ) -> None:
         """Log what the step drew and showed."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        (rows, pass_rates), ladder = getattr(data, "observed", ((), ())), data.ladder
+        (rows, pass_rates), index = getattr(data, "observed", ((), ())), data.index
         if not rows:  # of a data module that observes nothing
             return
-        levels = ladder.level_R[torch.tensor(rows)].tolist()
+        levels = index.level_R[torch.tensor(rows)].tolist()
         by_level: dict[int, list[float]] = {}
         for level, rate in zip(levels, pass_rates, strict=True):
             by_level.setdefault(level, []).append(rate)
         self._history.append({level: (len(rates), sum(rates)) for level, rates in sorted(by_level.items())})
         figures = {
-            "curriculum/coverage": int(torch.count_nonzero(ladder.visits_R)) / len(ladder),
-            "curriculum/repeats": float((ladder.visits_R[torch.tensor(rows)] > 1).double().mean()),
+            "curriculum/coverage": int(torch.count_nonzero(index.visits_R)) / len(index),
+            "curriculum/repeats": float((index.visits_R[torch.tensor(rows)] > 1).double().mean()),
         }
         pl_module.log_dict(figures, rank_zero_only=True, batch_size=len(rows))
         shares = {
@@ -161,7 +162,7 @@ class CurriculumCallback(Callback):
         every = self.heat_map_every_n_steps
         if every is not None and data.step % every == 0:
             self._draw_heat_map(trainer)
-        self.after_observing(ladder, data.step - 1, rows, pass_rates)
+        self.after_observing(index, data.step - 1, rows, pass_rates)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the heat map of the whole run."""

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy
 import torch
 
+from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
 from observer.types import RefusedError
 
 By = Literal["difficulty", "complexity", "both"]
@@ -51,14 +52,14 @@ class LadderIndex:
         RefusedError: there are no rows, a number is not finite, or a source has no name.
         ValueError: the columns differ in length.
 
-    >>> ladder = LadderIndex([0.5, 0.0, 0.5], [9.0, 5.0, 7.0], [2, 1, 2])
-    >>> ladder.easy_to_hard.tolist()
+    >>> index = LadderIndex([0.5, 0.0, 0.5], [9.0, 5.0, 7.0], [2, 1, 2])
+    >>> index.easy_to_hard.tolist()
     [1, 2, 0]
-    >>> ladder.observe([2, 0], [0.25, 1.0], step=0)
-    >>> ladder.observe([2], [0.75], step=1)
-    >>> [part.tolist() for part in ladder.seen]
+    >>> index.observe([2, 0], [0.25, 1.0], step=0)
+    >>> index.observe([2], [0.75], step=1)
+    >>> [part.tolist() for part in index.seen]
     [[0, 2], [1, 2], [1.0, 0.5]]
-    >>> ladder.last_step_R.tolist()
+    >>> index.last_step_R.tolist()
     [0, -1, 1]
     """
 
@@ -70,16 +71,16 @@ class LadderIndex:
         source_R: Any = None,
         sources: Sequence[str] = ("all",),
     ) -> None:
-        self.difficulty_R = _tensor("difficulty", difficulty_R, torch.float32)
+        self.difficulty_R = tensor_of("difficulty", difficulty_R, torch.float32)
         """Share of wrong answers of a base model, (R,), float32."""
-        self.complexity_R = _tensor("complexity", complexity_R, torch.float32)
+        self.complexity_R = tensor_of("complexity", complexity_R, torch.float32)
         """Mean response length of a base model in tokens, (R,), float32."""
-        self.level_R = _whole("level", level_R)
+        self.level_R = whole_numbers("level", level_R)
         """Level, (R,), the smallest type of integers that holds them all."""
         size = len(self.difficulty_R)
         # one number for all rows takes no memory
         one_R = torch.zeros(1, dtype=torch.uint8).expand(size)
-        self.source_R = one_R if source_R is None else _whole("source", source_R)
+        self.source_R = one_R if source_R is None else whole_numbers("source", source_R)
         """Index of the row's source, (R,), the smallest type of integers that holds them all."""
         self.sources = tuple(sources)
         """Names of the sources."""
@@ -149,7 +150,7 @@ class LadderIndex:
         return self._cache[key]
 
     @property
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """A digest of the columns of all rows, to tell ladders of one size apart."""
 
         def make() -> str:
@@ -158,7 +159,7 @@ class LadderIndex:
                 digest.update(numpy.ascontiguousarray(column_R.numpy()).data)
             return digest.hexdigest()
 
-        return self.once("fingerprint", make)
+        return self.once("digest", make)
 
     def order(self, by: By) -> torch.Tensor:
         """Return all rows from easy to hard, equal ones by row, (R,), int32. Not to be changed."""
@@ -227,12 +228,12 @@ class LadderIndex:
     @property
     def rows_by_level(self) -> dict[int, torch.Tensor]:
         """Level -> its rows in ascending order, int32; levels in ascending order. Not to be changed."""
-        return self.once("level", lambda: _rows_by(self.level_R))
+        return self.once("level", lambda: rows_by(self.level_R))
 
     @property
     def rows_by_source(self) -> dict[int, torch.Tensor]:
         """Source -> its rows in ascending order, int32; sources in ascending order. Not to be changed."""
-        return self.once("source", lambda: _rows_by(self.source_R))
+        return self.once("source", lambda: rows_by(self.source_R))
 
     def observe(self, rows: Sequence[int], pass_rates: Sequence[float], step: int) -> None:
         """Take note of what a step has shown. To be called with the same values on every rank, once a step.
@@ -274,9 +275,9 @@ class LadderIndex:
         Args:
             prior_visits: s, how many visits the difficulty before counts for, at least 0.
 
-        >>> ladder = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
-        >>> ladder.observe([1], [1.0], step=0)
-        >>> ladder.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
+        >>> index = LadderIndex([0.5, 0.5], [9.0, 5.0], [2, 1])
+        >>> index.observe([1], [1.0], step=0)
+        >>> index.estimates().difficulty_N.tolist()  # (1 x 0.5 + 1 x 0) / 2
         [0.25]
         """
         if not 0 <= prior_visits < float("inf"):
@@ -323,34 +324,6 @@ class LadderIndex:
         self.last_pass_rate_R[rows_N] = state["last_pass_rates"]
         self.last_step_R[rows_N] = state["last_steps"]
         self.memory = state["memory"]
-
-
-def _tensor(name: str, values: Any, dtype: torch.dtype | None) -> torch.Tensor:
-    """Convert to a tensor of one dimension without ties to the array it came from, which may be read-only."""
-    tensor = (
-        values.detach().cpu() if isinstance(values, torch.Tensor) else torch.from_numpy(numpy.array(values))
-    )
-    if tensor.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, not the shape {tuple(tensor.shape)}")
-    if not bool(torch.isfinite(tensor).all()):
-        row = int(torch.nonzero(~torch.isfinite(tensor))[0])
-        raise RefusedError(f"{name} of row {row} is {float(tensor[row])}; give it a finite number")
-    return tensor.to(dtype) if dtype else tensor
-
-
-def _whole(name: str, values: Any) -> torch.Tensor:
-    tensor = _tensor(name, values, None)
-    lowest, highest = (int(tensor.min()), int(tensor.max())) if len(tensor) else (0, 0)
-    for dtype in (torch.uint8, torch.int16, torch.int32):
-        if torch.iinfo(dtype).min <= lowest and highest <= torch.iinfo(dtype).max:
-            return tensor.to(dtype)
-    return tensor.to(torch.int64)
-
-
-def _rows_by(values_R: torch.Tensor) -> dict[int, torch.Tensor]:
-    values, sizes = torch.unique(values_R, return_counts=True)
-    rows = torch.split(torch.argsort(values_R, stable=True).int(), sizes.tolist())
-    return dict(zip(values.tolist(), rows, strict=True))
 
 
 def _refuse_objects(value: Any, where: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from observer.curriculum import LadderIndex, Schedule
+from observer.curriculum import LadderIndex, Schedule, Turn
 
 Assumption = Callable[[torch.Tensor, float], torch.Tensor]
 """Difficulty of rows and progress in [0, 1] -> their pass rates."""
@@ -49,40 +49,40 @@ class Drawn:
 
 
 def simulate(
-    ladder: LadderIndex, schedule: Schedule, steps: int, count: int, seed: int, assumption: Assumption
+    index: LadderIndex, schedule: Schedule, steps: int, count: int, seed: int, assumption: Assumption
 ) -> Drawn:
     """Draw all steps of a run, as if pass rates were what is assumed.
 
     Args:
-        ladder: the rows; what is seen of them and remembered changes.
+        index: the rows; what is seen of them and remembered changes.
         schedule: what is looked at.
         steps: rollouts of the run.
-        count: prompts of a step.
+        count: prompts per step.
         seed: of the draws.
         assumption: pass rates of rows.
     """
-    levels, place_R = torch.unique(ladder.level_R, return_inverse=True)
+    levels, place_R = torch.unique(index.level_R, return_inverse=True)
     counts, difficulty, complexity, stages = [], [], [], []
-    horizon = schedule.course(steps)
     for step in range(steps):
-        stages.append(schedule.stage(ladder, step, horizon))
-        rows = schedule.draw(ladder, step, count, horizon, seed)
+        turn = Turn(index, step, count, horizon=steps, seed=seed)
+        stages.append(schedule.stage_name(turn))
+        rows = schedule.batch(turn)
         rows_N = torch.tensor(rows)
-        difficulty_N = ladder.difficulty_R[rows_N]
+        difficulty_N = index.difficulty_R[rows_N]
         counts.append(torch.bincount(place_R[rows_N], minlength=len(levels)))
         difficulty.append(difficulty_N.double().mean())
-        complexity.append(ladder.complexity_R[rows_N].double().mean())
+        complexity.append(index.complexity_R[rows_N].double().mean())
         rates = assumption(difficulty_N.double(), step / max(1, steps - 1)).clamp(0, 1).tolist()
-        ladder.observe(rows, rates, step)
-        ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, rates)
-    _, visits_N, _ = ladder.seen
+        index.observe(rows, rates, step)
+        index.memory = schedule.memory_after(turn, rows, rates)
+    _, visits_N, _ = index.seen
     return Drawn(
         levels=levels.tolist(),
         counts_T_L=torch.stack(counts),
         difficulty_T=torch.stack(difficulty),
         complexity_T=torch.stack(complexity),
         stages=stages,
-        rows=len(ladder),
+        rows=len(index),
         distinct=len(visits_N),
         most=int(visits_N.max()),
     )

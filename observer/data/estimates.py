@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 def write_estimates(
-    path: str | Path, rows: Rows, ladder: LadderIndex, prior_visits: float = 1.0, visited_only: bool = False
+    path: str | Path, rows: Rows, index: LadderIndex, prior_visits: float = 1.0, visited_only: bool = False
 ) -> int:
     """Write the difficulties of a ladder's rows as they are by now; see ``LadderIndex.estimates``.
 
@@ -39,23 +39,23 @@ def write_estimates(
     Args:
         path: the JSONL file; one that exists is replaced.
         rows: the ladder's rows, for their ids.
-        ladder: the pass rates seen so far.
+        index: the pass rates seen so far.
         prior_visits: how many visits the difficulty before counts for.
         visited_only: leave out the others. Their ids take some 20 microseconds each to read.
 
     Returns:
         How many rows were written.
     """
-    estimates = ladder.estimates(prior_visits)
-    numbers: Sequence[int] = estimates.rows_N.tolist() if visited_only else range(len(ladder))
+    estimates = index.estimates(prior_visits)
+    numbers: Sequence[int] = estimates.rows_N.tolist() if visited_only else range(len(index))
     difficulty = dict(zip(estimates.rows_N.tolist(), estimates.difficulty_N.tolist(), strict=True))
     with whole_file(Path(path)) as out:
         for row in numbers:
             record = {
                 "id": rows[row].id,
-                "difficulty": difficulty.get(row, float(ladder.difficulty_R[row])),
-                "complexity": float(ladder.complexity_R[row]),
-                "visits": int(ladder.visits_R[row]),
+                "difficulty": difficulty.get(row, float(index.difficulty_R[row])),
+                "complexity": float(index.complexity_R[row]),
+                "visits": int(index.visits_R[row]),
             }
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
     return len(numbers)

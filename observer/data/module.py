@@ -1,15 +1,13 @@
-"""The data module: opens rows, checks them at the door, draws them, remembers how far it is.
+"""The data module: opens rows, has them checked before training, and cuts each draw into the ranks' slices.
 
-It owns the state of a run that decides what comes next: ``step``, the number of finished rollouts, and the
-pass rates seen so far. It renders nothing and scores nothing.
+What decides which rows come next, such as ``step``, is in its ``draws``, whose state goes into checkpoints.
+It renders nothing and scores nothing.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,24 +16,20 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
-from observer.curriculum import LadderIndex, Random, Schedule
+from observer.curriculum import Draws, LadderIndex, Random, Schedule
 from observer.data.checks.admission import Faults, refused_rows
-from observer.data.checks.admission_cache import Outcome
+from observer.data.checks.admission_cache import AdmissionCache
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
-from observer.data.subset import Kept, list_skipped
+from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
 from observer.rollout import PromptRenderer
-from observer.seeding import stable_seed
-from observer.strategies import described
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
 T = TypeVar("T")
 SHOWN = 10
 """Refused rows that one message lists."""
-_OF_THE_ROWS = {"rows", "ladder", "first row", "last row"}
-"""What tells ladders apart: where one of them differs, row numbers mean other rows."""
 
 
 class LadderDataModule(lightning.LightningDataModule):
@@ -76,21 +70,70 @@ class LadderDataModule(lightning.LightningDataModule):
         if steps_per_epoch is not None and steps_per_epoch < 1:
             raise RefusedError(f"data.steps_per_epoch is {steps_per_epoch}; it must be >= 1 or null")
         self.formats = {"train": train, "val": val, "test": test if test is not None else val}
-        self.prompts_per_step = prompts_per_step
         self.eval_batch = eval_batch
-        self.seed = seed
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
         self.rows: dict[str, Rows] = {}
-        self.ladder: LadderIndex | None = None
-        self.schedule: Schedule = Random()
+        self.draws = Draws(None, Random(), prompts_per_step, seed=seed)
+        """What each step draws; its rows are known once they were admitted."""
         self.before_draw: Callable[[LadderIndex, int], None] | None = None
-        """Called with the ladder and the step before its rows are drawn for training."""
-        self.observed: tuple[Sequence[int], Sequence[float]] = ((), ())
-        """Rows of the global batch of the last finished rollout, and their pass rates."""
-        self.horizon = 1
-        self.step = 0
+        """Called with the index and the step before its rows are drawn for training."""
+
+    @property
+    def step(self) -> int:
         """Rollouts finished."""
+        return self.draws.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self.draws.step = step
+
+    @property
+    def horizon(self) -> int:
+        """Rollouts of the run."""
+        return self.draws.horizon
+
+    @horizon.setter
+    def horizon(self, horizon: int) -> None:
+        self.draws.horizon = horizon
+
+    @property
+    def schedule(self) -> Schedule:
+        """What each step draws."""
+        return self.draws.schedule
+
+    @schedule.setter
+    def schedule(self, schedule: Schedule) -> None:
+        self.draws.schedule = schedule
+
+    @property
+    def index(self) -> LadderIndex | None:
+        """The rows that are trained on, and what was seen of them; None before they were admitted."""
+        return self.draws.index
+
+    @index.setter
+    def index(self, index: LadderIndex | None) -> None:
+        self.draws.index = index
+
+    @property
+    def observed(self) -> tuple[Sequence[int], Sequence[float]]:
+        """Rows of the global batch of the last finished rollout, and their pass rates."""
+        return self.draws.observed
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Prompts of one rollout, over all ranks."""
+        return self.draws.prompts_per_step
+
+    @property
+    def seed(self) -> int:
+        """Seed of the draws."""
+        return self.draws.seed
+
+    @property
+    def stage(self) -> str | None:
+        """The name that the schedule gives the stage of the next step; None where it has none."""
+        return self.draws.stage
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,8 +162,8 @@ class LadderDataModule(lightning.LightningDataModule):
         """Check every opened row, before any compute, and build the ladder's index.
 
         What it costs: rendering the length of each row's prompt, and a check of each distinct gold answer
-        that is an expression. Other gold answers were checked when the row was read. Rows that went through
-        the same door before, and are kept, cost nothing.
+        that is an expression. Other gold answers were checked when the row was read. Rows whose check is in
+        the cache cost nothing.
 
         Args:
             renderer: the policy's; it knows how long a prompt is.
@@ -138,9 +181,9 @@ class LadderDataModule(lightning.LightningDataModule):
                 shown = "\n".join(str(error) for _, error in bad[:SHOWN])
                 raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
             if bad:
-                self.rows[split] = Kept(rows, bad)
+                self.rows[split] = Subset(rows, bad)
                 if split == "train":
-                    self.ladder = None  # its rows have other numbers
+                    self.index = None  # its rows have other numbers
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
                 raise RefusedError(
                     f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
@@ -152,65 +195,39 @@ class LadderDataModule(lightning.LightningDataModule):
                 )
         if self._rank == 0:
             list_skipped(folder / "skipped_rows.jsonl", {s: rows.skipped for s, rows in self.rows.items()})
-        if "train" in self.rows and self.ladder is None:
-            rows = self.rows["train"]
-            if len(rows) < self.prompts_per_step:
-                raise RefusedError(
-                    f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
-                )
-            self.ladder = rows.ladder()
+        if "train" in self.rows and self.index is None:
+            self._open_draws(self.rows["train"])
+
+    def _open_draws(self, rows: Rows) -> None:
+        if len(rows) < self.prompts_per_step:
+            raise RefusedError(
+                f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
+            )
+        self.index = rows.index()
+        self.draws.in_common = {
+            "steps_per_epoch": self.steps_per_epoch,
+            "first row": rows[0].id,
+            "last row": rows[len(rows) - 1].id,
+        }
 
     def _refused(
         self, rows: Rows, renderer: PromptRenderer, verifier: Verifier
     ) -> list[tuple[int, RefusedError]]:
-        outcome = Outcome(rows, renderer, verifier)
-        known = outcome.find()
+        cache = AdmissionCache(rows, renderer, verifier)
+        known = cache.find()
         # The ranks check together or not at all: one that knew it all would leave the others waiting.
         if not all(self._of_all_ranks(known is not None)) or known is None:
             known = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
-            outcome.keep(known)
+            cache.keep(known)
         return known
 
     def draw(self, step: int) -> list[int]:
-        """Return the rows of the global batch of a step.
-
-        Raises:
-            RuntimeError: the schedule did not draw as many distinct rows of the ladder as were asked for.
-        """
-        assert self.ladder is not None
-        rows = self._drawn(step, self.seed)
-        wanted, size = self.prompts_per_step, len(self.ladder)
-        if len(rows) != wanted or len(set(rows)) != wanted or not all(row in range(size) for row in rows):
-            raise RuntimeError(
-                f"{described(self.schedule)} drew {rows} at step {step}; it must draw {wanted} distinct "
-                f"rows of 0 .. {size - 1}"
-            )
-        return rows
-
-    def _drawn(self, step: int, seed: int, size: int | None = None) -> list[int]:
-        assert self.ladder is not None
-        horizon = self.schedule.course(self.horizon)
-        return list(self.schedule.draw(self.ladder, step, size or self.prompts_per_step, horizon, seed))
+        """Return the rows of the global batch of a step."""
+        return self.draws.draw(step)
 
     def draw_again(self, step: int) -> Iterator[list[int]]:
-        """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.
-
-        They follow from the step and the number of the draw, so that every rank knows what the others have;
-        each yields its own. There may be fewer in a draw than prompts of a step, or none.
-
-        Args:
-            step: the rollout.
-        """
-        drawn = set(self.draw(step))
-        for number in count(1):
-            rows = self._drawn(step, stable_seed(self.seed, "again", number))
-            if drawn.issuperset(rows):  # where chance has no say, what comes next is in a larger draw
-                size = min(len(drawn) + self.prompts_per_step, len(self.rows["train"]))
-                with suppress(RefusedError):  # there are no more
-                    rows = self._drawn(step, self.seed, size)
-            fresh = [row for row in rows if row not in drawn]
-            drawn.update(rows)
-            yield fresh[self._rank :: self._world_size]
+        """Yield other rows for a step, draw after draw: of each this rank's own; see ``Draws.again``."""
+        return (rows[self._rank :: self._world_size] for rows in self.draws.again(step))
 
     def problems(self, rows: Sequence[int]) -> list[Problem]:
         """Return the problems of rows that are trained on."""
@@ -218,18 +235,7 @@ class LadderDataModule(lightning.LightningDataModule):
 
     def finish_step(self, rows: Sequence[int], pass_rates: Sequence[float]) -> None:
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
-        assert self.ladder is not None
-        self.ladder.observe(rows, pass_rates, self.step)
-        memory = self.schedule.remember(self.ladder.memory, self.ladder, self.step, rows, pass_rates)
-        self.ladder.memory = memory
-        self.observed = (rows, pass_rates)
-        self.step += 1
-
-    @property
-    def stage(self) -> str | None:
-        """The name that the schedule gives the stage of the next step; None where it has none."""
-        assert self.ladder is not None
-        return self.schedule.stage(self.ladder, self.step, self.schedule.course(self.horizon))
+        self.draws.finish(rows, pass_rates)
 
     def train_dataloader(self) -> DataLoader:
         """Return row batches from ``step`` on, this rank's slice of each."""
@@ -237,9 +243,9 @@ class LadderDataModule(lightning.LightningDataModule):
         return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
 
     def _draw_next(self, step: int) -> list[int]:
-        assert self.ladder is not None
         if self.before_draw is not None:
-            self.before_draw(self.ladder, step)
+            assert self.index is not None
+            self.before_draw(self.index, step)
         return self.draw(step)
 
     def upcoming(self) -> list[Problem]:
@@ -248,11 +254,7 @@ class LadderDataModule(lightning.LightningDataModule):
         It may turn out otherwise where a schedule heeds what the current step will have shown.
         """
         step = self.step + 1
-        return (
-            [self.rows["train"][row] for row in self._sampler(self.draw).at(step)]
-            if step < self.horizon
-            else []
-        )
+        return self.problems(self._sampler(self.draw).at(step)) if step < self.horizon else []
 
     def _sampler(self, draw: Callable[[int], list[int]]) -> LadderBatchSampler:
         return LadderBatchSampler(
@@ -303,13 +305,7 @@ class LadderDataModule(lightning.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is: builtins and tensors only."""
-        assert self.ladder is not None
-        return {
-            "step": self.step,
-            "horizon": self.horizon,
-            "ladder": self.ladder.state_dict(),
-            "draws": self._draws(),
-        }
+        return self.draws.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint left off.
@@ -318,43 +314,10 @@ class LadderDataModule(lightning.LightningDataModule):
             RefusedError: the checkpoint's draws were made otherwise than this run's would be, and that was
                 not allowed; names both values.
         """
-        if self.ladder is None:  # validate and test read weights only
+        if self.draws.index is None:  # validate and test read weights only
             return
-        saved, now = state_dict["draws"], self._draws()
-        changed = [name for name, value in now.items() if saved[name] != value]
-        for name in changed:
-            # Lightning's own count of the epoch's batches is in the checkpoint too.
-            if name == "steps_per_epoch" or not self.allow_other_draws:
-                mend = (
-                    f"set data.steps_per_epoch to {saved[name]}"
-                    if self.allow_other_draws
-                    else "resume with the configuration it was started with, or set data.allow_other_draws"
-                )
-                raise RefusedError(
-                    f"cannot resume: the checkpoint was drawn with {name} {saved[name]}, this run has "
-                    f"{now[name]}; {mend}"
-                )
-            rank_zero_info(f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}")
-        self.step = state_dict["step"]
-        self.horizon = state_dict["horizon"]  # a run that is made longer does not rewind its curriculum
-        if _OF_THE_ROWS.isdisjoint(changed):
-            self.ladder.load_state_dict(state_dict["ladder"])
-        if "schedule" in changed:
-            self.ladder.memory = {}
-
-    def _draws(self) -> dict[str, Any]:
-        """Return what decides which rows are drawn."""
-        assert self.ladder is not None
-        return {
-            "seed": self.seed,
-            "prompts_per_step": self.prompts_per_step,
-            "steps_per_epoch": self.steps_per_epoch,
-            "rows": len(self.ladder),
-            "ladder": self.ladder.fingerprint,
-            "first row": self.rows["train"][0].id,
-            "last row": self.rows["train"][len(self.ladder) - 1].id,
-            "schedule": described(self.schedule),
-        }
+        for change in self.draws.load_state_dict(state_dict, self.allow_other_draws):
+            rank_zero_info(change)
 
 
 class _Problems(Dataset):

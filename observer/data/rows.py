@@ -39,7 +39,7 @@ class Identity(NamedTuple):
 
     place: str
     """A digest of where they come from and how they are read; what they hold may change."""
-    fingerprint: str
+    digest: str
     """A digest of all that they were made of."""
 
 
@@ -77,7 +77,7 @@ class Rows(ABC):
     def checked_rows(self) -> Iterable[int]:
         """Return the rows that have to be checked one by one before training, say for their length."""
 
-    def ladder(self) -> LadderIndex:
+    def index(self) -> LadderIndex:
         """Return the index of all rows that schedules draw from; nothing has been seen of them yet.
 
         Raises:

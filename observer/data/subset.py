@@ -1,4 +1,4 @@
-"""What is left of a source when rows are refused at the door, and the list of what was left out."""
+"""The rows that are left when some are refused before training, and the list of those that were left out."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from observer.run.files import whole_file
 from observer.types import Problem, RefusedError
 
 
-class Kept(Rows):
-    """Rows without those that were refused at the door, numbered anew."""
+class Subset(Rows):
+    """Rows without those that were refused before training, numbered anew."""
 
     def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
         """Leave rows out.
@@ -38,7 +38,7 @@ class Kept(Rows):
         self.source = None if rows.source is None else rows.source[self._kept_R]
         self.sources = rows.sources
         if rows.identity is not None:
-            parts = rows.identity.fingerprint, [row for row, _ in bad]
+            parts = rows.identity.digest, [row for row, _ in bad]
             self.identity = Identity(rows.identity.place, digest(parts))
         self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
 

@@ -200,7 +200,7 @@ class ObserveLearner(PolicyModule):
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Return the verdict and the rewards of each completion."""
-        return self.answerer.score(groups, step)
+        return list(self.answerer.score(groups, step).scores)
 
     def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
         """Turn scores into advantages: normalised, bonus added, weighted."""

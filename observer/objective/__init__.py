@@ -42,7 +42,7 @@ from observer.objective.weightings.disco import Disco
 from observer.objective.weightings.logistic import Logistic
 from observer.objective.weightings.quadratic import Quadratic
 from observer.objective.weightings.reward_range import RewardRange
-from observer.objective.weightings.stage import StageWave
+from observer.objective.weightings.stage_wave import StageWave
 from observer.objective.weightings.uniform import Uniform
 
 __all__ = [

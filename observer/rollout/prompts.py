@@ -38,7 +38,7 @@ class PromptRenderer:
         self._special = tuple(processor.tokenizer.all_special_tokens)
 
     @cached_property
-    def fingerprint(self) -> str | None:
+    def digest(self) -> str | None:
         """A digest of all that ``check`` depends on, apart from the problem and this package's code.
 
         None for a tokenizer that cannot be serialised.

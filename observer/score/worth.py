@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from observer.answering import score_groups
 from observer.objective import Advantage, Combine, ComponentWeights, Weighting, weigh
 from observer.policy import PolicySpec, load_processor
 from observer.rewards import Rubric
@@ -77,7 +78,7 @@ def experiences(recipe: Recipe, groups: Sequence[Group]) -> Iterator[Experience]
     A recipe that looks at the whole batch of a step takes this for the batch.
     """
     components = ComponentWeights(recipe.rubric.weights, recipe.rubric.accuracy)
-    scores = recipe.rubric.score_all(groups, step=0)
+    scores = score_groups(recipe.rubric, groups, step=0).scores
     places = range(len(groups))
     for _, run in groupby(places, key=lambda place: len(groups[place].completions)):
         taken = list(run)

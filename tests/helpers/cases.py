@@ -5,6 +5,7 @@ from transformers import Qwen2VLConfig, Qwen3VLConfig
 
 BANNED = (3, 4, 5, 6)  # vision start, vision end, image, video
 END = 2
+IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 CASES = {
     "one picture": [("What is the sum?", [(84, 84)], [5, 9])],
@@ -71,6 +72,27 @@ KIN = {
 
 def each(groups):
     return [(group, completion) for group in groups for completion in group.completions]
+
+
+def alone(model, processor, group, completion):
+    """The log-probs of a completion by transformers' own forward: one row, no padding, its own positions."""
+    question = group.problem.question
+    question = question if "<image>" in question else "<image>" * len(group.problem.pictures) + question
+    text = f"<|im_start|>user\n{question.replace('<image>', IMAGE)}<|im_end|>\n<|im_start|>assistant\n"
+    pictures = [picture.load() for picture in group.problem.pictures]
+    inputs = processor(text=[text], images=pictures or None, return_tensors="pt")
+    tail = torch.tensor([completion.ids])
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
+    inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(tail)], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    assert "position_ids" not in inputs
+    model.model.rope_deltas = None
+    logits_T_V = model(**inputs).logits[0, -tail.shape[1] - 1 : -1].double()
+    banned_T_V = torch.zeros_like(logits_T_V, dtype=torch.bool)
+    banned_T_V[:, list(BANNED)] = True
+    banned_T_V[: group.sampling.min_tokens, END] = True
+    logits_T_V = logits_T_V.masked_fill(banned_T_V, -torch.inf) / group.sampling.temperature
+    return logits_T_V.log_softmax(-1).gather(-1, tail[0][:, None])[:, 0]
 
 
 def awaken(policy, seed=0):

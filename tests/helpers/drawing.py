@@ -2,7 +2,7 @@
 
 import numpy
 
-from observer.curriculum import LadderIndex
+from observer.curriculum import LadderIndex, Turn
 
 SIZE, COUNT, HORIZON, SEED = 900, 12, 60, 7
 
@@ -14,18 +14,23 @@ def ladder_of(size=SIZE, seed=0, rungs=9):
     return LadderIndex(level_R / 8, complexity_R, level_R, chance.integers(0, 3, size), ["a", "b", "c"])
 
 
+def turn_of(index, step, count=COUNT, horizon=HORIZON, seed=SEED):
+    return Turn(index, step, count, horizon, seed)
+
+
 def rates_of(step, rows):
     """Pass rates that look random and depend on the step and the row alone."""
     return [((row * 7919 + step * 104729) % 9) / 8 for row in rows]
 
 
-def run(schedule, ladder, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
+def run(schedule, index, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
     """Draw and observe as the data module does; return the batches."""
     batches = []
     for step in range(begin, end):
-        rows = schedule.draw(ladder, step, count, horizon, seed)
+        turn = Turn(index, step, count, horizon, seed)
+        rows = schedule.batch(turn)
         rates = rates_of(step, rows)
-        ladder.observe(rows, rates, step)
-        ladder.memory = schedule.remember(ladder.memory, ladder, step, rows, rates)
+        index.observe(rows, rates, step)
+        index.memory = schedule.memory_after(turn, rows, rates)
         batches.append(rows)
     return batches

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import least_visited
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -40,14 +40,15 @@ class AdaptiveTarget(Schedule):
         alpha: how sharply T reacts, above 0.
         beta: pass rate that T is steered to, 0 .. 1.
 
-    >>> ladder = LadderIndex([0.0, 0.25, 0.5, 1.0], [1.0] * 4, [0] * 4)
+    >>> index = LadderIndex([0.0, 0.25, 0.5, 1.0], [1.0] * 4, [0] * 4)
     >>> adaptive = AdaptiveTarget(start=0.2)
-    >>> sorted(adaptive.draw(ladder, 0, 2, horizon=9, seed=0))  # .05 and .2 away
+    >>> first = Turn(index, step=0, count=2, horizon=9, seed=0)
+    >>> sorted(adaptive.batch(first))  # .05 and .2 away
     [0, 1]
-    >>> memory = adaptive.remember({}, ladder, 0, [0, 1], [1.0, 1.0])  # .2 + .5 tanh(2 (1 - .5))
-    >>> round(memory["target"], 4)
+    >>> index.memory = adaptive.memory_after(first, [0, 1], [1.0, 1.0])  # .2 + .5 tanh(2 (1 - .5))
+    >>> round(index.memory["target"], 4)
     0.5808
-    >>> sorted(adaptive.draw(ladder.with_memory(memory), 1, 2, horizon=9, seed=0))  # .08 and .33 away
+    >>> sorted(adaptive.batch(Turn(index, step=1, count=2, horizon=9, seed=0)))  # .08 and .33 away
     [1, 2]
     """
 
@@ -60,61 +61,54 @@ class AdaptiveTarget(Schedule):
         super().__post_init__()
         check_options(self, start=(0, 1), eta=(1e-9, 1e9), alpha=(1e-9, 1e9), beta=(0, 1))
 
-    def target(self, ladder: LadderIndex, memory: dict[str, Any]) -> float:
+    def target(self, index: LadderIndex, memory: dict[str, Any]) -> float:
         """Return T within what the ladder has."""
-        low, high = (self._scaled(ladder, self._value(ladder, place)) for place in (0, len(ladder) - 1))
+        low, high = (self._scaled(index, self._value(index, place)) for place in (0, len(index) - 1))
         return min(max(memory.get("target", self.start), low), high)
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return the ``count`` rows nearest to the target, easy ones first."""
-        self.begin(ladder, step, count, horizon)
-        size, target = len(ladder), self._unscaled(ladder, self.target(ladder, ladder.memory))
-        middle = ladder.place(self.by, target)
-        window = range(max(0, middle - count), min(size, middle + count))
-        order_R = ladder.order(self.by).numpy()
-        values_N = ladder.column(self.by).numpy()[order_R[window.start : window.stop]].astype(numpy.float64)
+        index, count = turn.index, turn.count
+        target = self._unscaled(index, self.target(index, index.memory))
+        middle = index.place(self.by, target)
+        order_R, column_R = index.order(self.by).numpy(), index.column(self.by).numpy()
+        window = order_R[max(0, middle - count) : middle + count]
+        values_N = column_R[window].astype(numpy.float64)
         away_N = numpy.abs(values_N - target)
         reach = float(numpy.partition(away_N, count - 1)[count - 1])
         low, high = float(values_N[away_N <= reach].min()), float(values_N[away_N <= reach].max())
-        begin, end = ladder.place(self.by, low), ladder.place(self.by, high, after=True)
+        begin, end = index.place(self.by, low), index.place(self.by, high, after=True)
         # what is nearer than the farthest is drawn, of what is as far as it some
-        near_begin = ladder.place(self.by, low, after=True) if target - low == reach else begin
-        near_end = ladder.place(self.by, high) if high - target == reach else end
+        near_begin = index.place(self.by, low, after=True) if target - low == reach else begin
+        near_end = index.place(self.by, high) if high - target == reach else end
         near_end = max(near_begin, near_end)
         farthest = numpy.concatenate([order_R[begin:near_begin], order_R[near_end:end]])
         near = order_R[near_begin:near_end]
-        chance = None if self.by == "both" else random.Random(stable_seed(seed, "adaptive target", step))
-        chosen = least_visited(ladder.visits_R.numpy(), count - len(near), chance, farthest)
+        chance = random.Random(stable_seed(turn.seed, "adaptive target", turn.step))
+        among_equals = None if self.by == "both" else chance
+        chosen = least_visited(index.visits_R.numpy(), count - len(near), among_equals, farthest)
         rows = numpy.concatenate([near, chosen])
-        return rows[numpy.argsort(ladder.column(self.by).numpy()[rows], kind="stable")].tolist()
+        return rows[numpy.argsort(column_R[rows], kind="stable")].tolist()
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return the next step's target."""
+        index = turn.index
         if not rows:
-            return memory
-        moved = self.target(ladder, memory) + self.eta * math.tanh(
-            self.alpha * (fmean(pass_rates) - self.beta)
-        )
-        return {"target": self.target(ladder, {"target": moved})}
+            return index.memory
+        move = self.eta * math.tanh(self.alpha * (fmean(pass_rates) - self.beta))
+        return {"target": self.target(index, {"target": self.target(index, index.memory) + move})}
 
-    def _value(self, ladder: LadderIndex, place: int) -> float:
-        return float(ladder.column(self.by)[ladder.order(self.by)[place]])
+    def _value(self, index: LadderIndex, place: int) -> float:
+        return float(index.column(self.by)[index.order(self.by)[place]])
 
-    def _scaled(self, ladder: LadderIndex, value: float) -> float:
+    def _scaled(self, index: LadderIndex, value: float) -> float:
         if self.by != "complexity":
             return value
-        low, high = self._value(ladder, 0), self._value(ladder, len(ladder) - 1)
+        low, high = self._value(index, 0), self._value(index, len(index) - 1)
         return (value - low) / (high - low) if high > low else 0.0
 
-    def _unscaled(self, ladder: LadderIndex, value: float) -> float:
+    def _unscaled(self, index: LadderIndex, value: float) -> float:
         if self.by != "complexity":
             return value
-        low, high = self._value(ladder, 0), self._value(ladder, len(ladder) - 1)
+        low, high = self._value(index, 0), self._value(index, len(index) - 1)
         return low + value * (high - low)

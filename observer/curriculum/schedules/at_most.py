@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
@@ -32,12 +32,12 @@ class AtMost(Schedule):
         visits: of a row over the whole run, at least 1. Rows that dynamic sampling has tried were visited.
 
     >>> from observer.curriculum import AdaptiveTarget
-    >>> ladder = LadderIndex([0.0, 0.25, 0.5, 0.75], [1.0] * 4, [0] * 4)
+    >>> index = LadderIndex([0.0, 0.25, 0.5, 0.75], [1.0] * 4, [0] * 4)
     >>> once = AtMost(AdaptiveTarget(start=0.0), visits=1)
-    >>> once.draw(ladder, 0, 2, horizon=2, seed=0)
+    >>> once.batch(Turn(index, step=0, count=2, horizon=2, seed=0))
     [0, 1]
-    >>> ladder.observe([0, 1], [0.0, 0.0], step=0)
-    >>> sorted(once.draw(ladder, 1, 2, horizon=2, seed=0))
+    >>> index.observe([0, 1], [0.0, 0.0], step=0)
+    >>> sorted(once.batch(Turn(index, step=1, count=2, horizon=2, seed=0)))
     [2, 3]
     """
 
@@ -48,50 +48,50 @@ class AtMost(Schedule):
         super().__post_init__()
         check_options(self, visits=(1, math.inf))
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return the schedule's rows, those that may not be drawn replaced in their places.
 
         Raises:
             RefusedError: too few rows are left, or at the first step: there are too few for the horizon.
         """
-        horizon = self.begin(ladder, step, count, horizon)
-        if step == 0 and self.visits * len(ladder) < count * horizon:
+        index, count = turn.index, turn.count
+        if turn.step == 0 and self.visits * len(index) < count * turn.horizon:
             raise RefusedError(
-                f"AtMost.visits is {self.visits}: {len(ladder)} rows are enough for "
-                f"{self.visits * len(ladder) // count} rollouts of {count} prompts, and there are {horizon}; "
-                "raise visits, or add rows"
+                f"AtMost.visits is {self.visits}: {len(index)} rows are enough for "
+                f"{self.visits * len(index) // count} rollouts of {count} prompts, and there are "
+                f"{turn.horizon}; raise visits, or add rows"
             )
-        rows = self.schedule.draw(ladder, step, count, self.schedule.course(horizon), seed)
-        open_R = ladder.visits_R.numpy() < self.visits
+        rows = self.schedule.batch(turn)
+        open_R = index.visits_R.numpy() < self.visits
         spent = numpy.flatnonzero(~open_R[rows]).tolist()
         if spent:
-            chance = random.Random(stable_seed(seed, "at most", step))
+            chance = random.Random(stable_seed(turn.seed, "at most", turn.step))
             kept = {row for row in rows if open_R[row]}
-            others = self._others(ladder, open_R, [rows[place] for place in spent], kept, chance)
+            others = self._others(index, open_R, [rows[place] for place in spent], kept, chance)
             for place, row in zip(spent, others, strict=True):
                 rows[place] = row
         return rows
 
     def _others(
         self,
-        ladder: LadderIndex,
+        index: LadderIndex,
         open_R: numpy.ndarray,
         spent: Sequence[int],
         kept: set[int],
         chance: random.Random,
     ) -> Iterator[int]:
         """Yield a row in the place of each that is spent: an open one, none that is kept, none twice."""
-        order_R = ladder.order(self.by).numpy()
+        order_R = index.order(self.by).numpy()
         open_M = order_R[open_R[order_R]]
         if len(open_M) < len(spent) + len(kept):
             raise RefusedError(
                 f"AtMost.visits is {self.visits}: {len(open_M)} rows are left that were visited less often, "
                 f"and a step takes {len(spent) + len(kept)}; raise visits, add rows or end the run here"
             )
-        column_M = ladder.column(self.by).numpy()[open_M]
+        column_M = index.column(self.by).numpy()[open_M]
         taken = set(kept)
         for row in spent:
-            hard = column_M.dtype.type(ladder.column(self.by)[row])
+            hard = column_M.dtype.type(index.column(self.by)[row])
             begin, end = numpy.searchsorted(column_M, hard), numpy.searchsorted(column_M, hard, side="right")
             start = chance.randrange(int(begin), max(int(end), int(begin) + 1))
             other = next(
@@ -100,20 +100,13 @@ class AtMost(Schedule):
             taken.add(other)
             yield other
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return what the schedule remembers."""
-        return self.schedule.remember(memory, ladder, step, rows, pass_rates)
+        return self.schedule.memory_after(turn, rows, pass_rates)
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+    def stage(self, turn: Turn) -> str | None:
         """Return the schedule's stage."""
-        return self.schedule.stage(ladder, step, self.schedule.course(self.course(horizon)))
+        return self.schedule.stage_name(turn)
 
 
 def _outward(start: int, size: int) -> Iterator[int]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
-from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -59,10 +58,10 @@ class Gaussian(Schedule):
         share_T_K = weight_T_K / weight_T_K.sum(axis=1, keepdims=True)
         return self.floor + (1 - self.tasks * self.floor) * share_T_K
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows in the step's shares of the tasks, shuffled."""
-        horizon = self.begin(ladder, step, count, horizon)
-        order_R = ladder.order(self.by).numpy()
+        step, count, horizon, seed = turn.step, turn.count, turn.horizon, turn.seed
+        order_R = turn.index.order(self.by).numpy()
         parts = [
             order_R[k * len(order_R) // self.tasks : (k + 1) * len(order_R) // self.tasks]
             for k in range(self.tasks)
@@ -79,8 +78,7 @@ class Gaussian(Schedule):
         rows: list[int] = []
         for task in numpy.flatnonzero(counts_T_K[step]).tolist():
             number_T, begin_T = deal_passes(counts_T_K[:, task], len(parts[task]))
-            order = permutation(
-                stable_seed(seed, "gaussian", task, int(number_T[-1])), len(parts[task])
-            ).numpy()
+            seed_of_pass = stable_seed(seed, "gaussian", task, int(number_T[-1]))
+            order = permutation(seed_of_pass, len(parts[task])).numpy()
             rows += parts[task][order[begin_T[-1] : begin_T[-1] + counts_T_K[step, task]]].tolist()
         return shuffled(rows, stable_seed(seed, "gaussian shuffle", step))  # so that ranks get like shares

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule
+from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.dealing import counts_by_share, spread_offsets
-from observer.curriculum.index import LadderIndex
 from observer.refusal import refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError
@@ -50,11 +49,11 @@ class Mixture(Schedule):
     Args:
         parts: name -> schedule and share. Names tell the parts' memories and stages apart.
 
-    >>> from observer.curriculum import Random, Sorted
-    >>> ladder = LadderIndex([0.0, 0.25, 0.5, 0.75] * 4, [1.0] * 16, [0] * 16)
+    >>> from observer.curriculum import LadderIndex, Random, Sorted
+    >>> index = LadderIndex([0.0, 0.25, 0.5, 0.75] * 4, [1.0] * 16, [0] * 16)
     >>> mixed = Mixture({"sorted": Part(Sorted(), 3.0), "random": Part(Random(), 1.0)})
-    >>> rows = mixed.draw(ladder, 0, 4, horizon=4, seed=0)
-    >>> len(set(rows)), int((ladder.difficulty_R[rows] == 0).sum()) >= 3
+    >>> rows = mixed.batch(Turn(index, step=0, count=4, horizon=4, seed=0))
+    >>> len(set(rows)), int((index.difficulty_R[rows] == 0).sum()) >= 3
     (4, True)
     """
 
@@ -65,50 +64,37 @@ class Mixture(Schedule):
         if not self.parts:
             raise RefusedError("Mixture.parts is empty; name at least one schedule and its share")
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows, of each part its share, shuffled."""
-        horizon = self.begin(ladder, step, count, horizon)
         shares = numpy.array([[part.share for part in self.parts.values()]])
-        offset_T = spread_offsets(stable_seed(seed, "mixture offset"), step, step + 1)
-        counts = counts_by_share(shares, count, offset_T)[0].tolist()
-        chance = random.Random(stable_seed(seed, "mixture", step))
+        offset_T = spread_offsets(stable_seed(turn.seed, "mixture offset"), turn.step, turn.step + 1)
+        counts = counts_by_share(shares, turn.count, offset_T)[0].tolist()
+        chance = random.Random(stable_seed(turn.seed, "mixture", turn.step))
         rows: dict[int, None] = {}
         for (name, part), wants in zip(self.parts.items(), counts, strict=True):
             if not wants:
                 continue
-            own, seed_of_part = self._view(ladder, name), stable_seed(seed, "part", name)
-            batch = part.schedule.draw(own, step, count, part.schedule.course(horizon), seed_of_part)
+            batch = part.schedule.batch(_own(turn, name))
             chance.shuffle(batch)
             rows |= dict.fromkeys([row for row in batch if row not in rows][:wants])
         drawn = list(rows)
         chance.shuffle(drawn)  # so that ranks get like shares
         return drawn
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return the memory of each part, by its name."""
         return {
-            name: part.schedule.remember(
-                memory.get(name, {}), ladder.with_memory(memory.get(name, {})), step, rows, pass_rates
-            )
+            name: part.schedule.memory_after(_own(turn, name), rows, pass_rates)
             for name, part in self.parts.items()
         }
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+    def stage(self, turn: Turn) -> str | None:
         """Return the stages of the parts that have some."""
-        stages = {
-            name: part.schedule.stage(
-                self._view(ladder, name), step, part.schedule.course(self.course(horizon))
-            )
-            for name, part in self.parts.items()
-        }
+        stages = {name: part.schedule.stage_name(_own(turn, name)) for name, part in self.parts.items()}
         return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage) or None
 
-    def _view(self, ladder: LadderIndex, name: str) -> LadderIndex:
-        return ladder.with_memory(ladder.memory.get(name, {}))
+
+def _own(turn: Turn, name: str) -> Turn:
+    """Return what a part is asked: with its own memory and a seed of its own."""
+    index = turn.index.with_memory(turn.index.memory.get(name, {}))
+    return replace(turn, index=index, seed=stable_seed(turn.seed, "part", name))

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
-from observer.curriculum.index import RUNGS, LadderIndex
+from observer.curriculum.index import RUNGS
 from observer.refusal import refuse_unknown, refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError
@@ -35,7 +35,7 @@ PAPER_TABLE = (
 
 
 @dataclass(frozen=True)
-class Ladder(Schedule):
+class NeuraLadder(Schedule):
     """NeuraLadder: slots from easy to hard, each mixed from its own rung and the neighbouring ones.
 
     A ladder has nine rungs: difficulties rounded to eighths or, ``by`` complexity, nine parts that are as
@@ -63,11 +63,13 @@ class Ladder(Schedule):
         window: rungs that a slot is mixed from, odd; the paper's table has 5.
         own: share of a slot's own rung in the even table, above 0, at most 1.
 
-    >>> ladder = LadderIndex([0.0] * 4 + [0.125] * 4 + [1.0] * 4, range(12), [0] * 12)
-    >>> halves = Ladder(table="even", slots="ladder", window=3, own=0.5)
-    >>> [halves.stage(ladder, step, horizon=3) for step in range(3)]
+    >>> from observer.curriculum import LadderIndex
+    >>> index = LadderIndex([0.0] * 4 + [0.125] * 4 + [1.0] * 4, range(12), [0] * 12)
+    >>> halves = NeuraLadder(table="even", slots="ladder", window=3, own=0.5)
+    >>> turns = [Turn(index, step, count=4, horizon=3, seed=0) for step in range(3)]
+    >>> [halves.stage_name(turn) for turn in turns]
     ['slot 1 of 9', 'slot 2 of 9', 'slot 9 of 9']
-    >>> [sorted(ladder.rung_of(halves.draw(ladder, step, 4, 3, 0), "both").tolist()) for step in range(3)]
+    >>> [sorted(index.rung_of(halves.batch(turn), "both").tolist()) for turn in turns]
     [[0, 0, 1, 1], [0, 1, 1, 1], [8, 8, 8, 8]]
 
     The second slot would be mixed from rungs 0, 1 and 2 as 1 : 2 : 1. Rung 2 has no rows, so 4 rows are due
@@ -89,15 +91,15 @@ class Ladder(Schedule):
         refuse_unless(fits, self, "window", "the paper's table has 5, set table to even")
         check_options(self, own=(1e-9, 1))
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows in the shares of the step's slots, shuffled."""
-        horizon = self.begin(ladder, step, count, horizon)
-        rungs = ladder.rungs(self.by)
+        step, seed = turn.step, turn.seed
+        rungs = turn.index.rungs(self.by)
         sizes = [len(rows) for rows in rungs]
-        shares_T_L, slot_T = self._plan(sizes, horizon, max(horizon, step + 1))
-        self._check_sizes(sizes, count)
+        shares_T_L, slot_T = self._plan(sizes, turn.horizon, max(turn.horizon, step + 1))
+        self._check_sizes(sizes, turn.count)
         offsets_T = spread_offsets(stable_seed(seed, "ladder offset"), 0, len(slot_T))
-        counts_T_L = counts_by_share(shares_T_L, count, offsets_T)
+        counts_T_L = counts_by_share(shares_T_L, turn.count, offsets_T)
         rows: list[int] = []
         for rung in numpy.flatnonzero(counts_T_L[step]).tolist():
             counts_T = counts_T_L[:, rung]
@@ -113,17 +115,16 @@ class Ladder(Schedule):
             rows += rungs[rung].numpy()[places[begin:end]].tolist()
         return shuffled(rows, stable_seed(seed, "ladder shuffle", step))  # so that ranks get like shares
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
+    def stage(self, turn: Turn) -> str:
         """Return the slot that the middle of the step is in, from 1."""
-        horizon = self.course(horizon)
-        sizes = [len(rows) for rows in ladder.rungs(self.by)]
-        _, slot_T = self._plan(sizes, horizon, horizon)
-        return f"slot {int(slot_T[min(step, horizon - 1)]) + 1} of {RUNGS}"
+        sizes = [len(rows) for rows in turn.index.rungs(self.by)]
+        _, slot_T = self._plan(sizes, turn.horizon, turn.horizon)
+        return f"slot {int(slot_T[min(turn.step, turn.horizon - 1)]) + 1} of {RUNGS}"
 
     def mixing(self, sizes: list[int]) -> numpy.ndarray:
         """Return slot x rung -> share, rows normalised, for a ladder whose rungs have these sizes, (9, 9).
 
-        >>> Ladder(table="even", window=3, own=0.5).mixing([1] * 9)[:2, :3].tolist()
+        >>> NeuraLadder(table="even", window=3, own=0.5).mixing([1] * 9)[:2, :3].tolist()
         [[0.5, 0.5, 0.0], [0.25, 0.5, 0.25]]
         """
         if self.table == "paper":
@@ -163,6 +164,6 @@ class Ladder(Schedule):
         for rung, share in enumerate(self.mixing(sizes).max(axis=0)):
             if (most := math.ceil(count * round(share, 9))) > sizes[rung]:
                 raise RefusedError(
-                    f"Ladder draws up to {most} of {count} rows from rung {rung} (of 0 .. 8), which has "
+                    f"NeuraLadder draws up to {most} of {count} rows from rung {rung} (of 0 .. 8), which has "
                     f"{sizes[rung]}; lower the prompts of a step or add rows"
                 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
 import torch
 
-from observer.curriculum.base import Schedule
+from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.dealing import counts_by_share, fit, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.index_part import LadderPart
@@ -38,9 +38,9 @@ class PerSource(Schedule):
         shares: name of a source -> its share, relative to their sum; a source that is not named has none.
             None for equal shares of all.
 
-    >>> ladder = LadderIndex([0.5] * 6, [1.0] * 6, [0] * 6, [0, 0, 0, 0, 1, 1], ["charts", "maps"])
-    >>> rows = PerSource().draw(ladder, 0, 4, horizon=4, seed=0)
-    >>> sorted(ladder.source_R[rows].tolist())
+    >>> index = LadderIndex([0.5] * 6, [1.0] * 6, [0] * 6, [0, 0, 0, 0, 1, 1], ["charts", "maps"])
+    >>> rows = PerSource().batch(Turn(index, step=0, count=4, horizon=4, seed=0))
+    >>> sorted(index.source_R[rows].tolist())
     [0, 0, 1, 1]
     """
 
@@ -53,10 +53,10 @@ class PerSource(Schedule):
             fits = bool(self.shares) and all(0 < share < math.inf for share in self.shares.values())
             refuse_unless(fits, self, "shares", "name sources with shares that are finite and > 0, or null")
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows, of each source its share, shuffled."""
-        horizon = self.begin(ladder, step, count, horizon)
-        parts = self._parts(ladder)
+        count = turn.count
+        parts = self._parts(turn.index)
         shares = numpy.array([1.0 if self.shares is None else self.shares[name] for name in parts])
         sizes = [len(part) for part in parts.values()]
         if sum(sizes) < count:
@@ -64,60 +64,48 @@ class PerSource(Schedule):
                 f"{type(self).__name__}: the sources {', '.join(parts)} have {sum(sizes)} rows, fewer than "
                 f"the {count} prompts of a step; name more sources in shares"
             )
-        offset_T = spread_offsets(stable_seed(seed, "per source offset"), step, step + 1)
+        offset_T = spread_offsets(stable_seed(turn.seed, "per source offset"), turn.step, turn.step + 1)
         wanted = counts_by_share(shares[None], count, offset_T)[0].tolist()
         largest_first = sorted(range(len(sizes)), key=lambda place: -sizes[place])
         counts = fit(wanted, sizes, largest_first)
         due = numpy.ceil(shares / shares.sum() * count - 1e-9).astype(int).tolist()
-        chance = random.Random(stable_seed(seed, "per source", step))
+        chance = random.Random(stable_seed(turn.seed, "per source", turn.step))
         rows: list[int] = []
         for (name, part), wants, most, size in zip(parts.items(), counts, due, sizes, strict=True):
-            own = part.with_memory(ladder.memory.get(name, {}))
-            drawn = self.schedule.draw(
-                own, step, min(size, max(wants, most)), self.schedule.course(horizon), stable_seed(seed, name)
-            )
+            asked = replace(_own(turn, name, part), count=min(size, max(wants, most)))
+            drawn = self.schedule.batch(asked)
             kept = sorted(chance.sample(range(len(drawn)), wants))
             rows += part.rows_N[[drawn[place] for place in kept]].tolist()
         chance.shuffle(rows)  # so that ranks get like shares
         return rows
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return what the schedule remembers of each source, by its name."""
-        sources_N = ladder.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
+        sources_N = turn.index.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
         remembered = {}
-        for name, part in self._parts(ladder).items():
-            source = ladder.sources.index(name)
-            own = [place for place, of in enumerate(sources_N) if of == source]
-            remembered[name] = self.schedule.remember(
-                memory.get(name, {}),
-                part.with_memory(memory.get(name, {})),
-                step,
-                part.within(torch.tensor([rows[place] for place in own], dtype=torch.int64)).tolist(),
-                [pass_rates[place] for place in own],
+        for name, part in self._parts(turn.index).items():
+            source = turn.index.sources.index(name)
+            places = [place for place, of in enumerate(sources_N) if of == source]
+            remembered[name] = self.schedule.memory_after(
+                _own(turn, name, part),
+                part.within(torch.tensor([rows[place] for place in places], dtype=torch.int64)).tolist(),
+                [pass_rates[place] for place in places],
             )
         return remembered
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str | None:
+    def stage(self, turn: Turn) -> str | None:
         """Return the stages of the sources; one name where they are the same."""
-        horizon = self.schedule.course(self.course(horizon))
         stages = {
-            name: self.schedule.stage(part.with_memory(ladder.memory.get(name, {})), step, horizon)
-            for name, part in self._parts(ladder).items()
+            name: self.schedule.stage_name(_own(turn, name, part))
+            for name, part in self._parts(turn.index).items()
         }
         if len(set(stages.values())) == 1:
             return next(iter(stages.values()))
         return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage)
 
-    def _parts(self, ladder: LadderIndex) -> dict[str, LadderPart]:
+    def _parts(self, index: LadderIndex) -> dict[str, LadderPart]:
         """Return the rows of each source that has a share and rows, by the source's name."""
-        known = {ladder.sources[source]: rows_N for source, rows_N in ladder.rows_by_source.items()}
+        known = {index.sources[source]: rows_N for source, rows_N in index.rows_by_source.items()}
         for name in self.shares or ():
             if name not in known:
                 raise RefusedError(
@@ -126,6 +114,12 @@ class PerSource(Schedule):
         names = known if self.shares is None else self.shares
 
         def part(name: str) -> LadderPart:
-            return ladder.once(("part of source", name), lambda: LadderPart(ladder, known[name]))
+            return index.once(("part of source", name), lambda: LadderPart(index, known[name]))
 
         return {name: part(name) for name in names}
+
+
+def _own(turn: Turn, name: str, part: LadderPart) -> Turn:
+    """Return what the schedule is asked of a source: its rows, their memory, a seed of its own."""
+    index = part.with_memory(turn.index.memory.get(name, {}))
+    return replace(turn, index=index, seed=stable_seed(turn.seed, name))

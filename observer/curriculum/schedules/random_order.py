@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observer.curriculum.base import Schedule
+from observer.curriculum.base import Schedule, Turn
 from observer.curriculum.dealing import permutation
-from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 
@@ -18,15 +17,17 @@ class Random(Schedule):
     that are then left over are others in every pass, so every row is drawn equally often in expectation.
     ``by`` and the horizon are not used: it has no order.
 
-    >>> ladder = LadderIndex([0.0] * 7, [0.0] * 7, [0] * 7)
-    >>> batches = [Random().draw(ladder, step, 3, horizon=9, seed=0) for step in range(2)]  # a pass: 7 // 3
+    >>> from observer.curriculum import LadderIndex
+    >>> index = LadderIndex([0.0] * 7, [0.0] * 7, [0] * 7)
+    >>> turns = [Turn(index, step, count=3, horizon=9, seed=0) for step in range(2)]  # a pass: 7 // 3
+    >>> batches = [Random().batch(turn) for turn in turns]
     >>> len(set(batches[0] + batches[1]))
     6
     """
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return the next ``count`` rows of the pass that the step is in."""
-        self.begin(ladder, step, count, horizon)
-        number, local = divmod(step, len(ladder) // count)
-        order_R = permutation(stable_seed(seed, "random", number), len(ladder))
+        size, count = len(turn.index), turn.count
+        number, local = divmod(turn.step, size // count)
+        order_R = permutation(stable_seed(turn.seed, "random", number), size)
         return order_R[local * count : (local + 1) * count].tolist()

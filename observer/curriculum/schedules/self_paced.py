@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
 from observer.curriculum.index import RUNGS, LadderIndex
 from observer.seeding import stable_seed
@@ -21,8 +21,8 @@ from observer.types import RefusedError
 class SelfPaced(Schedule):
     """A rung at a time: promoted when its pass rate is high, demoted when it is low, with replay of what was.
 
-    It starts on the easiest rung that has rows (rungs as in ``Ladder``). With m the mean pass rate of the
-    last ``patience`` steps, of rows of the present rung only, it goes
+    It starts on the easiest rung that has rows (rungs as in ``NeuraLadder``). With m the mean pass rate of
+    the last ``patience`` steps, of rows of the present rung only, it goes
 
         one rung up when m >= promote,   one rung down when m <= demote,
 
@@ -39,14 +39,15 @@ class SelfPaced(Schedule):
         patience: steps that are looked at, at least 1.
         replay: share of a step for the rungs below, 0 .. 0.9.
 
-    >>> ladder = LadderIndex([0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 3.0, 4.0], [0, 0, 8, 8])
+    >>> index = LadderIndex([0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 3.0, 4.0], [0, 0, 8, 8])
     >>> paced = SelfPaced(patience=2, replay=0.0)
-    >>> paced.draw(ladder, 0, 2, horizon=9, seed=0)
+    >>> turn = Turn(index, step=0, count=2, horizon=9, seed=0)
+    >>> paced.batch(turn)
     [1, 0]
-    >>> memory = paced.remember({}, ladder, 0, [1, 0], [0.5, 1.0])
-    >>> memory
+    >>> index.memory = paced.memory_after(turn, [1, 0], [0.5, 1.0])
+    >>> index.memory
     {'place': 0, 'recent': [0.75]}
-    >>> paced.remember(memory, ladder, 1, [1, 0], [1.0, 1.0])  # (.75 + 1) / 2 >= .8
+    >>> paced.memory_after(turn, [1, 0], [1.0, 1.0])  # (.75 + 1) / 2 >= .8
     {'place': 1, 'recent': []}
     """
 
@@ -63,43 +64,35 @@ class SelfPaced(Schedule):
                 f"SelfPaced.demote is {self.demote} and SelfPaced.promote {self.promote}; demote must be less"
             )
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows of the present rung and of those below, shuffled."""
-        self.begin(ladder, step, count, horizon)
-        rungs = [rows for rows in ladder.rungs(self.by) if len(rows)]
-        place = self._place(ladder)
+        rungs = [rows for rows in turn.index.rungs(self.by) if len(rows)]
+        place = self._place(turn.index)
         shares = numpy.zeros((1, len(rungs)))
         shares[0, :place] = self.replay / max(place, 1)
         shares[0, place] = 1 - self.replay if place else 1
-        offset_T = spread_offsets(stable_seed(seed, "paced offset"), step, step + 1)
-        wanted = counts_by_share(shares, count, offset_T)[0].tolist()
+        offset_T = spread_offsets(stable_seed(turn.seed, "paced offset"), turn.step, turn.step + 1)
+        wanted = counts_by_share(shares, turn.count, offset_T)[0].tolist()
         nearest = sorted(range(len(rungs)), key=lambda rung: (abs(rung - place), rung))
         counts = fit(wanted, [len(rows) for rows in rungs], nearest)
-        chance = random.Random(stable_seed(seed, "paced", step))
+        chance = random.Random(stable_seed(turn.seed, "paced", turn.step))
         rows: list[int] = []
         for of_rung, wants in zip(rungs, counts, strict=True):
             among_equals = chance if self.by == "difficulty" else None
-            rows += least_visited(ladder.visits_R.numpy(), wants, among_equals, of_rung.numpy()).tolist()
+            rows += least_visited(turn.index.visits_R.numpy(), wants, among_equals, of_rung.numpy()).tolist()
         if place:
             chance.shuffle(rows)  # so that ranks get like shares
         return rows
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
+    def stage(self, turn: Turn) -> str:
         """Return the present rung, from 1."""
-        return f"rung {self._filled(ladder)[self._place(ladder)] + 1} of {RUNGS}"
+        return f"rung {self._filled(turn.index)[self._place(turn.index)] + 1} of {RUNGS}"
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return where on the ladder it is, among the rungs with rows, and the last mean pass rates there."""
-        filled = self._filled(ladder)
+        memory, filled = turn.index.memory, self._filled(turn.index)
         place, recent = memory.get("place", 0), memory.get("recent", [])
-        rungs = ladder.rung_of(rows, self.by).tolist()
+        rungs = turn.index.rung_of(rows, self.by).tolist()
         here = [rate for rung, rate in zip(rungs, pass_rates, strict=True) if rung == filled[place]]
         if not here:
             return memory
@@ -111,8 +104,8 @@ class SelfPaced(Schedule):
                 return {"place": moved, "recent": []}
         return {"place": place, "recent": recent}
 
-    def _filled(self, ladder: LadderIndex) -> list[int]:
-        return [rung for rung, rows in enumerate(ladder.rungs(self.by)) if len(rows)]
+    def _filled(self, index: LadderIndex) -> list[int]:
+        return [rung for rung, rows in enumerate(index.rungs(self.by)) if len(rows)]
 
-    def _place(self, ladder: LadderIndex) -> int:
-        return ladder.memory.get("place", 0)
+    def _place(self, index: LadderIndex) -> int:
+        return index.memory.get("place", 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from observer.curriculum.base import Schedule
-from observer.curriculum.index import LadderIndex
+from observer.curriculum.base import Schedule, Turn
 from observer.seeding import stable_seed
 
 
@@ -29,23 +28,25 @@ class Sorted(Schedule):
     Args:
         descending: hard to easy instead.
 
-    >>> ladder = LadderIndex([0.75, 0.0, 0.5, 0.5], [9.0, 3.0, 8.0, 7.0], [3, 0, 2, 2])
-    >>> [Sorted().draw(ladder, step, 2, horizon=2, seed=0) for step in range(3)]
+    >>> from observer.curriculum import LadderIndex
+    >>> index = LadderIndex([0.75, 0.0, 0.5, 0.5], [9.0, 3.0, 8.0, 7.0], [3, 0, 2, 2])
+    >>> turns = [Turn(index, step, count=2, horizon=2, seed=0) for step in range(3)]
+    >>> [Sorted().batch(turn) for turn in turns]
     [[1, 3], [2, 0], [2, 0]]
-    >>> Sorted(descending=True).draw(ladder, 0, 2, horizon=2, seed=0)
+    >>> Sorted(descending=True).batch(turns[0])
     [0, 2]
     """
 
     descending: bool = False
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows of the step's window of the sorted ladder."""
-        horizon = self.begin(ladder, step, count, horizon)
-        local, length = place_in_pass(min(step, horizon - 1), horizon, longest=len(ladder) // count)
-        window = range(local * len(ladder) // length, (local + 1) * len(ladder) // length)
-        places = sorted(random.Random(stable_seed(seed, "sorted", step)).sample(window, count))
-        order_R = ladder.order(self.by)
-        last = len(ladder) - 1
+        size, count, horizon = len(turn.index), turn.count, turn.horizon
+        local, length = place_in_pass(min(turn.step, horizon - 1), horizon, longest=size // count)
+        window = range(local * size // length, (local + 1) * size // length)
+        places = sorted(random.Random(stable_seed(turn.seed, "sorted", turn.step)).sample(window, count))
+        order_R = turn.index.order(self.by)
+        last = size - 1
         return [int(order_R[last - place if self.descending else place]) for place in places]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import torch
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -39,10 +39,11 @@ class SourceUCB(Schedule):
         exploration: weight of the second term, at least 0; the paper's is 1.
         temperature: of the softmax, above 0.
 
-    >>> ladder = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4, [0, 0, 1, 1], ["charts", "maps"])
+    >>> index = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4, [0, 0, 1, 1], ["charts", "maps"])
     >>> bandit = SourceUCB()
-    >>> memory = bandit.remember({}, ladder, 0, [0, 2], [1.0, 0.5])
-    >>> [round(bound, 3) for bound in bandit.bounds(ladder, memory)]  # 0 and 1, each + sqrt(2 ln(3) / 2)
+    >>> turn = Turn(index, step=0, count=2, horizon=9, seed=0)
+    >>> memory = bandit.memory_after(turn, [0, 2], [1.0, 0.5])
+    >>> [round(bound, 3) for bound in bandit.bounds(index, memory)]  # 0 and 1, each + sqrt(2 ln(3) / 2)
     [1.048, 2.048]
     """
 
@@ -54,47 +55,40 @@ class SourceUCB(Schedule):
         super().__post_init__()
         check_options(self, window=(1, math.inf), exploration=(0, 1e9), temperature=(1e-3, 1e9))
 
-    def bounds(self, ladder: LadderIndex, memory: dict[str, Any]) -> list[float]:
+    def bounds(self, index: LadderIndex, memory: dict[str, Any]) -> list[float]:
         """Return the bound of each source that has rows, in ascending order of the sources."""
         drawn, recent = memory.get("drawn", {}), memory.get("recent", {})
         total = sum(drawn.values())
         bounds = []
-        for source in ladder.rows_by_source:
+        for source in index.rows_by_source:
             teaches = float(recent[source].mean()) if source in recent else 0.0
             bonus = math.sqrt(2 * math.log(total + 1) / (drawn.get(source, 0) + 1))
             bounds.append(teaches + self.exploration * bonus)
         return bounds
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows in the sources' shares, shuffled."""
-        self.begin(ladder, step, count, horizon)
-        bounds = numpy.array(self.bounds(ladder, ladder.memory))
+        bounds = numpy.array(self.bounds(turn.index, turn.index.memory))
         weights = numpy.exp((bounds - bounds.max()) / self.temperature)
-        offset_T = spread_offsets(stable_seed(seed, "source offset"), step, step + 1)
-        wanted = counts_by_share(weights[None], count, offset_T)[0].tolist()
-        sources = list(ladder.rows_by_source.values())
+        offset_T = spread_offsets(stable_seed(turn.seed, "source offset"), turn.step, turn.step + 1)
+        wanted = counts_by_share(weights[None], turn.count, offset_T)[0].tolist()
+        sources = list(turn.index.rows_by_source.values())
         best_first = numpy.argsort(-bounds, kind="stable").tolist()
         counts = fit(wanted, [len(rows) for rows in sources], best_first)
-        chance = random.Random(stable_seed(seed, "sources", step))
+        chance = random.Random(stable_seed(turn.seed, "sources", turn.step))
         rows: list[int] = []
         for of_source, wants in zip(sources, counts, strict=True):
-            rows += least_visited(ladder.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
+            rows += least_visited(turn.index.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
         chance.shuffle(rows)  # so that ranks get like shares
         return rows
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return rows drawn and the last mean absolute advantages, by source."""
+        memory = turn.index.memory
         drawn, recent = dict(memory.get("drawn", {})), dict(memory.get("recent", {}))
         taught: dict[int, list[float]] = {}
         for row, rate in zip(rows, pass_rates, strict=True):
-            taught.setdefault(int(ladder.source_R[row]), []).append(2 * math.sqrt(rate * (1 - rate)))
+            taught.setdefault(int(turn.index.source_R[row]), []).append(2 * math.sqrt(rate * (1 - rate)))
         for source, values in taught.items():
             drawn[source] = drawn.get(source, 0) + len(values)
             new = torch.tensor(values, dtype=torch.float64)

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import ONE, deal_passes, permutation, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -66,11 +66,12 @@ class Stages(Schedule):
         stages: in their order. All but the last need ``steps``; the last must have none.
         replay: share of a batch, 0 .. 0.9, for levels of earlier stages.
 
-    >>> ladder = LadderIndex([0.1, 0.1, 0.9, 0.9], [0.0] * 4, [1, 1, 2, 2])
+    >>> index = LadderIndex([0.1, 0.1, 0.9, 0.9], [0.0] * 4, [1, 1, 2, 2])
     >>> warm = Stages([Stage(steps=1, levels={1: 1.0}), Stage(steps=None, levels={1: 1.0, 2: 1.0})])
-    >>> sorted(warm.draw(ladder, 0, 2, horizon=9, seed=0))
+    >>> first, second = (Turn(index, step, count=2, horizon=9, seed=0) for step in range(2))
+    >>> sorted(warm.batch(first))
     [0, 1]
-    >>> sorted(ladder.level_R[warm.draw(ladder, 1, 2, horizon=9, seed=0)].tolist())
+    >>> sorted(index.level_R[warm.batch(second)].tolist())
     [1, 2]
     >>> strict = Stages([Stage(1, {1: 1.0}), Stage(None, {2: 1.0})], replay=0.25)
     >>> strict.quotas(1, 8)
@@ -91,24 +92,22 @@ class Stages(Schedule):
                 f"the stages' steps = {steps}; all but the last need a number, the last must be null"
             )
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows in the shares of the stage that the step is in, shuffled."""
-        self.begin(ladder, step, count, horizon)
-        self._check_levels(ladder, count)
+        self._check_levels(turn.index, turn.count)
         rows: list[int] = []
-        for level, counts_T in self._counts(step + 1, count, seed).items():
-            of_level = ladder.rows_by_level[level]
+        for level, counts_T in self._counts(turn.step + 1, turn.count, turn.seed).items():
+            of_level = turn.index.rows_by_level[level]
             number_T, begin_T = deal_passes(counts_T, len(of_level))
-            order = permutation(stable_seed(seed, "stages", level, int(number_T[-1])), len(of_level))
+            order = permutation(stable_seed(turn.seed, "stages", level, int(number_T[-1])), len(of_level))
             rows += of_level[order[begin_T[-1] : begin_T[-1] + counts_T[-1]]].tolist()
-        random.Random(stable_seed(seed, "stages shuffle", step)).shuffle(
-            rows
-        )  # so that ranks get like shares
+        chance = random.Random(stable_seed(turn.seed, "stages shuffle", turn.step))
+        chance.shuffle(rows)  # so that ranks get like shares
         return rows
 
-    def stage(self, ladder: LadderIndex, step: int, horizon: int) -> str:
+    def stage(self, turn: Turn) -> str:
         """Return the number of the stage, from 1."""
-        number = 0
+        step, number = turn.step, 0
         while (steps := self.stages[number].steps) is not None and step >= steps:
             step, number = step - steps, number + 1
         return f"stage {number + 1} of {len(self.stages)}"
@@ -124,8 +123,8 @@ class Stages(Schedule):
         quotas |= {level: count * replay / len(earlier) for level in earlier}
         return dict(sorted(quotas.items()))
 
-    def _check_levels(self, ladder: LadderIndex, count: int) -> None:
-        sizes = {level: len(rows) for level, rows in ladder.rows_by_level.items()}
+    def _check_levels(self, index: LadderIndex, count: int) -> None:
+        sizes = {level: len(rows) for level, rows in index.rows_by_level.items()}
         for number, stage in enumerate(self.stages, start=1):
             if missing := sorted(set(stage.levels) - set(sizes)):
                 raise RefusedError(

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from observer.curriculum.base import Schedule, check_options
+from observer.curriculum.base import Schedule, Turn, check_options
 from observer.curriculum.dealing import least_visited
-from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 
 
@@ -38,13 +37,15 @@ class VarianceDriven(Schedule):
         momentum: of P, 0 .. 1.
         capacity: rows that the memory holds, at least 1.
 
-    >>> ladder = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4)
+    >>> from observer.curriculum import LadderIndex
+    >>> index = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4)
     >>> driven = VarianceDriven(momentum=0.5)
-    >>> memory = driven.remember({}, ladder, 0, [0, 1, 2], [0.5, 1.0, 0.75])  # v = 1, 0 and .75
-    >>> memory["rows"].tolist(), memory["priorities"].tolist()
+    >>> turn = Turn(index, step=0, count=3, horizon=9, seed=0)
+    >>> index.memory = driven.memory_after(turn, [0, 1, 2], [0.5, 1.0, 0.75])  # v = 1, 0 and .75
+    >>> index.memory["rows"].tolist(), index.memory["priorities"].tolist()
     ([0, 2], [1.0, 0.75])
-    >>> memory = driven.remember(memory, ladder, 1, [2, 0], [0.75, 1.0])  # .5 x 1 + .5 x 0 for row 0
-    >>> memory["rows"].tolist(), memory["priorities"].tolist()
+    >>> index.memory = driven.memory_after(turn, [2, 0], [0.75, 1.0])  # .5 x 1 + .5 x 0 for row 0
+    >>> index.memory["rows"].tolist(), index.memory["priorities"].tolist()
     ([2, 0], [0.75, 0.5])
     """
 
@@ -57,13 +58,13 @@ class VarianceDriven(Schedule):
         super().__post_init__()
         check_options(self, replay=(0, 1), threshold=(1e-9, 1), momentum=(0, 1), capacity=(1, 1e6))
 
-    def draw(self, ladder: LadderIndex, step: int, count: int, horizon: int, seed: int) -> list[int]:
+    def draw(self, turn: Turn) -> list[int]:
         """Return ``count`` rows, some of them remembered, shuffled."""
-        self.begin(ladder, step, count, horizon)
-        chance = random.Random(stable_seed(seed, "variance", step))
-        again = self._remembered(ladder.memory, int(self.replay * count), chance)
+        index, count = turn.index, turn.count
+        chance = random.Random(stable_seed(turn.seed, "variance", turn.step))
+        again = self._remembered(index.memory, int(self.replay * count), chance)
         taken = set(again)
-        least = least_visited(ladder.visits_R.numpy(), min(count + len(again), len(ladder)), chance)
+        least = least_visited(index.visits_R.numpy(), min(count + len(again), len(index)), chance)
         new = [row for row in least.tolist() if row not in taken][: count - len(again)]
         rows = again + new
         chance.shuffle(rows)  # so that ranks get like shares
@@ -77,16 +78,9 @@ class VarianceDriven(Schedule):
         keys = [(-(chance.random() ** (1 / priority)), row) for row, priority in pairs]
         return [row for _, row in sorted(keys)[:count]]
 
-    def remember(
-        self,
-        memory: dict[str, Any],
-        ladder: LadderIndex,
-        step: int,
-        rows: Sequence[int],
-        pass_rates: Sequence[float],
-    ) -> dict[str, Any]:
+    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return the rows that promise most and their priorities, greatest first."""
-        known: dict[int, float] = {}
+        memory, known = turn.index.memory, dict[int, float]()
         if memory:
             known = dict(zip(memory["rows"].tolist(), memory["priorities"].tolist(), strict=True))
         for row, rate in zip(rows, pass_rates, strict=True):

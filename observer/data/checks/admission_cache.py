@@ -1,4 +1,4 @@
-"""Keeps what came out when rows were checked at the door, so that they need not be rendered again."""
+"""Keeps which rows were refused before training, so that prompts need not be rendered and checked again."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OUTCOMES = 8
 """Outcomes that are kept of the rows of a file, say for several system prompts; older ones are forgotten."""
 
 
-class Outcome:
-    """Which rows were refused, if these rows went through the same door before.
+class AdmissionCache:
+    """Which rows were refused, if the same rows were checked in the same way before.
 
     Args:
         rows: an opened source.
@@ -33,7 +33,7 @@ class Outcome:
         self._key: str | None = None
         if rows.identity is not None:
             code = cache.code_digest()
-            parts = [rows.identity.fingerprint, renderer.fingerprint, repr(verifier.limits), code]
+            parts = [rows.identity.digest, renderer.digest, repr(verifier.limits), code]
             self._key = None if None in parts else cache.digest(parts)
 
     def find(self) -> list[tuple[int, RefusedError]] | None:
@@ -63,7 +63,7 @@ class Outcome:
 
     @property
     def _path(self) -> Path:
-        return cache.folder() / "rows" / f"{self._place}.door"
+        return cache.folder() / "rows" / f"{self._place}.admission"
 
     def _known(self) -> dict[str, list[tuple[int, str]]]:
         if not cache.whole(self._path):

@@ -37,8 +37,8 @@ LIBRARIES = (
     "sympy",
 )
 """Packages whose versions decide what a check finds, beside the code of this one."""
-_OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|door)(\.\d+\.tmp)?")
-"""Names of the files, whole or half-written."""
+_OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.\d+\.tmp)?")
+"""Names of the files, whole or half-written; ``.door`` is what ``.admission`` was once called."""
 _LOADED = time.time()
 """When this process had loaded its code, but for a second or so."""
 
@@ -109,7 +109,7 @@ def write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
     """Write a sealed file in one go, and remove what nobody has asked for in a long time.
 
     Args:
-        path: of the file, which is named by a digest and ends with ``.rows`` or ``.door``.
+        path: of the file, which is named by a digest and ends with ``.rows`` or ``.admission``.
         content: what it holds, or what writes that.
 
     Raises:

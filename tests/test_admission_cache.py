@@ -1,4 +1,4 @@
-"""Rows that went through the same door before are not looked at again."""
+"""Rows that were checked in the same way before are not looked at again."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from kept_rows import ROWS, entries
 from observer.data import Jsonl, LadderDataModule
 from observer.data import module as data_module
 from observer.data.checks.admission import NotNowError, refused_rows
-from observer.data.checks.admission_cache import OUTCOMES, Outcome
+from observer.data.checks.admission_cache import OUTCOMES, AdmissionCache
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("small")
 
 @pytest.fixture
 def looked(monkeypatch):
-    """Counts how often rows are checked at the door."""
+    """Counts how often rows are checked before training."""
     made = []
 
     def counted(rows, *rest):
@@ -43,17 +43,17 @@ def admitted(tmp_path, file, renderer, verifier=None, **options):
     return module
 
 
-def test_the_door_is_passed_once(file, renderer, tmp_path, looked, processor):
+def test_rows_are_checked_once(file, renderer, tmp_path, looked, processor):
     modules = [admitted(tmp_path, file, renderer) for _ in range(2)]
     modules.append(admitted(tmp_path, file, PromptRenderer(processor, system_prompt="", max_tokens=1024)))
     assert looked == [ROWS]
-    assert len({module.ladder.fingerprint for module in modules}) == 1
+    assert len({module.index.digest for module in modules}) == 1
 
 
 def test_another_prompt_or_limit_is_looked_at_anew_and_both_are_known(
     file, processor, tmp_path, looked, checkpoint
 ):
-    def doors():
+    def checks():
         smaller = load_processor(PolicySpec(path=str(checkpoint), max_pixels=14112))
         other = load_processor(PolicySpec(path=str(checkpoint)))
         other.chat_template += " "
@@ -64,7 +64,7 @@ def test_another_prompt_or_limit_is_looked_at_anew_and_both_are_known(
         yield PromptRenderer(smaller, system_prompt="", max_tokens=1024), None
         yield PromptRenderer(other, system_prompt="", max_tokens=1024), None
 
-    for renderer, verifier in [*doors(), *doors()]:
+    for renderer, verifier in [*checks(), *checks()]:
         admitted(tmp_path, file, renderer, verifier)
     assert looked == [ROWS] * 6
 
@@ -98,7 +98,7 @@ def test_refused_rows_are_refused_again_and_skipped_ones_skipped_again(file, pro
 
 def test_an_answer_that_could_not_be_checked_in_time_is_not_held_against_its_row(file, renderer):
     rows = Jsonl(file).read()
-    outcome = Outcome(rows, renderer, Verifier())
+    outcome = AdmissionCache(rows, renderer, Verifier())
     outcome.keep([(3, NotNowError("too slow"))])
     assert outcome.find() is None
     outcome.keep([(3, RefusedError("no answer"))])
@@ -108,8 +108,8 @@ def test_an_answer_that_could_not_be_checked_in_time_is_not_held_against_its_row
 
 def test_a_damaged_outcome_is_looked_at_anew(file, renderer, tmp_path, looked):
     admitted(tmp_path, file, renderer)
-    (door,) = entries(tmp_path, "door")
-    door.write_bytes(door.read_bytes().replace(b"[]", b"[[0"))
+    (entry,) = entries(tmp_path, "admission")
+    entry.write_bytes(entry.read_bytes().replace(b"[]", b"[[0"))
     admitted(tmp_path, file, renderer)
     admitted(tmp_path, file, renderer)
     assert looked == [ROWS] * 2
@@ -118,13 +118,13 @@ def test_a_damaged_outcome_is_looked_at_anew(file, renderer, tmp_path, looked):
 def test_the_latest_outcomes_are_kept(file, processor, tmp_path):
     rows = Jsonl(file).read()
     outcomes = [
-        Outcome(rows, PromptRenderer(processor, "", 100 + number), Verifier())
+        AdmissionCache(rows, PromptRenderer(processor, "", 100 + number), Verifier())
         for number in range(OUTCOMES + 2)
     ]
     for outcome in outcomes:
         outcome.keep([])
     assert [outcome.find() for outcome in outcomes] == [None] * 2 + [[]] * OUTCOMES
-    assert len(entries(tmp_path, "door")) == 1
+    assert len(entries(tmp_path, "admission")) == 1
 
 
 def test_ranks_look_together_when_one_of_them_does_not_know(file, renderer, tmp_path, looked):
@@ -152,7 +152,7 @@ def test_ranks_look_together_when_one_of_them_does_not_know(file, renderer, tmp_
 @pytest.mark.parametrize("pictures", [0, 1000])
 def test_a_million_rows_are_opened_again_in_seconds(tmp_path, pictures):
     script = ROOT / "experiments" / "curriculum" / "opening.py"
-    words = ["--pictures", str(pictures), "--folder", str(tmp_path), "--trust_door"]
+    words = ["--pictures", str(pictures), "--folder", str(tmp_path), "--trust_admission"]
     ran = subprocess.run([sys.executable, script, *words], text=True, capture_output=True, check=True)
     *_, again = (line.strip("| ").split(" | ") for line in ran.stdout.splitlines())
     assert again[:3] == ["1,000,000", f"{pictures:,}", "again"]
