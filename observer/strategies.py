@@ -39,11 +39,11 @@ RENAMED: dict[str, dict[str, str]] = {
     "schedule": {"Ladder": "NeuraLadder"},
     "weighting": {"Stage": "StageWave"},
 }
-"""Family -> the name that a strategy of ours once had -> its name now."""
+"""Family -> former name of a built-in strategy -> its name now."""
 
 ENTRY_POINT_GROUP = "observer.strategies"
 _OURS = re.compile(r"\bobserver(?:\.\w+)+")
-"""An import path of ours."""
+"""An import path of this package."""
 
 
 def base_class(family: str) -> type:
@@ -85,18 +85,18 @@ def families_of(hint: Any) -> list[str]:
 
 
 def taken_by(hint: Any) -> list[str]:
-    """Return the names of the strategies that a type hint takes, sorted; empty when it takes none."""
+    """Return the names of the strategies that a type hint accepts, sorted; empty when it accepts none."""
     return sorted(name for family in families_of(hint) for name in members(family))
 
 
 def former_names(family: str) -> dict[str, str]:
-    """Return the names that strategies of a family once had -> those now; without names in use again."""
+    """Return former name -> name now of the strategies of a family; names in use again are left out."""
     known = members(family)
     return {old: new for old, new in RENAMED.get(family, {}).items() if old not in known}
 
 
 def with_present_names(family: str, text: str) -> str:
-    """Return what ``described`` once said of a strategy as it would say it now.
+    """Return an earlier output of ``described`` with the names of now.
 
     >>> with_present_names("schedule", "AtMost(schedule=Ladder(by='both'), visits=2)")
     "AtMost(schedule=NeuraLadder(by='both'), visits=2)"
@@ -107,11 +107,11 @@ def with_present_names(family: str, text: str) -> str:
 
 
 def moved(text: str, families: Sequence[str] = ()) -> list[str]:
-    """Return what has another name or path now, of all that a text names: a sentence each.
+    """Return one sentence per former name or import path in a text, with its name or path now.
 
     Args:
-        text: what a user wrote, or a message that quotes it.
-        families: those whose former names are looked for by themselves; in import paths all are.
+        text: a user's text, or a message that quotes it.
+        families: whose former names count by themselves; in import paths those of all families count.
     """
     names = {old: new for family in families for old, new in former_names(family).items()}
     told = [
@@ -122,7 +122,7 @@ def moved(text: str, families: Sequence[str] = ()) -> list[str]:
 
 
 def present_path(path: str) -> str | None:
-    """Return where a class or function of ours is now; None where the path is right, or nothing is found."""
+    """Return the import path now of a former one of this package; None if it is valid or nothing is found."""
     if _leads_somewhere(path):
         return None
     name = path.rpartition(".")[2]
@@ -149,7 +149,7 @@ def _leads_somewhere(path: str) -> bool:
 def parameters(strategy: type) -> dict[str, str]:
     """Return the parameters of a strategy as text, ``name -> "type = default"``.
 
-    Types of ours, and of plugins, are named without their module.
+    Types of this package and of plugins are named without their module.
     """
     signature = inspect.signature(strategy)
     source = strategy if is_dataclass(strategy) else inspect.getattr_static(strategy, "__init__")

@@ -159,7 +159,7 @@ class Answerer:
         ]
 
     def score(self, groups: Sequence[Group], step: int) -> ScoredGroups:
-        """See ``score_groups``."""
+        """Verify and score completions; see ``score_groups``."""
         with self.clock("score"):
             return score_groups(self.rubric, groups, step)
 

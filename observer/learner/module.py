@@ -103,7 +103,7 @@ class PolicyModule(lightning.LightningModule):
         """Check trainer, data and options against each other, before weights are loaded.
 
         Raises:
-            RefusedError: they do not go together; says why and what to change.
+            RefusedError: they do not go together; the message names the reason and the remedy.
         """
         if not isinstance(getattr(self.trainer, "datamodule", None), LadderDataModule):
             raise RefusedError(
