@@ -1,4 +1,4 @@
-"""Reinforcement post-training of vision-language models with verifiable rewards, on PyTorch Lightning.
+"""GRPO post-training of vision-language models with verifiable rewards, on PyTorch Lightning.
 
 Importing this package imports nothing heavy; see ``observer.types`` for the data that flows through it.
 """

@@ -1,4 +1,4 @@
-"""One sentence for every option that is refused: its name, its value, and what it must be."""
+"""Checks of options. Every refusal names the option, its value and the values that are valid."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from observer.types import RefusedError
 
 
 def refuse_unless(possible: bool, strategy: object, name: str, mend: str) -> None:
-    """Refuse a parameter that makes no sense. A comparison with nan is false, so that nan is refused too.
+    """Refuse a parameter unless a condition holds. Comparisons with nan are false, so nan is refused too.
 
     Args:
-        possible: whether the parameter is fine.
-        strategy: whose parameter it is.
+        possible: the condition, true of valid values.
+        strategy: the owner of the parameter.
         name: of the parameter.
-        mend: what it must be, or what to give instead.
+        mend: the valid values, or the remedy.
 
     Raises:
-        RefusedError: it is not possible; names the class, the parameter, its value and the mend.
+        RefusedError: names the class, the parameter, its value and the remedy.
     """
     if not possible:
         raise RefusedError(f"{type(strategy).__name__}.{name} is {getattr(strategy, name)!r}; {mend}")
@@ -37,11 +37,11 @@ def refuse_outside(
 
     Args:
         name: of the option, as a user writes it, such as ``model.max_tokens``.
-        value: the number; None passes: whether an option may be null is its type's business.
-        least: the least it may be.
-        most: the most it may be.
-        above: what it must be greater than, in place of ``least``.
-        hint: what else may be given, such as ``, or null for no limit``.
+        value: the number; None passes: the option's type decides whether it may be null.
+        least: smallest valid value.
+        most: largest valid value.
+        above: bound that is itself not valid, in place of ``least``.
+        hint: end of the message, for other valid values, such as ``, or null for no limit``.
 
     Raises:
         RefusedError: names the option, its value and the range.
@@ -75,12 +75,12 @@ def refuse_fields(
     """Refuse numbers of a strategy that are out of the range they share, or not finite.
 
     Args:
-        strategy: whose parameters they are.
+        strategy: the owner of the parameters.
         names: of the parameters.
-        least: the least they may be.
-        most: the most they may be.
-        above: what they must be greater than, in place of ``least``.
-        hint: what else may be given.
+        least: smallest valid value.
+        most: largest valid value.
+        above: bound that is itself not valid, in place of ``least``.
+        hint: end of the message, for other valid values.
 
     Raises:
         RefusedError: names the class, the parameter, its value and the range.
@@ -98,13 +98,13 @@ def refuse_fields(
 
 
 def refuse_unlisted(**given: tuple[str, Any]) -> None:
-    """Refuse an option of ``model`` that is none of the values of its ``Literal``.
+    """Refuse an option of ``model`` whose value is not in its ``Literal``.
 
     Args:
         given: name of the option -> its value and the ``Literal``.
 
     Raises:
-        RefusedError: names the option, its value and the values that there are.
+        RefusedError: names the option, its value and all valid values.
     """
     for name, (value, literal) in given.items():
         if value not in get_args(literal):
@@ -113,10 +113,10 @@ def refuse_unlisted(**given: tuple[str, Any]) -> None:
 
 
 def refuse_unknown(strategy: object, name: str, literal: Any) -> None:
-    """Refuse a parameter that is none of the values of its ``Literal``.
+    """Refuse a parameter whose value is not in its ``Literal``.
 
     Raises:
-        RefusedError: as ``refuse_unless``; names the values that there are.
+        RefusedError: as ``refuse_unless``; names all valid values.
     """
     known = get_args(literal)
     refuse_unless(getattr(strategy, name) in known, strategy, name, f"it must be one of {', '.join(known)}")

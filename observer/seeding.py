@@ -1,4 +1,4 @@
-"""One way to make a seed out of what it stands for.
+"""Seeds of random draws: a hash of the run's seed and the place of the draw in the run.
 
 A checkpoint holds no random state: every draw of a run is seeded by its place in the run (seed, step, row
 ...), so an unbroken and a resumed run draw the same. This file makes seeds; it draws nothing.
@@ -11,10 +11,10 @@ import json
 
 
 def stable_seed(*parts: int | str) -> int:
-    """Return a seed that depends on its parts and on nothing else: no process, machine or rank.
+    """Return a seed that depends on its parts alone, and not on process, machine or rank.
 
     Args:
-        parts: what the draw is for, in order, say ``(run seed, "rows", step)``; 1 and "1" are different.
+        parts: purpose and place of the draw, such as ``(run seed, "rows", step)``; 1 and "1" are different.
 
     Returns:
         A number in [0, 2**63).
@@ -24,5 +24,5 @@ def stable_seed(*parts: int | str) -> int:
     >>> stable_seed(1, 23) == stable_seed(12, 3) or stable_seed(1) == stable_seed("1")
     False
     """
-    text = json.dumps(parts)  # unambiguous, and refuses what has no one spelling, such as a tensor
+    text = json.dumps(parts)  # unambiguous; raises for a type without one spelling, such as a tensor
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -1,8 +1,8 @@
-"""The registry: families of strategies, what is in them, and how users' own come in.
+"""The registry of strategies: families, their members, and how plugins and packages add to them.
 
 A strategy is a frozen dataclass under its family's base class. Its class name is its name in configurations
 (``weighting: Quadratic``), so nothing is registered by hand: a class that has been imported is known. This
-room finds and lists; it builds nothing (the configuration parser does) and computes nothing.
+file finds and lists classes; the configuration parser builds them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ RENAMED: dict[str, dict[str, str]] = {
     "schedule": {"Ladder": "NeuraLadder"},
     "weighting": {"Stage": "StageWave"},
 }
-"""Family -> the name that a strategy of ours once had -> its name now."""
+"""Family -> former name of a built-in strategy -> its name now."""
 
 ENTRY_POINT_GROUP = "observer.strategies"
 _OURS = re.compile(r"\bobserver(?:\.\w+)+")
-"""An import path of ours."""
+"""An import path of this package."""
 
 
 def base_class(family: str) -> type:
@@ -58,7 +58,7 @@ def base_class(family: str) -> type:
 
 
 def members(family: str) -> dict[str, type]:
-    """Return the concrete strategies of a family that are imported by now, by name, sorted."""
+    """Return the concrete strategies of a family imported so far, by name, sorted."""
 
     def below(cls: type) -> list[type]:
         children: list[type] = cls.__subclasses__()
@@ -72,7 +72,7 @@ def members(family: str) -> dict[str, type]:
 
 
 def families_of(hint: Any) -> list[str]:
-    """Return the families whose strategies a type hint takes."""
+    """Return the families whose strategies a type hint accepts."""
     bases = {base_class(family): family for family in FAMILIES}
     todo: list[Any] = [hint]
     found: list[str] = []
@@ -85,18 +85,18 @@ def families_of(hint: Any) -> list[str]:
 
 
 def taken_by(hint: Any) -> list[str]:
-    """Return the names of the strategies that a type hint takes, sorted; empty when it takes none."""
+    """Return the names of the strategies that a type hint accepts, sorted; empty when it accepts none."""
     return sorted(name for family in families_of(hint) for name in members(family))
 
 
 def former_names(family: str) -> dict[str, str]:
-    """Return the names that strategies of a family once had -> those now; without names in use again."""
+    """Return former name -> name now of the strategies of a family; names in use again are left out."""
     known = members(family)
     return {old: new for old, new in RENAMED.get(family, {}).items() if old not in known}
 
 
 def with_present_names(family: str, text: str) -> str:
-    """Return what ``described`` once said of a strategy as it would say it now.
+    """Return an earlier output of ``described`` with the names of now.
 
     >>> with_present_names("schedule", "AtMost(schedule=Ladder(by='both'), visits=2)")
     "AtMost(schedule=NeuraLadder(by='both'), visits=2)"
@@ -107,11 +107,11 @@ def with_present_names(family: str, text: str) -> str:
 
 
 def moved(text: str, families: Sequence[str] = ()) -> list[str]:
-    """Return what has another name or path now, of all that a text names: a sentence each.
+    """Return one sentence per former name or import path in a text, with its name or path now.
 
     Args:
-        text: what a user wrote, or a message that quotes it.
-        families: those whose former names are looked for by themselves; in import paths all are.
+        text: a user's text, or a message that quotes it.
+        families: whose former names count by themselves; in import paths those of all families count.
     """
     names = {old: new for family in families for old, new in former_names(family).items()}
     told = [
@@ -122,7 +122,7 @@ def moved(text: str, families: Sequence[str] = ()) -> list[str]:
 
 
 def present_path(path: str) -> str | None:
-    """Return where a class or function of ours is now; None where the path is right, or nothing is found."""
+    """Return the import path now of a former one of this package; None if it is valid or nothing is found."""
     if _leads_somewhere(path):
         return None
     name = path.rpartition(".")[2]
@@ -149,7 +149,7 @@ def _leads_somewhere(path: str) -> bool:
 def parameters(strategy: type) -> dict[str, str]:
     """Return the parameters of a strategy as text, ``name -> "type = default"``.
 
-    Types of ours, and of plugins, are named without their module.
+    Types of this package and of plugins are named without their module.
     """
     signature = inspect.signature(strategy)
     source = strategy if is_dataclass(strategy) else inspect.getattr_static(strategy, "__init__")
@@ -164,7 +164,7 @@ def parameters(strategy: type) -> dict[str, str]:
 def described(strategy: Any) -> str:
     """Return a strategy with its options, the same in every process.
 
-    A class without a representation of its own would show its address; it is described by its name alone.
+    A class without a ``__repr__`` of its own would show its address; for it only the name is returned.
     """
     representation: object = type(strategy).__repr__
     plain = representation is object.__repr__
@@ -177,7 +177,7 @@ def summary(strategy: type) -> str:
 
 
 def page(families: Sequence[str]) -> str:
-    """Return some families as a page of Markdown: a table each, of names, what they are and parameters."""
+    """Return families as a page of Markdown: one table per family, of names, summaries and parameters."""
     lines = ["# Strategies", "", "What `observer list --markdown` prints.", ""]
     for family in families:
         base = base_class(family)
@@ -197,7 +197,7 @@ def _cell(text: str) -> str:
 @cache
 def load_entry_points() -> None:
     """Import the strategies that installed packages offer as entry points of ``observer.strategies``."""
-    from importlib.metadata import entry_points  # it reads e-mail, which takes a while
+    from importlib.metadata import entry_points  # slow: it imports the e-mail parser
 
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         entry.load()
@@ -210,13 +210,13 @@ def load_plugin(path: str | Path) -> None:
         path: a ``.py`` file.
 
     Raises:
-        RefusedError: the file does not exist, is no Python file, has a name that no import path can hold, or
-            that of another plugin.
+        RefusedError: the file does not exist, is no Python file, fails on import, has a name that is no
+            identifier, or the name of another plugin.
     """
     file = Path(path).resolve()
     if file.suffix != ".py" or not file.is_file():
         raise RefusedError(f"plugins: {str(path)!r} is no Python file; name an existing .py file ({file})")
-    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration names it on any machine
+    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration works on any machine
     if not name.isidentifier():
         raise RefusedError(
             f"plugins: {file} has a name that cannot be imported; rename it, with letters, digits and _ only"

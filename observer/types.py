@@ -1,4 +1,4 @@
-"""The data that flows through one training step, in the order in which it comes into being.
+"""The data types of one training step, in the order in which they are made.
 
 ``Problem`` -> ``Prompt`` -> ``Group`` of ``Completion`` -> ``Score`` -> ``Experience``. The rest of the
 package reads as functions between these types. Nothing here computes.
@@ -54,7 +54,7 @@ class RefusedError(ValueError):
 
 
 class Verdict(StrEnum):
-    """The verdict on an answer. Correctness is this, never read back from a sum of rewards."""
+    """The verdict on an answer. Correctness is read from here, never from a sum of rewards."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -73,7 +73,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that is decoded when it is needed and not before."""
+    """A picture that is decoded only when it is needed."""
 
     name: str
     """Its name in messages and logs: a path, or a description by its generator."""
@@ -88,7 +88,7 @@ class Problem:
     """A picture question with a gold answer that a rule can check."""
 
     id: str
-    """Unique within its ladder, stable across runs: seeds and logs are made from it."""
+    """Unique within its ladder (the rows to draw from), stable across runs: seeds and logs use it."""
     row: int
     """Its index in its ladder, 0 .. R - 1."""
     turns: tuple[Turn, ...]
@@ -106,11 +106,11 @@ class Problem:
     complexity: float = 0.0
     """Mean length of a base model's responses, in tokens."""
     level: int = 0
-    """The ladder level that metrics are broken down by."""
+    """Difficulty level, for metrics by level."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """The other fields of its row, for rewards and logs."""
     source: str = ""
-    """Where it comes from (file and line), for messages."""
+    """Its file and line, for messages."""
 
     @property
     def question(self) -> str:
@@ -130,10 +130,10 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A problem as the model sees it. Made in one place, for every engine and every forward pass."""
+    """A problem as token ids and patches, the same for every engine and every forward pass."""
 
     problem: Problem
-    """What it was made from."""
+    """The problem that it renders."""
     ids: tuple[int, ...]
     """Token ids, image placeholders expanded to one id per visual token."""
     pictures: tuple[Patches, ...] = ()
@@ -142,7 +142,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sampling:
-    """The distribution that completions are drawn from. The same one is used again for their log-probs."""
+    """The distribution that completions are drawn from, and that their log-probs in training are of."""
 
     group_size: int = 8
     """G, completions per prompt."""
@@ -151,17 +151,17 @@ class Sampling:
     min_tokens: int = 0
     """The end token is banned before this many tokens."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token."""
+    """Divides the logits; 0 is greedy decoding."""
     seed: int = 0
     """Seed of the run."""
     step: int = 0
     """Rollouts finished before this one: part of each token's seed. Evaluation uses negative numbers."""
     first: int = 0
-    """The place in the group of the first of these completions, when others were drawn before them."""
+    """Index in the group of the first completion to draw; above 0 if others were drawn before."""
 
     @property
     def places(self) -> range:
-        """The places in the group of these completions."""
+        """The indices in the group of the completions to draw."""
         return range(self.first, self.first + self.group_size)
 
 
@@ -178,11 +178,11 @@ class Completion:
     finish_reason: str
     """``stop`` (the end token was drawn) or ``length`` (cut at the limit)."""
     index: int
-    """Its place in the group at sampling time, 0 .. G - 1: part of its tokens' seeds."""
+    """Its index in the group at sampling time, 0 .. G - 1: part of its tokens' seeds."""
 
     @property
     def finished(self) -> bool:
-        """Whether it ended by itself."""
+        """Whether it ended with an end token."""
         return self.finish_reason == "stop"
 
 
@@ -223,20 +223,20 @@ class Score:
     reason: str
     """Why, for logs; never empty for an unverifiable answer."""
     extracted: str | None
-    """The answer that was found in it; None when there was none."""
+    """The answer extracted from the response; None if there is none."""
     formatted: bool
     """Whether it keeps the response format."""
     components: Mapping[str, float | None] = field(default_factory=dict)
     """Each named reward, before its weight; None where it does not apply."""
     filled: Mapping[str, float] = field(default_factory=dict)
-    """The components that enter before the group's normalisation, gaps filled: where one does not apply, the
-    group's mean of it stands in, so that it neither helps nor hurts."""
+    """The components that enter before the group's normalisation. Where one does not apply, its mean over the
+    group is used, so that it neither helps nor hurts."""
     reward: float = 0.0
     """Weighted sum of ``filled``."""
     bonus: float = 0.0
     """Weighted sum of the components that are added after the group's normalisation."""
     share: float = 0.0
-    """Share of the format's blocks that are there once, not blank and in order, in [0, 1]."""
+    """Share of the format's blocks that occur once, not blank and in order, in [0, 1]."""
     timed_out: bool = False
     """Whether the answer is unverifiable because it was not checked in time."""
 
@@ -258,14 +258,14 @@ class ScoredGroups:
 
 @dataclass(frozen=True, eq=False)
 class Estimated(ScoredGroups):
-    """Scored groups with the normalised estimate of each completion: the input of a weighting."""
+    """Scored groups with advantages before bonus and weight: the input of a weighting."""
 
     rewards_P_G: torch.Tensor
     """Rewards before normalisation, float64."""
     pass_rates_P: torch.Tensor
     """Share of correct completions, float64."""
     estimates_P_G: torch.Tensor
-    """Normalised; no bonus, no weight yet. float64."""
+    """Normalised rewards, without bonus and weight, float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +273,7 @@ class Experience(Estimated):
     """Scored groups with the weight and the advantage of each completion."""
 
     weights_P_G: torch.Tensor
-    """Weight of each completion, never negative, float64; of most weightings the same over a group."""
+    """Weight of each completion, never negative, float64; mostly the same within a group."""
     advantages_P_G: torch.Tensor
     """Normalised, bonus added, weighted, float64."""
 

@@ -68,7 +68,7 @@ def main():
     for size in [int(given) for given in sys.argv[1:]] or [1_000_000, 10_000_000]:
         given = columns(size)
         opened, index = seconds(lambda given=given: LadderIndex(*given, sources=["charts", "maps", "text"]))
-        print(f"\n{size:,} rows, {COUNT} prompts a step, one thread")
+        print(f"\n{size:,} rows, {COUNT} prompts per step, one thread")
         print(f"index built in {opened:.2f} s, {index.nbytes / 1e6:.0f} MB")
         for by in ("both", "complexity"):
             ordered, _ = seconds(lambda by=by, index=index: index.order(by))

@@ -1,7 +1,7 @@
 """Problems in, scored groups out: on any engine, with or without a learner.
 
-Rollouts of training, held-out evaluation and whatever else has a model answer problems go through this room.
-It decides neither which problems are asked nor what is learned from the answers.
+Training rollouts and held-out evaluation both go through here. Which problems are asked, and what is learned
+from the answers, is decided elsewhere.
 """
 
 from observer.answering.answerer import DEFAULT_REWARDS, Answerer, score_groups

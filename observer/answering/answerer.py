@@ -1,4 +1,4 @@
-"""One small object that takes an engine, a renderer and a rubric, and answers problems."""
+"""Answers problems with an engine, a renderer and a rubric."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGr
 
 @dataclass(frozen=True, eq=False)
 class Answerer:
-    """Renders problems, draws completions for them and scores these.
+    """Renders problems, draws completions and scores them.
 
     Without a learner, from a Hugging Face directory::
 
@@ -46,7 +46,7 @@ class Answerer:
         engine: draws completions.
         renderer: turns problems into prompts.
         rubric: verifies and scores completions.
-        clock: is charged with the seconds of ``render``, ``generate`` and ``score``.
+        clock: adds up the seconds of ``render``, ``sync``, ``generate`` and ``score``.
     """
 
     engine: Engine
@@ -64,13 +64,13 @@ class Answerer:
         engine: Engine | None = None,
         max_prompt_tokens: int = 4096,
     ) -> Answerer:
-        """Build one for a model, whose processor is loaded. Weights are not: see ``start``.
+        """Build one for a model. Its processor is loaded here, its weights in ``start``.
 
         Args:
             policy: the model.
             response_format: what a response must look like; also gives the system prompt.
             rewards: name -> reward.
-            verifier: what checking an answer may take.
+            verifier: limits of time and memory for checking answers.
             engine: draws completions; None for ``TransformersEngine()``.
             max_prompt_tokens: longer prompts are refused; they are never cut.
 
@@ -86,16 +86,16 @@ class Answerer:
     def start(
         self, spec: PolicySpec, policy: Policy | None = None, device: str | torch.device = "cpu"
     ) -> None:
-        """Give the engine what it samples from.
+        """Give the engine the model to sample from.
 
         An engine with weights of its own gets the spec alone, so that no weights are loaded twice. One that
-        shares them gets the policy, which is loaded here where nobody trains it.
+        shares weights gets the policy, which is loaded here if there is no learner.
 
         Args:
             spec: the model.
-            policy: the policy that is trained, whose weights ``sync`` will hand over; None to answer without
-                a learner. Then the weights are those of the spec, as version 0, and there is no sync.
-            device: where a policy that is loaded here is put.
+            policy: the policy that is trained, whose weights ``sync`` hands over; None without a learner.
+                Then the weights are those of the spec, version 0, and ``sync`` is not called.
+            device: the device of a policy that is loaded here.
 
         Raises:
             RefusedError: the weights cannot be loaded.
@@ -126,9 +126,9 @@ class Answerer:
         """Draw a group of completions for each problem, in their order.
 
         Args:
-            problems: what is asked; may be none.
+            problems: may be empty.
             sampling: how completions are drawn; ``group_size`` for each problem, greedily at temperature 0.
-            next_problems: what will be asked next; their prompts are rendered beside the generation.
+            next_problems: the problems of the next call; their prompts are rendered during the generation.
 
         Raises:
             RefusedError: a picture cannot be decoded, or a prompt is too long.
@@ -142,11 +142,11 @@ class Answerer:
             return self.engine.generate(prompts, sampling)
 
     def complete(self, groups: Sequence[Group], group_size: int) -> list[Group]:
-        """Draw the completions that are missing of groups: they have those that they would have had at once.
+        """Draw the missing completions of groups; the result is as if all had been drawn at once.
 
         Args:
-            groups: with their first completions, equally many each.
-            group_size: completions that each is to have.
+            groups: the first completions of each, equally many.
+            group_size: completions per group in the result.
         """
         drawn = groups[0].sampling
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
@@ -159,7 +159,7 @@ class Answerer:
         ]
 
     def score(self, groups: Sequence[Group], step: int) -> ScoredGroups:
-        """See ``score_groups``."""
+        """Verify and score completions; see ``score_groups``."""
         with self.clock("score"):
             return score_groups(self.rubric, groups, step)
 
@@ -167,8 +167,8 @@ class Answerer:
         """Generate and score, with pictures decoded and prompts rendered once.
 
         Args:
-            problems: what is asked.
-            samplings: how completions are drawn, say once greedily and once eight at temperature 1.
+            problems: in any order.
+            samplings: how completions are drawn, e.g. one greedily and eight at temperature 1.
 
         Returns:
             For each sampling a group per problem, in their order.

@@ -1,4 +1,4 @@
-"""The command line: one file a command. Nothing imports it; the rooms below are libraries to call."""
+"""The command line: one file per command. No other package imports it: commands call the packages below."""
 
 from observer.cli.app import main
 

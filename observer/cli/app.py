@@ -1,7 +1,6 @@
-"""The command line: ``observer fit | validate | test`` on LightningCLI, and ``score | list | export``.
+"""The command line: ``observer fit | validate | test | score | curriculum | list | export``.
 
-The signature of a class is its schema: options live beside the class that uses them, and this file adds only
-what belongs to a run as a whole (its directory, its seed, its plugins, which learner).
+Options are the parameters of the classes that use them; each command's file adds only options of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from observer.types import RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test")
 REFUSALS = ("RefusedError", "MisconfigurationException")
-"""Exceptions that are answered with their message alone; by name, for importing Lightning takes seconds."""
+"""Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 MADE_ROOM = (
     "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
     "that a checkpoint holds is lost"
@@ -30,9 +29,9 @@ HELP = """usage: observer COMMAND [OPTIONS]
   fit        train a policy; --help prints every option
   validate   measure a policy on data.val
   test       measure a policy on data.test
-  score      say what completions that you already have are worth
+  score      score completions that you already have
   curriculum preview     show what a schedule would draw
-  curriculum estimates   write what a run has learned of how hard its rows are
+  curriculum estimates   write the difficulties of rows as a run has measured them
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        led = list(causes(error))  # parsers and trainers wrap what was raised inside them
+        led = list(causes(error))  # parsers and trainers wrap exceptions
         refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
         if refused is not None:
             print(f"observer: refused: {refused}", file=sys.stderr)
@@ -89,9 +88,9 @@ def run_command(words: list[str]) -> None:
 
 
 def curriculum_command(what: str, words: list[str]) -> None:
-    """Show what a schedule would draw, or write what a run has learned of how hard its rows are."""
+    """Show what a schedule would draw, or write the difficulties of rows as a run has measured them."""
     if what == "preview":
-        learner_of(words)  # imports what has a name
+        learner_of(words)  # imports all strategies
         from observer.cli.preview import preview_command
 
         preview_command(words)
@@ -107,7 +106,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
 
 def score_command(words: list[str]) -> None:
-    """Score completions of a file as a configuration would; needs no GPU and no model weights."""
+    """Score the completions of a file under a configuration; needs no GPU and no model weights."""
     learner = learner_of(words)
     from observer.cli.score import print_scores
 

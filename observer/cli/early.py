@@ -1,4 +1,4 @@
-"""What must be known before a parser is built: plugins and the learner decide which options exist."""
+"""Reads plugins and learner before the parser is built: they decide which options exist."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ DEFAULT_LEARNER = "observer.learner.ObserveLearner"
 
 
 def learner_of(words: list[str]) -> type:
-    """Return the class that ``model`` configures, after everything that has a name has been imported.
+    """Import all strategies and plugins, and return the class that ``model`` configures.
 
-    Plugins and the learner decide which options exist, so they are looked up before the parser is built.
+    Raises:
+        RefusedError: a configuration file, a plugin or the learner cannot be read or imported.
     """
     early = _early_settings(words)
     strategies.load_entry_points()
@@ -30,7 +31,7 @@ def learner_of(words: list[str]) -> type:
 
 
 def _early_settings(words: list[str]) -> dict[str, Any]:
-    """Read ``plugins`` and ``learner`` from configuration files and command line; the last word wins."""
+    """Read ``plugins`` and ``learner`` from configuration files and command line; the last value wins."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--plugins", default=None)

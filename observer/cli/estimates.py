@@ -1,4 +1,4 @@
-"""``observer curriculum estimates``: what a run has learned of its rows, for the next run to start from."""
+"""``observer curriculum estimates``: row difficulties as a run has measured them, for the next run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from observer.types import RefusedError
 
 
 def estimates_command(words: list[str]) -> None:
-    """Write the difficulties of a run's rows as they are by now.
+    """Write the difficulties of a run's rows, updated by its visits.
 
     Args:
-        words: the command line behind ``observer curriculum estimates``.
+        words: the command line after ``observer curriculum estimates``.
 
     Raises:
         RefusedError: there is no such run or checkpoint, or its rows are no longer those that it drew from.
@@ -51,13 +51,16 @@ def estimates_command(words: list[str]) -> None:
 def _options() -> Parser:
     parser = Parser(
         prog="observer curriculum estimates",
-        description="Write what a run has learned of how hard its rows are, for data.train.difficulty_from.",
+        description="Write row difficulties as a run has measured them, for data.train.difficulty_from.",
     )
     parser.add_argument("--run_dir", type=str, required=True, help="The run.")
     parser.add_argument("--checkpoint", type=str, default="last", help="last, best, or a .ckpt file.")
     parser.add_argument("--output", type=str, default="estimates.jsonl", help="The file to write.")
     parser.add_argument(
-        "--prior_visits", type=float, default=1.0, help="How many visits the difficulty before counts for."
+        "--prior_visits",
+        type=float,
+        default=1.0,
+        help="Visits that the difficulty before the run counts for.",
     )
     parser.add_argument("--visited_only", type=bool, default=False, help="Leave out rows without a visit.")
     return parser
@@ -79,5 +82,5 @@ def _rows(run_dir: Path) -> Rows:
 
 
 def _data(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what says which rows there are."""
+    """Return the data section, which decides the rows."""
     return {"data": content["data"]}

@@ -1,4 +1,4 @@
-"""The parser of every command: what is refused, and how configuration files are read."""
+"""The parser of every command: refusals that list valid values, and cut-down configuration files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from observer.types import RefusedError
 
 
 class Parser(LightningArgumentParser):
-    """The parser of a subcommand; names the strategies that exist when one does not."""
+    """The parser of a subcommand, whose errors list strategies and options that exist."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse with a message that lists what would have been valid.
@@ -50,11 +50,11 @@ class Parser(LightningArgumentParser):
 
 
 def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
-    """Put in the place of each configuration file of a command line what a command needs of it, as JSON.
+    """Replace each configuration file of a command line by the part that a command needs, as JSON.
 
     Args:
         words: the command line.
-        needed: (file, what it holds) -> what is needed.
+        needed: (file, its content) -> the part that is needed.
     """
     left, given = list(words), []
     while left:
@@ -74,7 +74,7 @@ def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Map
 def default_rewards() -> dict[str, dict[str, Any]]:
     """Return the default rewards by name, so that one of them can be changed by key and all can be saved.
 
-    A saved configuration must outlive the file that a class is in today, so no class is named by its file.
+    Classes are named without their file, so that saved configurations stay valid when a file moves.
     """
     return {
         name: {"class_path": type(reward).__name__, "init_args": asdict(reward)}  # type: ignore[call-overload]
@@ -83,7 +83,7 @@ def default_rewards() -> dict[str, dict[str, Any]]:
 
 
 def quieten() -> None:
-    """Keep off the terminal what no user can act on: notices, and bars for files of a second."""
+    """Silence notices that no user can act on, and progress bars of a second."""
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")

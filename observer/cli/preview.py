@@ -1,4 +1,4 @@
-"""The command: reads what decides the draws from a configuration, simulates them, shows them."""
+"""``observer curriculum preview``: simulates the draws of a schedule and shows them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from observer.strategies import described
 from observer.types import RefusedError
 
 SECTIONS = {"data": None, "curriculum": ("schedule",), "trainer": ("max_steps",), "seed_everything": None}
-"""What decides the draws: section of a configuration -> its options, None for all of it."""
+"""Sections of a configuration that decide the draws -> their options; None for all options."""
 
 
 def preview_command(words: list[str]) -> None:
     """Show what a schedule would draw.
 
     Args:
-        words: the command line behind ``observer curriculum preview``.
+        words: the command line after ``observer curriculum preview``.
 
     Raises:
         RefusedError: an option, the data or the schedule is refused.
@@ -63,7 +63,7 @@ def _parser() -> Parser:
         "-c",
         "--config",
         action="config",
-        help="The configuration of a run; only what decides the draws is read of it.",
+        help="The configuration of a run; only options that decide the draws are read.",
     )
     parser.add_argument("--output", type=str, default="curriculum.png", help="The picture to write, a PNG.")
     parser.add_argument("--steps", type=int | None, default=None, help="Rollouts; default: those of the run.")
@@ -71,20 +71,24 @@ def _parser() -> Parser:
         "--assume",
         type=Literal["base", "improving"],
         default="improving",
-        help="Pass rates of schedules that heed them: 1 - difficulty, or that with ever fewer mistakes.",
+        help="Pass rates for schedules that use them: 1 - difficulty, or rising from there over the run.",
     )
     parser.add_argument("--plugins", type=list[str], default=[], help="Files with schedules of your own.")
     parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
     parser.add_argument("--seed_everything", type=int, default=0, help="The seed of the run.")
     parser.add_argument("--trainer.max_steps", type=int, default=100, help="Optimizer steps of the run.")
-    parser.add_argument("--model.updates_per_rollout", type=int, default=1, help="Optimizer steps a rollout.")
-    parser.add_argument("--curriculum.schedule", type=Schedule, default=Random(), help="What is looked at.")
+    parser.add_argument(
+        "--model.updates_per_rollout", type=int, default=1, help="Optimizer steps per rollout."
+    )
+    parser.add_argument(
+        "--curriculum.schedule", type=Schedule, default=Random(), help="The schedule to show."
+    )
     parser.add_class_arguments(LadderDataModule, "data", sub_configs=True)
     return parser
 
 
 def _needed(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the draws."""
+    """Return the options that decide the draws."""
     kept: dict[str, Any] = {}
     for section, options in SECTIONS.items():
         value = content.get(section)

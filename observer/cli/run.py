@@ -39,7 +39,7 @@ FORCED = {
     "components": Components,
     "report": RunReport,
 }
-"""Callbacks that every run has and that have options."""
+"""Callbacks of every run, by the name of their options."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -56,7 +56,7 @@ class RunConfig(SaveConfigCallback):
     def save_config(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        """Write it; a resumed run leaves the first one and writes its own beside it."""
+        """Write it; a resumed run keeps the first file and adds one of its own."""
         folder, path = Path(trainer.default_root_dir), Path(trainer.default_root_dir) / "config.yaml"
         if self.config.get("ckpt_path") is not None:
             path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
@@ -65,7 +65,7 @@ class RunConfig(SaveConfigCallback):
 
 
 class Board(TensorBoardLogger):
-    """TensorBoard's curves; says where they could not be written."""
+    """The TensorBoard logger; an error of writing names the directory."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log figures at a step."""
@@ -73,7 +73,7 @@ class Board(TensorBoardLogger):
             super().log_metrics(metrics, step)
 
     def save(self) -> None:
-        """Hand what was logged to the operating system."""
+        """Flush logged figures to the operating system."""
         with writing(Path(self.log_dir)):
             super().save()
 
@@ -83,7 +83,7 @@ class RunCLI(LightningCLI):
 
     @classmethod
     def run(cls, learner: type[lightning.LightningModule], words: list[str]) -> None:
-        """Parse a command line, build what it names and run it.
+        """Parse a command line, build trainer, learner and data, and run.
 
         Args:
             learner: the class that ``model`` configures.
@@ -118,14 +118,14 @@ class RunCLI(LightningCLI):
         }
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse the words given, whatever the process itself was called with."""
+        """Parse the given words, not those of the process."""
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
-        """Take no options from a checkpoint: the configuration is what was asked for."""
+        """Take no options from a checkpoint: only the configuration counts."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what belongs to the run as a whole."""
+        """Add the options of the run as a whole: directory, seed, plugins, learner, checkpoints."""
         parser.add_argument(
             "--run_dir", type=str, default="runs/default", help="The directory that this run alone writes to."
         )
@@ -198,7 +198,7 @@ class RunCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
-        """Put the callbacks that every run has first: what they measure and log is there for the others."""
+        """Put the callbacks of every run first, so that the others can read what they log."""
         return super()._instantiate_trainer({**config, "callbacks": [*callbacks, *config["callbacks"]]}, [])
 
 

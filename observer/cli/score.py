@@ -1,4 +1,4 @@
-"""``observer score``: reads the command line, has ``observer.score`` do the work, and prints the sums."""
+"""``observer score``: reads the command line, calls ``observer.score`` and prints the totals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from observer.verifier import Verifier
 
 
 def print_scores(learner: type, words: list[str]) -> None:
-    """Score the completions of a file and print what came out.
+    """Score the completions of a file and print the totals.
 
     Args:
         learner: the class that ``model`` configures.
@@ -50,7 +50,7 @@ OPTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """A command line, read."""
+    """A parsed command line."""
 
     recipe: Recipe
     input: Path
@@ -62,7 +62,7 @@ def read_job(learner: type, words: list[str]) -> Job:
     """Read a command line and the configurations that it names.
 
     Args:
-        learner: the class that ``model`` configures; ``ObserveLearner`` stands in for one that is none.
+        learner: the class that ``model`` configures; ``ObserveLearner`` in place of one that is no such.
         words: the command line, without the command.
 
     Raises:
@@ -88,7 +88,7 @@ def read_job(learner: type, words: list[str]) -> Job:
 
 
 def _names(learner: type) -> set[str]:
-    """Return the names of all options of a learner, those that a subclass hands on too."""
+    """Return the names of all options of a learner, those of its base classes too."""
     return {
         name
         for base in learner.__mro__
@@ -145,7 +145,7 @@ def _parser(learner: type) -> Parser:
 
 
 def _scoring_part(file: str, content: Mapping[str, Any], left_out: set[str]) -> dict[str, Any]:
-    """Return what scoring needs of a configuration; names that no learner has are kept, to be refused."""
+    """Return the options that scoring reads; unknown names are kept, so that the parser refuses them."""
     model = content.get("model") or {}
     if not isinstance(model, Mapping):
         raise RefusedError(f"--config {file}: model is {model!r}; write its options in place, as a mapping")

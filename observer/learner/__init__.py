@@ -1,4 +1,4 @@
-"""The LightningModules: one step of reinforcement, the supervised warm start, held-out evaluation.
+"""The LightningModules: one GRPO step, the supervised warm start, held-out evaluation.
 
 ``ObserveLearner`` trains a policy by GRPO and its relatives, ``WarmStart`` by imitation.
 """

@@ -1,4 +1,4 @@
-"""Dynamic sampling: groups without signal make room for others, so that a step is not spent on them."""
+"""Dynamic sampling: groups without signal are replaced by groups of other problems."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from observer.types import Experience, Group, Problem, RefusedError, Score
 
 
 class Stages(Protocol):
-    """The stages of a rollout, as the learner has them: where one is overridden, it is here too."""
+    """The learner's methods that draw, score and weigh, as a subclass may have overridden them."""
 
     def generate(self, problems: Sequence[Problem], step: int) -> list[Group]:
         """Draw a group for each problem."""
@@ -27,17 +27,17 @@ class Stages(Protocol):
 
 @dataclass(frozen=True)
 class DynamicSampling:
-    """Replaces groups without signal, and judges that by some of their completions first if asked to.
+    """Replaces groups without signal; with ``screen``, after only some of their completions.
 
-    References: DAPO, arXiv 2503.14476 (other groups in their place); SPEED-RL, arXiv 2506.09016 (screening).
+    References: DAPO, arXiv 2503.14476 (replacement); SPEED-RL, arXiv 2506.09016 (screening).
 
     Args:
         group_size: G, completions of a whole group.
-        resample: how often at most the groups of a step without signal are replaced.
-        screen: completions by which a group is judged; 0 for all of them.
+        resample: rounds of replacement per step, at most.
+        screen: completions per group that are drawn before it is judged; 0 for all.
 
     Raises:
-        RefusedError: these numbers make no group.
+        RefusedError: a number is out of its range, or they do not go together.
     """
 
     group_size: int
@@ -64,7 +64,7 @@ class DynamicSampling:
 
     @property
     def first_draw(self) -> int:
-        """Completions that are drawn of a group before it is judged."""
+        """Completions per group that are drawn before it is judged."""
         return self.screen or self.group_size
 
     def replace_silent_groups(
@@ -78,15 +78,14 @@ class DynamicSampling:
         """Replace groups without signal until there are none on any rank, ``resample`` times at most.
 
         Args:
-            stages: draws, scores and weighs the groups that come in.
+            stages: draws, scores and weighs the new groups.
             experience: the rollout as it was drawn.
-            others: problems that the step has not drawn yet, attempt by attempt; may be fewer than are
-                missing.
+            others: per round, problems that the step has not drawn yet; may be fewer than are replaced.
             step: rollouts finished.
-            join: joins a tensor of all ranks, which must try equally often.
+            join: concatenates a tensor of all ranks; all ranks make equally many rounds.
 
         Returns:
-            The rollout as it is then, and what it was before each attempt.
+            The rollout after the last round, and the rollouts before each round.
         """
         replaced: list[Experience] = []
         while len(replaced) < self.resample and join(experience.silent_P).any():

@@ -1,4 +1,4 @@
-"""Saves what is needed to look into an update that was not finite."""
+"""Saves the rollout and the weights of an update whose gradient was not finite."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from observer.types import Experience
 
 @contextmanager
 def failure_saved(run_dir: str | Path, step: int, experience: Experience, policy: Policy) -> Iterator[None]:
-    """Save what is needed to look into an update inside that is not finite, and say where it is.
+    """Save rollout and weights if an update inside is not finite; the error names the folder.
 
     Args:
         run_dir: the run.
         step: rollouts finished.
-        experience: what the update learns from.
+        experience: the rollout of the update.
         policy: with the gradients that are not finite.
 
     Raises:

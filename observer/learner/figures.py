@@ -1,4 +1,4 @@
-"""What is logged of a step of reinforcement, over all ranks."""
+"""The figures that are logged per step, over all ranks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from observer.metrics import component_means, rollout_figures
 from observer.types import Experience
 
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
-"""What a progress bar shows of a step."""
+"""The figures that the progress bar shows."""
 
 
 def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
     """Return the pass rate of each row that a step has drawn, on all ranks; each row once.
 
     Args:
-        experiences: of this rank; where groups were replaced, also what was there before, in order.
+        experiences: rollouts of this rank: those before each round of replacement, then the last.
         over_ranks: collective.
     """
     shown: dict[int, float] = {}
@@ -35,7 +35,7 @@ def step_figures(
     """Return the figures that every step has, by the names of their curves.
 
     Args:
-        experience: what was learned from, of this rank.
+        experience: the rollout that was learned from, of this rank.
         update: figures of the update over all ranks.
         seconds: by stage, of this rank.
         over_ranks: collective.
@@ -48,10 +48,10 @@ def step_figures(
 
 
 def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, float]:
-    """Return the figures that not every step has: of rewards that do not always apply, and by level.
+    """Return the figures that some steps lack: of components that do not always apply, and by level.
 
     Args:
-        experience: what was learned from, of this rank.
+        experience: the rollout that was learned from, of this rank.
         over_ranks: collective.
     """
     figures = {f"train/{name}": value for name, value in component_means(experience, over_ranks.join).items()}

@@ -1,4 +1,4 @@
-"""Held-out evaluation: greedy and sampled answers, one way of measuring for validation, test and reports."""
+"""Held-out evaluation: greedy and sampled answers, measured alike in validation, test and reports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from observer.metrics import HeldOutMetrics
 from observer.types import Problem, Sampling
 
 GREEDY_STEP, SAMPLED_STEP = -1, -2
-"""Steps that seed held-out evaluation: it draws the same numbers each time, and none that training draws."""
+"""Steps in the seeds of held-out evaluation: the same draws each time, and none of training's."""
 
 
 class HeldOut:
-    """One measurement: answers problems once greedily and once at temperature 1, and counts both."""
+    """One evaluation: answers problems once greedily and once at temperature 1, and counts both."""
 
     def __init__(self, answerer: Answerer, sampling: Sampling, device: torch.device) -> None:
-        """Begin at nothing.
+        """Start with all counts at 0.
 
         Args:
             answerer: answers, with weights that are up to date.
@@ -34,12 +34,12 @@ class HeldOut:
         self._greedy, self._sampled = HeldOutMetrics().to(device), HeldOutMetrics().to(device)
 
     def count(self, problems: Sequence[Problem]) -> None:
-        """Answer problems and count what is right, formatted, cut off and so on; see ``HeldOutMetrics``."""
+        """Answer problems and count the correct, formatted, cut-off answers; see ``HeldOutMetrics``."""
         answers = self._answerer.answer(problems, *self._samplings)
         for metrics, scored in zip((self._greedy, self._sampled), answers, strict=True):
             metrics.update(scored.groups, scored.scores)
 
     def figures(self) -> dict[str, float]:
-        """Return the figures over all ranks: of greedy answers, and after ``sampled_`` of sampled ones."""
+        """Return the figures over all ranks: of greedy answers, and as ``sampled_..`` of sampled ones."""
         figures = {name: float(value) for name, value in self._greedy.compute().items()}
         return figures | {f"sampled_{name}": float(value) for name, value in self._sampled.compute().items()}

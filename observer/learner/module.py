@@ -1,4 +1,4 @@
-"""What every trained policy has in common: its checks, weights, optimizer, checkpoints and evaluation.
+"""The base of both learners: checks, weights, optimizer, checkpoints and held-out evaluation.
 
 ``ObserveLearner`` trains a policy by reinforcement and ``WarmStart`` by imitation.
 """
@@ -34,21 +34,21 @@ from observer.types import Problem, RefusedError, Sampling
 
 
 class PolicyModule(lightning.LightningModule):
-    """A policy, what answers with it, and how its weights are updated and kept."""
+    """A policy with its answerer, its optimizer, its checkpoints and its held-out evaluation."""
 
     policy: Policy
-    """From ``configure_model`` on."""
+    """Set by ``configure_model``."""
 
     def __init__(
         self, spec: PolicySpec, answerer: Answerer, sampling: Sampling, optimization: Optimization
     ) -> None:
-        """Keep the parts; weights are loaded when the trainer asks for them.
+        """Check the options; weights are loaded later, in ``configure_model``.
 
         Args:
             spec: which model, and how to load it.
-            answerer: draws completions from it and scores them.
+            answerer: draws completions from the policy and scores them.
             sampling: how completions are drawn in training, ``group_size`` each; its seed is the run's.
-            optimization: how gradients become steps.
+            optimization: optimizer, learning rate, clipping and micro-batch size.
 
         Raises:
             RefusedError: a value of ``sampling`` is out of its range.
@@ -63,7 +63,7 @@ class PolicyModule(lightning.LightningModule):
             )
         refuse_outside("model.temperature", sampling.temperature, above=0)
         self.automatic_optimization = False
-        self.strict_loading = spec.lora is None  # checkpoints of adapters hold nothing else
+        self.strict_loading = spec.lora is None  # with LoRA, checkpoints hold only adapters
         self.spec = spec
         self.answerer = answerer
         self.sampling = sampling
@@ -77,7 +77,7 @@ class PolicyModule(lightning.LightningModule):
 
     @property
     def clock(self) -> Stopwatch:
-        """Adds up the seconds of a step by stage: ``with self.clock("update"): ..``."""
+        """The stopwatch of the step's stages: ``with self.clock("update"): ..``."""
         return self.answerer.clock
 
     @property
@@ -89,7 +89,7 @@ class PolicyModule(lightning.LightningModule):
 
     @property
     def horizon(self) -> int:
-        """Rollouts of the whole run."""
+        """Rollouts of the whole run, from ``max_steps`` and ``max_epochs``."""
         limits = []
         if self.trainer.max_steps > 0:
             limits.append(self.trainer.max_steps // self.optimization.updates_per_rollout)
@@ -103,7 +103,7 @@ class PolicyModule(lightning.LightningModule):
         """Check trainer, data and options against each other, before weights are loaded.
 
         Raises:
-            RefusedError: they do not go together; says why and what to change.
+            RefusedError: they do not go together; the message names the reason and the remedy.
         """
         if not isinstance(getattr(self.trainer, "datamodule", None), LadderDataModule):
             raise RefusedError(
@@ -130,7 +130,7 @@ class PolicyModule(lightning.LightningModule):
         if stage == "fit":
             self.check_sizes()
             self.data.horizon = self.horizon
-            self.data.draw(0)  # what the schedule cannot draw is refused here, and not after an evaluation
+            self.data.draw(0)  # a schedule that cannot draw is refused here, before an evaluation
 
     def check_sizes(self) -> None:
         """Refuse numbers of prompts, ranks, updates and steps that do not divide.
@@ -171,7 +171,7 @@ class PolicyModule(lightning.LightningModule):
     # Checkpoints
 
     def recipe(self) -> dict[str, Any]:
-        """Return what must not change when a run is resumed, as builtins: it would be another run."""
+        """Return the options that must be the same when a run is resumed, as builtins."""
         rubric, sampling = self.answerer.rubric, self.sampling
         return {
             "seed": sampling.seed,
@@ -188,7 +188,7 @@ class PolicyModule(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which model the weights belong to, for ``observer export``; of adapters save them alone."""
+        """Save the policy's spec, for ``observer export``, and the recipe; with LoRA only trained weights."""
         local = Path(self.spec.path).expanduser()
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
@@ -198,11 +198,11 @@ class PolicyModule(lightning.LightningModule):
             checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the engine take the weights that are loaded.
+        """Check the checkpoint against this run, and let the next sync hand its weights to the engine.
 
         Raises:
-            RefusedError: the weights are those of another model, or a fit would go on with another recipe;
-                names what differs. Or the checkpoint is no fit's.
+            RefusedError: the checkpoint was made by no fit, its weights are those of another model, or a
+                resumed fit has another recipe; names the difference.
         """
         if lost := {"policy", "recipe", type(self.data).__qualname__} - checkpoint.keys():
             raise RefusedError(
@@ -218,7 +218,7 @@ class PolicyModule(lightning.LightningModule):
                 f"model.policy.lora to what it was trained with"
             )
         adapters, trained_with = self.spec.lora and asdict(self.spec.lora), checkpoint["policy"]["lora"]
-        if adapters != trained_with:  # their scale shows in no shape
+        if adapters != trained_with:  # no shape depends on alpha
             raise RefusedError(
                 f"the checkpoint is of another model: its adapters are {trained_with}, here {adapters}; set "
                 f"model.policy.lora to what it was trained with"
@@ -241,7 +241,7 @@ class PolicyModule(lightning.LightningModule):
     # Held-out evaluation
 
     def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return held-out figures of greedy answers, and with ``sampled_`` in front those of sampling.
+        """Return held-out figures of greedy answers, and prefixed with ``sampled_`` of sampled ones.
 
         Args:
             batches: this rank's held-out problems.
@@ -254,12 +254,12 @@ class PolicyModule(lightning.LightningModule):
         return held_out.figures()
 
     def on_validation_epoch_start(self) -> None:
-        """Begin to count."""
+        """Sync the engine and start an evaluation."""
         self.sync()
         self._held_out = HeldOut(self.answerer, self.sampling, self.device)
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Count a batch of the held-out problems that choose the best checkpoint."""
+        """Answer and count a batch of ``data.val``, which selects the best checkpoint."""
         self._held_out.count(problems)
 
     def on_validation_epoch_end(self) -> None:
@@ -267,15 +267,15 @@ class PolicyModule(lightning.LightningModule):
         self._log_held_out("val")
 
     def on_validation_end(self) -> None:
-        """Charge validation to no step."""
+        """Restart the clock: validation belongs to no step."""
         self.clock.restart()
 
     def on_test_epoch_start(self) -> None:
-        """Begin to count."""
+        """Sync the engine and start an evaluation."""
         self.on_validation_epoch_start()
 
     def test_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Count a batch of the held-out problems of the last word."""
+        """Answer and count a batch of ``data.test``."""
         self._held_out.count(problems)
 
     def on_test_epoch_end(self) -> None:
@@ -284,7 +284,7 @@ class PolicyModule(lightning.LightningModule):
 
     def _log_held_out(self, prefix: str) -> None:
         for name, value in self._held_out.figures().items():
-            # Equal on all ranks: the metrics have added up their sums.
+            # Equal on all ranks: the metrics have added up the counts of all.
             self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")
 
     # Updates
@@ -299,15 +299,14 @@ class PolicyModule(lightning.LightningModule):
 
     @property
     def renders_ahead(self) -> bool:
-        """Whether the prompts of the next step are rendered beside this one.
+        """Whether the prompts of the next step are rendered during this one.
 
-        Not where the policy is on a CPU: its cores have no time to spare, and two threads that compute with
-        several cores each slow each other down many times.
+        Not on a CPU: two threads that compute with several cores each slow each other down many times.
         """
         return self.device.type != "cpu"
 
     def gradient_sync(self, last: bool) -> AbstractContextManager[None]:
-        """Return a context in which ranks exchange gradients only in the last backward pass of an update."""
+        """Return the context of a backward pass; gradients are exchanged in the last of an optimizer step."""
         block = getattr(self.trainer.strategy, "block_backward_sync", None)
         return nullcontext() if last or block is None else block()
 
@@ -326,7 +325,7 @@ class PolicyModule(lightning.LightningModule):
         optimizer = self.optimizers()
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
-        torch.clear_autocast_cache()  # of weights as they were, for a further update of this rollout
+        torch.clear_autocast_cache()  # its casts of the old weights would serve the next optimizer step
         self.lr_schedulers().step()  # type: ignore[union-attr]
         return norm.item()
 

@@ -1,4 +1,4 @@
-"""The learner: GRPO on verifiable rewards, as Observe-R1 trains (arXiv 2505.12432). One step, on one screen.
+"""GRPO on verifiable rewards, as in Observe-R1 (arXiv 2505.12432): a training step on one screen.
 
 A step draws G completions for each of P prompts, scores them, turns the scores of each group into advantages
 (group-normalised, weighted by difficulty) and takes U optimizer steps on a clipped policy loss. ``GRPO`` and
@@ -73,27 +73,27 @@ class ObserveLearner(PolicyModule):
         policy: which model, and how to load it.
         response_format: what a response must look like; also gives the system prompt.
         rewards: name -> reward; the names are those of the components in logs.
-        verifier: what checking an answer may take, for kinds that are checked in processes of their own;
-            beyond it the answer is unverifiable, and so not right.
+        verifier: limits of time and memory for kinds of answers that are checked in processes of their own;
+            beyond them an answer is unverifiable, and so not right.
         engine: draws completions; null for ``TransformersEngine``.
         max_prompt_tokens: longer prompts are refused before training; they are never cut.
         max_tokens: a completion that has not ended by then is cut.
         min_tokens: the end token is banned before this many tokens.
         temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
         group_size: G, completions per prompt.
-        resample: how often at most a step's groups without signal are replaced by groups of other rows from
-            the same schedule (dynamic sampling, arXiv 2503.14476); they count as observed.
-        screen: completions by which a group is judged to have signal or not, before the others are drawn
+        resample: rounds, at most, in which groups without signal are replaced by groups of other rows from
+            the same schedule (dynamic sampling, arXiv 2503.14476); those replaced count as observed.
+        screen: completions per group that decide whether it has signal, before the others are drawn
             (arXiv 2506.09016); 0 judges whole groups. Rewards of these completions are computed twice.
         advantage: how much better a completion is than its group.
         combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
-        weighting: how much a group weighs, by how hard it was.
-        loss: the policy loss by token.
+        weighting: the weight of each group in the update, mostly by its difficulty.
+        loss: the policy loss per token.
         correction: importance weights for a sampler whose log-probs differ from the trainer's; null for none.
-        kl: the term that holds the policy near the reference; null for none, and no reference is loaded.
-        entropy_bonus: this times the entropy of each token is taken from its loss, >= 0. Above 0 it takes
-            memory for one more copy of the logits of a chunk.
-        advantage_clip: advantages are cut to plus or minus this; null for no limit.
+        kl: the term that keeps the policy near the reference; null for none, and no reference is loaded.
+        entropy_bonus: coefficient, >= 0, of the entropy of each token, which is subtracted from its loss.
+            Above 0 one more copy of the logits of a chunk is in memory.
+        advantage_clip: advantages are clipped to plus or minus this; null for no limit.
         zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their tokens
             count in the denominator. With a KL term or an entropy bonus they are always kept.
         truncated: completions that were cut at the limit are kept in the update, or masked: then they leave
@@ -169,13 +169,13 @@ class ObserveLearner(PolicyModule):
         self._reference: Reference | None = None
 
     def configure_model(self) -> None:
-        """Load the weights and, when a KL term needs it, keep what they are now as the reference."""
+        """Load the weights and, when a KL term needs it, keep them as the reference."""
         super().configure_model()
         if self.objective.kl is not None and self._reference is None:
             self._reference = Reference(self.policy)
 
     def on_fit_start(self) -> None:
-        """Move the reference beside the policy."""
+        """Move the reference to the policy's device."""
         if self._reference is not None:
             self._reference.to(self.device)
 
@@ -193,13 +193,13 @@ class ObserveLearner(PolicyModule):
         return {"experience": experience}
 
     def generate(self, problems: Sequence[Problem], step: int) -> list[Group]:
-        """Draw a group of completions for each problem: G of them, or as many as ``screen`` says."""
+        """Draw a group of completions for each problem: G of them, or only ``screen``."""
         sampling = replace(self.sampling, group_size=self.dynamic_sampling.first_draw, step=step)
         ahead = self.renders_ahead and not self.dynamic_sampling.resample
         return self.answerer.generate(problems, sampling, self.data.upcoming() if ahead else ())
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
-        """Say of each completion whether its answer is right, and what its rewards are."""
+        """Return the verdict and the rewards of each completion."""
         return list(self.answerer.score(groups, step).scores)
 
     def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
@@ -213,7 +213,7 @@ class ObserveLearner(PolicyModule):
         """Replace groups without signal, and complete those that were screened; see ``DynamicSampling``.
 
         Returns:
-            What there is to learn from, whole groups only, and what it was before each replacement.
+            The rollout to learn from, whole groups only, and the rollouts before each replacement.
         """
         others = (self.data.problems(rows) for rows in self.data.draw_again(step))
         experience, replaced = self.dynamic_sampling.replace_silent_groups(
@@ -232,8 +232,8 @@ class ObserveLearner(PolicyModule):
 
         Raises:
             FloatingPointError: a gradient is not finite (nor is it when a loss is not). Nothing of that
-                optimizer step is applied, and what is needed to look into it is saved under ``failure/`` in
-                the run directory.
+                optimizer step is applied; the rollout and the weights are saved under ``failure/`` in the
+                run directory.
         """
         options, seed = self.optimization, stable_seed(self.sampling.seed, "parts", step)
         parts = equal_parts(len(experience.groups), options.updates_per_rollout, seed)
@@ -271,7 +271,7 @@ class ObserveLearner(PolicyModule):
 
         Args:
             micro_batches: of this rank; may be none.
-            idle: a group to pass through the model, with weight 0, when only other ranks have micro-batches.
+            idle: a group whose loss, times 0, is passed back when only other ranks have micro-batches.
 
         Returns:
             The sums of ``Objective.figures`` on this rank, float64, on the CPU.
@@ -290,7 +290,7 @@ class ObserveLearner(PolicyModule):
         return totals.cpu()
 
     def loss(self, micro_batch: MicroBatch, counts: UpdateCounts) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the share of a micro-batch in the loss of its optimizer step, and its sums of figures.
+        """Return a micro-batch's part of the loss of its optimizer step, and its sums of figures.
 
         Args:
             micro_batch: of this rank.
@@ -317,7 +317,7 @@ class ObserveLearner(PolicyModule):
     def finish(
         self, experience: Experience, replaced: Sequence[Experience], figures: dict[str, float]
     ) -> None:
-        """Count the rollout as finished, tell the schedule what it showed, and log. See ``resample``."""
+        """Count the rollout as finished, give its pass rates to the schedule, and log. See ``resample``."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
@@ -330,7 +330,7 @@ class ObserveLearner(PolicyModule):
         self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=groups)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what must not change when a run is resumed; see ``PolicyModule``."""
+        """Return the options that must be the same when a run is resumed; see ``PolicyModule``."""
         objective, options = self.objective, self.optimization
         passes = (options.micro_batch or sys.maxsize, options.micro_batch_tokens)
         parts: dict[str, Any] = {"advantage": self.advantage, "weighting": self.weighting}

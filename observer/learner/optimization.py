@@ -1,4 +1,4 @@
-"""How gradients become steps: the optimizer, its rate over the run, clipping, and the size of a pass."""
+"""Optimizer, learning rate over the run, gradient clipping and micro-batch size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def default_optimizer(parameters: Iterable[torch.nn.Parameter]) -> torch.optim.O
 
 @dataclass(frozen=True)
 class Optimization:
-    """Options of an update that do not depend on what is learned from; see the learners' options.
+    """Options of an optimizer step, the same for every learner; see the learners for each.
 
     Raises:
         RefusedError: a value is out of its range.
@@ -40,10 +40,10 @@ class Optimization:
         refuse_outside("model.updates_per_rollout", self.updates_per_rollout, 1)
 
     def configured(self, parameters: Iterable[torch.nn.Parameter], steps: int) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer and its schedule, as Lightning takes them.
+        """Return the optimizer and its learning-rate schedule, as Lightning takes them.
 
         Args:
-            parameters: what trains.
+            parameters: those that are trained.
             steps: optimizer steps of the run.
         """
         optimizer = self.optimizer(parameters)

@@ -1,4 +1,4 @@
-"""Arithmetic over the ranks of a run: what every rank must call alike."""
+"""Sums, means and concatenation over the ranks of a run."""
 
 from __future__ import annotations
 

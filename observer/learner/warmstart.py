@@ -1,4 +1,4 @@
-"""The supervised cold start: the policy imitates worked solutions until it can learn from its own."""
+"""The supervised cold start (SFT): the policy imitates worked solutions before it is reinforced."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WarmStart(PolicyModule):
         policy: which model, and how to load it.
         response_format: what a response must look like; also gives the system prompt.
         rewards: name -> reward, for held-out evaluation.
-        verifier: what checking an answer may take, for kinds that are checked in processes of their own.
+        verifier: limits of time and memory for kinds of answers checked in processes of their own.
         engine: draws completions for held-out evaluation; null for ``TransformersEngine``.
         max_prompt_tokens: longer prompts are refused before training; they are never cut.
         max_tokens: a completion that has not ended by then is cut.
@@ -69,7 +69,7 @@ class WarmStart(PolicyModule):
         )
 
     def training_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Take one step of imitation."""
+        """Take one optimizer step on the worked solutions of a batch."""
         with self.clock("render"):
             groups = [self._solved(prompt) for prompt in self.answerer.renderer.render(problems)]
         options = self.optimization

@@ -1,1 +1,1 @@
-"""Pages for people: completions as pictures, with marked text. No trainer, no rows."""
+"""Pictures of groups and their completions, for people to read. No trainer, no rows of data."""

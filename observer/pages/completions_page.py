@@ -1,7 +1,7 @@
 """Draws one group on a page: the problem on the left, its completions with their scores on the right.
 
-Pillow and the fonts that come with matplotlib; no drawing state outlives a page. Which groups are drawn, and
-where they go, is decided elsewhere.
+Drawn with Pillow and matplotlib's fonts; no state outlives a page. Callers choose the groups and write the
+pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from observer.pages.marked_text import FAINT, INK, Colour, colours, lines, print
 from observer.types import Completion, Group, Picture, RefusedError, Score, Verdict
 
 LEFT, RIGHT, PAD = 320, 800, 16
-"""Pixels: the columns' text widths, and the space around them."""
+"""Widths of the two columns of text and of the space around them, in pixels."""
 MOST_PICTURES = 6
 TEXT_BUDGET, QUESTION_BUDGET, NOTE_BUDGET = 1200, 600, 160
 """Characters shown of a response, of a question, of anything else."""
@@ -49,9 +49,9 @@ def draw_group(
 
     Args:
         group: the problem, and G completions.
-        scores: G of them.
+        scores: the G scores of the completions.
         advantages_G: as they enter the update.
-        weights_G: of the completions; the least and the most are shown where they differ.
+        weights_G: of the completions; the smallest and the largest are shown where they differ.
         most: completions that are shown: the best, the worst, and others in between by advantage.
 
     Returns:
@@ -158,7 +158,7 @@ def _named(name: str, value: str) -> list[Run]:
 
 
 class _Column:
-    """Fills a column from top to bottom; drawn when its height is known."""
+    """A column that is filled from top to bottom and drawn once its height is known."""
 
     def __init__(self, width: int) -> None:
         self.width = width

@@ -1,6 +1,6 @@
 """Prepares a response for a page of fixed-width type: shortens it, colours its tags, breaks it into lines.
 
-It knows characters and columns; the page knows pixels.
+Places are characters and columns here; ``completions_page`` turns them into pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TAG_COLOURS: dict[str, tuple[Colour, Colour]] = {
 """Colours of a tag and of the text between it and its end."""
 LEFT_OUT = "[... {:,} characters left out ...]"
 NEW_LINE_COST = 60
-"""A new line takes as much of a page as this many characters."""
+"""Characters that a new line counts for."""
 
 _MARK = re.compile(rf"<(/?)({'|'.join(TAG_COLOURS)})>|\[\.\.\. [\d,]+ characters left out \.\.\.\]")
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127) if chr(code) != "\n"} | {
@@ -32,7 +32,7 @@ def shorten(text: str, budget: int) -> str:
 
     Args:
         text: of any length.
-        budget: characters to keep, a new line counting as ``NEW_LINE_COST``; two thirds are kept in front.
+        budget: characters to keep, a new line counting as ``NEW_LINE_COST``; two thirds from the start.
 
     >>> shorten("abcdefghi", 9)
     'abcdefghi'
@@ -47,7 +47,7 @@ def shorten(text: str, budget: int) -> str:
 
 
 def _affordable(text: str, budget: int) -> int:
-    """Return how many leading characters a budget pays for."""
+    """Return how many leading characters fit a budget."""
     for place, character in enumerate(text):
         budget -= NEW_LINE_COST if character == "\n" else 1
         if budget < 0:
@@ -56,7 +56,7 @@ def _affordable(text: str, budget: int) -> int:
 
 
 def printable(text: str) -> str:
-    r"""Return a text without what a font cannot place: tabs become blanks, control characters a mark.
+    r"""Replace characters that a font cannot draw: tabs by blanks, control characters by a mark.
 
     >>> printable("a\tb\r\nc\0")
     'a    b\nc�'

@@ -1,6 +1,6 @@
-"""The model: how it is loaded, its log-probs with work shared in a group, the reference, its export.
+"""The policy: loading, log-probs with prompts computed once per group, the reference, export.
 
-It samples nothing (that is ``rollout``), and knows neither rewards nor losses nor trainers.
+It samples nothing (see ``rollout``) and knows no rewards, losses or trainers.
 """
 
 from observer.policy.export import export_checkpoint

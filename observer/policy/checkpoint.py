@@ -1,4 +1,4 @@
-"""Whether saved weights are those of a model."""
+"""Compares saved weights with those of a model, by name and shape."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 def first_misfit(
     saved: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], expected: Iterable[str]
 ) -> str | None:
-    """Return the first weight that does not fit, with its shape in the file and here; None where all fit.
+    """Return the first weight that does not fit, with both shapes; None if all fit.
 
     Args:
-        saved: weights by name, of a file.
-        own: weights by name, of the model here.
-        expected: names that the file must hold: all of them, or of a model with adapters those that train.
+        saved: the weights of the file, by name.
+        own: the weights of the model, by name.
+        expected: names that the file must hold: all of the model, or with adapters those that are trained.
 
     >>> first_misfit({"a": torch.zeros(2)}, {"a": torch.zeros(3), "b": torch.zeros(1)}, ["a", "b"])
     'a is (2,) there, (3,) here'

@@ -14,14 +14,14 @@ from observer.types import RefusedError
 
 
 def export_checkpoint(checkpoint: Path, output: Path) -> None:
-    """Write the policy of a checkpoint.
+    """Write the policy of a checkpoint as a complete Hugging Face directory.
 
     Args:
         checkpoint: a ``.ckpt`` of a run; it names the model that its weights belong to.
-        output: the directory to write, all of it or nothing.
+        output: the directory to write; it appears whole or not at all.
 
     Raises:
-        RefusedError: the checkpoint is none of this project's, or its weights do not fit the model it names.
+        RefusedError: the checkpoint was made by no fit, or its weights do not fit the model it names.
     """
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
     if "policy" not in state:
@@ -30,9 +30,9 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         )
     options = state["policy"]
     lora = options["lora"] and Lora(**options["lora"])
-    # What the run was fast with, this machine may lack.
+    # This machine may lack the kernels that the run was fast with.
     options = {**options, "lora": lora, "liger": False, "vision_attention": "sdpa"}
-    if lora is not None:  # added to bfloat16 weights, most of a small update would be rounded away
+    if lora is not None:  # merged into bfloat16 weights, most of a small update would be rounded away
         options["dtype"] = "float32"
     spec = PolicySpec(**options)
     policy = Policy(spec, load_processor(spec))
@@ -42,7 +42,7 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         if name.startswith("policy.")
     }
     own = policy.state_dict()
-    # Adapters are all that was trained, and all that was saved.
+    # With LoRA only the adapters were trained and saved.
     expected = own if lora is None else [n for n, p in policy.named_parameters() if p.requires_grad]
     if misfit := first_misfit(weights, own, expected):
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")

@@ -1,4 +1,4 @@
-"""Layers of transformers' models in a faster form: the same weights under the same names, the same values."""
+"""Faster forms of layers of transformers' models: same weights under the same names, same values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 
 class PatchProjection(nn.Conv3d):
-    """The projection of patches of one kernel each: a matrix product, which convolutions are slow at."""
+    """The embedding of picture patches as a matrix product, which is faster than the convolution."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Project patches, (patches, channels, time, height, width) -> (patches, features, 1, 1, 1)."""
@@ -22,7 +22,7 @@ class PatchProjection(nn.Conv3d):
 
 @cache
 def _least_root(size: int, eps: float) -> torch.Tensor:
-    """Return sqrt(size eps), which keeps the root of zeros away from 0; a tensor, as ``hypot`` wants."""
+    """Return sqrt(size eps), the root of a row of zeros; a tensor, as ``hypot`` requires."""
     return torch.tensor(math.sqrt(size * eps), dtype=torch.float32, device="cpu")
 
 
@@ -33,11 +33,11 @@ def _normalised(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor
 
 
 class _RmsNorm(torch.autograd.Function):
-    """x / rms(x) * weight. torch has no kernel of it for a CPU, and takes half as long again."""
+    """x / rms(x) * weight. torch has no CPU kernel for it; its operations take half as long again."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-        """Normalise the last dimension; keeps one copy of the input for the backward pass."""
+        """Normalise the last dimension; one copy of the input is saved for the backward pass."""
         unit, root = _normalised(x, eps)
         factor = weight * math.sqrt(len(weight))
         ctx.save_for_backward(unit, root, factor)
@@ -60,7 +60,7 @@ class _RmsNorm(torch.autograd.Function):
 class FusedNorm(nn.Module):
     """Root-mean-square norm with fewer passes over its input: one kernel on a GPU, ``_RmsNorm`` on a CPU.
 
-    What transformers writes as five operations keeps two float32 copies of its input for the backward pass.
+    The five operations of transformers save two float32 copies of the input for the backward pass.
     """
 
     weight: nn.Parameter
@@ -69,7 +69,7 @@ class FusedNorm(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """Normalise the last dimension."""
         shape, weight, eps = self.weight.shape, self.weight, self.variance_epsilon
-        if hidden_states.dtype != weight.dtype:  # no kernel takes two types
+        if hidden_states.dtype != weight.dtype:  # no kernel takes two dtypes
             normalised = nn.functional.rms_norm(hidden_states.float(), shape, None, eps)
             return weight * normalised.to(hidden_states.dtype)
         if (weight.device.type, weight.dtype) != ("cpu", torch.float32):
@@ -81,7 +81,7 @@ class FusedNorm(nn.Module):
 
 
 def use_faster_layers(model: Any) -> None:
-    """Turn the layers of a model of the Qwen2-VL kind into their faster forms, in place."""
+    """Replace patch embeddings and norms of a model of the Qwen2-VL kind by their faster forms, in place."""
     for module in model.modules():
         if type(module) is nn.Conv3d and module.kernel_size == module.stride:
             module.__class__ = PatchProjection

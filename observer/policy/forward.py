@@ -1,6 +1,6 @@
-"""Two ways to the hidden states that predict completion tokens: alone, or with work shared in a group.
+"""Two forward passes to the hidden states before completion tokens: plain, or prompts shared in a group.
 
-Both give the same values and gradients. Neither applies the head, and neither knows of rewards or losses.
+Both give the same values and gradients. Neither applies the LM head; there are no rewards and no losses here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def completion_tokens(groups: Sequence[Group]) -> tuple[torch.Tensor, torch.Tens
 
 
 def plain_pass(model: Any, groups: Sequence[Group]) -> torch.Tensor:
-    """Pass prompt and completion of every row through the model: pictures and prompts once a completion.
+    """Run the model on prompt and completion, one padded row per completion: prompts are not shared.
 
     Args:
         model: the transformers model.
@@ -59,21 +59,21 @@ def plain_pass(model: Any, groups: Sequence[Group]) -> torch.Tensor:
 
 
 def shared_pass(model: Any, features: PictureFeatures, groups: Sequence[Group]) -> torch.Tensor:
-    """Pass each prompt through the model once, its completions behind it, in one sequence without padding.
+    """Run the model on prompts, each once, and then their completions, in one sequence without padding.
 
-    Pictures and prompts are computed once a group; what is left a completion is its own tokens. The model
-    must attend through ``observer.policy.attention``.
+    Pictures and prompts are computed once per group; a completion adds its own tokens only. The model must
+    attend through ``observer.policy.attention``.
 
     Args:
         model: the transformers model.
-        features: of its vision tower.
+        features: the features of its vision tower.
         groups: any groups; completions of one prompt object share its pass.
 
     Returns:
         As ``plain_pass``.
     """
     packed = pack_prompts(model, {id(group.prompt): group.prompt for group in groups}.values())
-    tails = _Tails.behind(packed, groups)
+    tails = _Tails.after(packed, groups)
     device = model.device
     output = model.model(
         input_ids=torch.cat([packed.ids_S, tails.ids_S.to(device)])[None],
@@ -88,21 +88,22 @@ def shared_pass(model: Any, features: PictureFeatures, groups: Sequence[Group]) 
 
 @dataclass(frozen=True, eq=False)
 class _Tails:
-    """Completions behind packed prompts, in the order of their prompts.
+    """Completions after packed prompts, in the order of their prompts.
 
-    The last token of each is left out: it predicts nothing.
+    The last token of each is left out: no token follows it.
     """
 
     owners: list[int]
-    """The prompt of each."""
+    """The index of each completion's prompt."""
     lengths: list[int]
+    """Tokens of each completion, without the last."""
     ids_S: torch.Tensor
     positions_3_S: torch.Tensor
     before_K: torch.Tensor
-    """The place in the sequence before each completion token, in the order of the groups' completions."""
+    """The index in the sequence before each completion token, in the order of the groups' completions."""
 
     @staticmethod
-    def behind(packed: PackedPrompts, groups: Sequence[Group]) -> _Tails:
+    def after(packed: PackedPrompts, groups: Sequence[Group]) -> _Tails:
         place = {id(prompt): index for index, prompt in enumerate(packed.prompts)}
         rows = [(place[id(group.prompt)], c.ids) for group in groups for c in group.completions]
         order = sorted(range(len(rows)), key=lambda row: rows[row][0])

@@ -1,6 +1,6 @@
-"""Which model to train, and how it is loaded and made ready. No remote code, no pickled weights.
+"""Loads a model and its processor and prepares them for training. No remote code, no pickled weights.
 
-Nothing here computes log-probs: that is the policy's.
+Log-probs are computed in ``observer.policy.policy``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from observer.types import RefusedError
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (arXiv 2106.09685) beside frozen weights; with them off, the model is the reference.
+    """Low-rank adapters (arXiv 2106.09685) on frozen weights; with adapters off, the model is the reference.
 
     Args:
         rank: of each adapter.
         alpha: adapters are scaled by ``alpha / rank``.
         targets: a regular expression that the full name of an adapted linear layer matches; by default all
-            of the text model, and none of the vision tower, so that pictures are encoded once a rollout.
+            of the text model, and none of the vision tower, so that pictures are encoded once per rollout.
     """
 
     rank: int = 32
@@ -50,16 +50,16 @@ class PolicySpec:
     Args:
         path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
         from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
-        freeze_vision: keep the vision tower as it is; then pictures go through it once a rollout, for the
-            engine and all passes together.
+        freeze_vision: do not train the vision tower; then each picture goes through it once per rollout, for
+            the engine and all forward passes together.
         lora: train adapters only; null trains all weights. Checkpoints then hold the adapters alone.
-        gradient_checkpointing: keep few activations and compute the others anew in the backward pass: a third
-            more compute, far less memory.
-        logprob_pass: ``shared`` computes pictures and prompts once a group, ``plain`` once a completion; both
-            give the same values and gradients.
-        vision_attention: how the vision tower attends; text attends as ``observer.policy.attention`` says.
+        gradient_checkpointing: recompute most activations in the backward pass: a third more compute, far
+            less memory.
+        logprob_pass: ``shared`` computes pictures and prompts once per group, ``plain`` once per completion;
+            both give the same values and gradients.
+        vision_attention: attention of the vision tower; the text model uses ``observer.policy.attention``.
         liger: use the fused kernels of the liger-kernel package; needs CUDA.
-        dtype: the type that the weights are held in; mixed precision is the trainer's ``precision``.
+        dtype: the type of the weights in memory; mixed precision is the trainer's ``precision``.
         min_pixels: pictures are enlarged to at least this many pixels; None keeps the processor's own.
         max_pixels: pictures are shrunk to at most this many pixels; None keeps the processor's own.
     """
@@ -81,7 +81,7 @@ def load_processor(spec: PolicySpec) -> Any:
     """Load the processor of a policy.
 
     Raises:
-        RefusedError: there is no model at the path, or it has no chat template.
+        RefusedError: there is no model at the path, it lacks a chat template, or min_pixels > max_pixels.
     """
     local = Path(spec.path).expanduser()
     means_folder = spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or local.is_dir()
@@ -113,10 +113,10 @@ def load_processor(spec: PolicySpec) -> Any:
 
 
 def load_model(spec: PolicySpec) -> Any:
-    """Load a transformers model, or draw it from its configuration, and make it ready to be trained.
+    """Load a transformers model, or draw its weights from its configuration, and prepare it for training.
 
     Raises:
-        RefusedError: it cannot be loaded, is of another kind, or an option does not go with it.
+        RefusedError: it cannot be loaded, its kind is not supported, or an option does not go with it.
     """
     path, where = Path(spec.path).expanduser(), f"model.policy.path is {spec.path!r}"
     options = {"attn_implementation": spec.vision_attention, "dtype": getattr(torch, spec.dtype)}
@@ -135,7 +135,7 @@ def load_model(spec: PolicySpec) -> Any:
             missing = report["missing_keys"]
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
-    if missing:  # transformers draws them anew and only warns
+    if missing:  # transformers draws them at random and only warns
         raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
     _check_kind(model, where)
     attention = {"text_config": GROUP_ATTENTION}
@@ -157,10 +157,10 @@ def load_model(spec: PolicySpec) -> Any:
 
 
 def add_adapters(model: Any, lora: Lora) -> LoraModel:
-    """Put adapters beside a model's linear layers, in place, in float32; everything else is frozen.
+    """Add float32 adapters to linear layers of a model, in place; all other weights are frozen.
 
     Raises:
-        RefusedError: no layer matches.
+        RefusedError: no layer matches, or the tied embedding does.
     """
     config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets)
     try:
@@ -199,12 +199,12 @@ def _check_kind(model: Any, where: str) -> None:
 
 
 def _use_liger(model: Any) -> None:
-    """Put fused kernels in the place of norms, rotary positions and gated layers."""
+    """Replace norms, rotary positions and gated layers by fused kernels."""
     if not torch.cuda.is_available():
         raise RefusedError("model.policy.liger needs CUDA, and there is none here; leave it out")
     try:
         from liger_kernel.transformers.monkey_patch import _apply_liger_kernel_to_instance
     except ImportError as error:
         raise RefusedError("model.policy.liger needs a package: pip install liger-kernel") from error
-    # The head is read by the policy, which needs log-probs and not a cross entropy.
+    # The policy applies the LM head itself: it needs log-probs and not a cross entropy.
     _apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False)

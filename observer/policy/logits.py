@@ -1,4 +1,4 @@
-"""What logits say of tokens: log-probs and entropies, and a gradient that goes over the logits once more."""
+"""From logits to log-probs and entropies of tokens, with a backward pass that reads the logits once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def next_token_logprobs(
     banned_ids: Sequence[int],
     end_ids: Sequence[int],
 ) -> torch.Tensor:
-    """Return the log-probs that tokens are drawn with, (N, V), float32.
+    """Return the log-probs of the distribution that tokens are drawn from, (N, V), float32.
 
     Vision tokens are banned, and the end tokens before the minimum length; then the logits are divided by the
     temperature (by 1 for greedy decoding, whose log-probs are those of the plain distribution).
 
     Args:
-        logits_N_V: the model's logits, any float dtype; written over, for a vocabulary of 152k is large.
+        logits_N_V: the model's logits, any float dtype; overwritten, because a vocabulary of 152k is large.
         before_minimum_N: bool, where the completion is still shorter than ``sampling.min_tokens``; None for
             nowhere.
         sampling: temperature.
@@ -45,8 +45,8 @@ def next_token_logprobs(
 class ReadLogits(torch.autograd.Function):
     """Log-probs of tokens, and the entropy of the distribution each was drawn from.
 
-    What autograd would make of the same lines fills zeros, adds tokens into them, and goes over all logits
-    three times more; here the probabilities that the entropy needs are all that is kept of a vocabulary.
+    The backward pass of autograd would read all logits three times more. This one saves the probabilities
+    alone, and with entropy gradients the log-probs too.
     """
 
     @staticmethod
@@ -60,12 +60,12 @@ class ReadLogits(torch.autograd.Function):
         end_ids: Sequence[int],
         entropy_gradients: bool | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Read.
+        """Compute log-probs and entropies.
 
         Args:
             ctx: autograd's.
-            logits_K_V: see ``next_token_logprobs``; written over.
-            tokens_K: which to read; none that could not be drawn, whose log-prob would be -inf.
+            logits_K_V: see ``next_token_logprobs``; overwritten.
+            tokens_K: the tokens, int64; none of them banned, or its log-prob is -inf.
             early_K: see ``next_token_logprobs``.
             sampling: how they were drawn.
             banned_ids: see ``next_token_logprobs``.
@@ -80,12 +80,12 @@ class ReadLogits(torch.autograd.Function):
         chosen_K = logprobs_K_V.gather(-1, tokens_K[:, None])[:, 0]
         if entropy_gradients is None and not ctx.needs_input_grad[0]:
             return chosen_K, None
-        # Here and below what is not needed again is written over: a vocabulary is large.
+        # Here and below, in place where a tensor is not needed again: a vocabulary is large.
         probs_K_V = logprobs_K_V.exp_() if entropy_gradients is None else logprobs_K_V.exp()
         entropy_K = None
         kept: tuple[torch.Tensor, ...] = (tokens_K, probs_K_V)
         if entropy_gradients is not None:
-            # 0 times -inf is no number. A probability is 0 in float32 long before the bound.
+            # 0 times -inf is nan. At the bound a probability has long been 0 in float32.
             logprobs_K_V.clamp_min_(-1e4)
             # No dot product: autocast would round it.
             if entropy_gradients:

@@ -1,7 +1,7 @@
 """Prompts, and rows of prompt and completion, as tensors with explicit rotary positions.
 
-Every forward of the package takes its positions from here: without them the model would silently fall back to
-one-dimensional positions or to ``rope_deltas`` that an earlier call left on the module.
+Every forward pass of the package takes its positions from here: without them the model would silently fall
+back to one-dimensional positions or to ``rope_deltas`` that an earlier call left on the module.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from observer.types import Patches, Prompt
 
 @dataclass(frozen=True, eq=False)
 class PackedPrompts:
-    """Prompts behind each other in one sequence, in ascending length."""
+    """Prompts one after the other in one sequence, in ascending length."""
 
     prompts: tuple[Prompt, ...]
     ids_S: torch.Tensor
     positions_3_S: torch.Tensor
     """Rotary positions in (time, height, width)."""
     next_P: torch.Tensor
-    """The position of the first token behind each prompt."""
+    """The position of the first token after each prompt."""
 
     @property
     def lengths(self) -> list[int]:
@@ -38,7 +38,7 @@ class PackedPrompts:
 
 
 def pack_prompts(model: Any, prompts: Iterable[Prompt]) -> PackedPrompts:
-    """Put prompts behind each other, on the model's device.
+    """Pack prompts into one sequence, on the model's device.
 
     Args:
         model: a transformers model with ``get_rope_index`` (Qwen2-VL and its kin).
@@ -71,7 +71,7 @@ def make_batch(model: Any, rows: Sequence[tuple[Prompt, tuple[int, ...]]]) -> Ba
 
     Args:
         model: a transformers model with ``get_rope_index`` (Qwen2-VL and its kin).
-        rows: a prompt and the completion tokens that follow it, a row.
+        rows: of each row, the prompt and the completion tokens after it.
     """
     sequences = [torch.tensor([*prompt.ids, *completion]) for prompt, completion in rows]
     ids_N_S = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)

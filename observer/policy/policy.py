@@ -1,6 +1,6 @@
-"""The policy: the one door to log-probs for policy, old policy and reference.
+"""The policy: log-probs of completions, computed alike for policy, old policy and reference.
 
-No sampling (that is an engine's), no loss, no trainer.
+No sampling (see ``observer.rollout``), no loss, no trainer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
 HEAD_BYTES = 128 * 2**20
-"""Float32 logits that are in memory at once, in one of the up to four copies that are made of them."""
+"""Bytes of a chunk of float32 logits; up to four copies of a chunk are in memory at once."""
 VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
@@ -36,14 +36,14 @@ class LogProbs:
     values_N_T: torch.Tensor
     """Float32, 0 where there is no token."""
     entropy_N_T: torch.Tensor | None
-    """Entropy of the distribution each token was drawn from, in nats, float32; gradients only where these are
-    asked for. None where it is not."""
+    """Entropy of the distribution each token was drawn from, in nats, float32; None unless asked for, and
+    without gradients unless these are asked for."""
     mask_N_T: torch.Tensor
     """Bool, where there is a token."""
 
 
 class Policy(nn.Module):
-    """A vision-language model of the Qwen2-VL kind, seen through the log-probs of its completions."""
+    """A vision-language model of the Qwen2-VL kind that returns the log-probs of completions."""
 
     def __init__(self, spec: PolicySpec, processor: Any) -> None:
         """Load or draw the weights.
@@ -57,7 +57,7 @@ class Policy(nn.Module):
         """
         super().__init__()
         model = load_model(spec)
-        # In a tuple, so that it is no second submodule: it holds the model.
+        # In a tuple, or the model would be registered as a submodule twice.
         self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
         if spec.freeze_vision and any(p.requires_grad for p in model.model.visual.parameters()):
             raise RefusedError(
@@ -77,14 +77,16 @@ class Policy(nn.Module):
         self.train()
 
     def described(self) -> str:
-        """Say in a line what trains and how log-probs are computed."""
+        """Return one line for the log: what trains, and how log-probs are computed."""
         total = sum(parameter.numel() for parameter in self.parameters())
         trained = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
         shared = (
-            "pictures and prompts once a group" if self.logprob_pass == "shared" else "all once a completion"
+            "pictures and prompts once per group"
+            if self.logprob_pass == "shared"
+            else "all once per completion"
         )
         kept = self.features.frozen and self.logprob_pass == "shared"
-        frozen = "; frozen vision tower, a picture once a rollout" if kept else ""
+        frozen = "; frozen vision tower, a picture once per rollout" if kept else ""
         again = (
             "; activations computed anew (gradient checkpointing)" if self.spec.gradient_checkpointing else ""
         )
@@ -95,15 +97,16 @@ class Policy(nn.Module):
     ) -> LogProbs:
         """Return the log-probs of all completion tokens of some groups, with gradients if enabled.
 
-        This is the one door to the model. Tokens have the log-probs of the distribution they were drawn from
-        (``Group.sampling``): temperature, banned tokens and minimum length are applied here as they were in
-        sampling.
+        All log-probs of training come from here. They are those of the distribution that tokens were drawn
+        from (``Group.sampling``): temperature, banned tokens and minimum length are applied as in sampling.
 
         Args:
-            groups: any groups; unequal lengths, picture sizes and numbers of pictures are fine, text only
-                too.
-            with_entropy: whether to measure the entropy too, which takes a few more looks at all logits.
-            entropy_gradients: whether it is to have gradients, which takes one more copy of the logits.
+            groups: drawn with one ``Sampling``; lengths, picture sizes and numbers of pictures may differ.
+            with_entropy: whether to compute the entropy too, which reads all logits a few times more.
+            entropy_gradients: whether it has gradients, which takes one more copy of the logits.
+
+        Raises:
+            ValueError: the groups were drawn with different ``Sampling``.
         """
         seen: LogProbs = self(groups, with_entropy, entropy_gradients)
         return seen
@@ -111,7 +114,7 @@ class Policy(nn.Module):
     def forward(
         self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
     ) -> LogProbs:
-        """See ``logprobs``. It is the forward of the module so that wrappers that hook forwards see it."""
+        """See ``logprobs``. It is the module's forward so that wrappers which hook forwards see it."""
         sampling = groups[0].sampling
         if any(group.sampling != sampling for group in groups):
             raise ValueError("groups that were drawn differently cannot share a pass")
@@ -140,10 +143,10 @@ class Policy(nn.Module):
         sampling: Sampling,
         entropy_gradients: bool | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return what ``ReadLogits`` says, with few logits at a time in memory.
+        """Return the log-probs and entropies of ``ReadLogits``, from logits in chunks of HEAD_BYTES.
 
-        Logits of a vocabulary of 152k take 608 kB a token, and several copies of them; in chunks of
-        HEAD_BYTES, computed anew in the backward pass, memory does not grow with the tokens.
+        Logits of a vocabulary of 152k take 608 kB per token and copy. Chunks are recomputed in the backward
+        pass, so that memory does not grow with the number of tokens.
 
         Args:
             hidden_K_D: the hidden state before each token.
@@ -177,7 +180,7 @@ class Policy(nn.Module):
         return torch.cat(chosen), None if entropy_gradients is None else torch.cat(entropies)
 
     def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | None:
-        """Return a zero that depends on the vision tower when trained groups have no picture.
+        """Return a zero with gradients to the vision tower if trained groups have no picture, else None.
 
         On several ranks every parameter must take part in every backward pass, or the gradient exchange
         raises.
@@ -197,7 +200,7 @@ class Policy(nn.Module):
 
     @contextmanager
     def without_adapters(self) -> Iterator[None]:
-        """Switch the adapters off for a while: the model is what it was before training."""
+        """Switch the adapters off inside the context: the model is then the one before training."""
         adapters = self._adapters[0]
         adapters.disable_adapter_layers()
         try:
@@ -208,7 +211,7 @@ class Policy(nn.Module):
     def save_pretrained(self, directory: str | Path) -> None:
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
 
-        Adapters are added to the weights they stand beside.
+        Adapters are merged into the weights that they adapt.
         """
         model: Any = self.model
         if self._adapters:

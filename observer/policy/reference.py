@@ -16,7 +16,7 @@ class Reference:
     """The policy as it was before training. A plain object: checkpoints, optimizer and DDP do not see it."""
 
     def __init__(self, policy: Policy) -> None:
-        """Take the policy as it is now: its adapters switched off when it trains adapters, else a copy."""
+        """Copy the policy as it is now; with LoRA, use the policy itself with its adapters switched off."""
         self._policy = policy
         self._copy: Policy | None = None
         if policy.spec.lora is None:

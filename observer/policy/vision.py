@@ -1,4 +1,4 @@
-"""What the vision tower says of pictures: each distinct one once, and kept while the tower is frozen."""
+"""Features of pictures from the vision tower: each distinct one once, cached while the tower is frozen."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from observer.types import Patches
 
 
 class PictureFeatures:
-    """The door to the vision tower, for the engine and for every pass over a prompt."""
+    """Encodes pictures, for the engine and for every forward pass over a prompt."""
 
     def __init__(self, model: Any) -> None:
-        """Take the tower of a model.
+        """Use the vision tower of a model.
 
         Args:
             model: a transformers model of the Qwen2-VL kind.
         """
         self._model = model
         self._frozen_at_first = not self._trains()
-        # Of pictures that are still in use by some prompt. Empty unless the tower is frozen.
+        # Features of pictures for as long as some prompt holds them. Empty unless the tower is frozen.
         self._kept: WeakKeyDictionary[Patches, tuple[torch.Tensor, ...]] = WeakKeyDictionary()
 
     @property
     def frozen(self) -> bool:
-        """Whether the tower does not train, nor adapters in it that are switched off right now."""
+        """Whether neither the tower nor an adapter in it trains; one that is switched off counts too."""
         return self._frozen_at_first and not self._trains()
 
     def _trains(self) -> bool:
         return any(parameter.requires_grad for parameter in self._model.model.visual.parameters())
 
     def model_inputs(self, pictures: Sequence[Patches]) -> dict[str, Any]:
-        """Return the keyword arguments of the model's forward that stand for pictures.
+        """Return the keyword arguments of the model's forward for pictures.
 
-        A picture that is in use several times goes through the tower once, and its gradients add up. A frozen
-        tower sees a picture once for rollout, old, reference and policy together.
+        A picture that occurs several times goes through the tower once, and its gradients add up. A frozen
+        tower encodes a picture once for engine, old policy, reference and policy together.
 
         Args:
             pictures: in the order of their placeholders.
@@ -46,7 +46,7 @@ class PictureFeatures:
         if not pictures:
             return {}
         if not self.frozen:
-            self._kept.clear()  # of a tower that has begun to train
+            self._kept.clear()  # the tower has begun to train
         known = dict(self._kept)
         missing = [picture for picture in dict.fromkeys(pictures) if picture not in known]
         if missing:

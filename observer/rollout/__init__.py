@@ -1,6 +1,6 @@
 """From problems to groups of completions: prompts, the sampling distribution, and engines.
 
-Every engine renders nothing of its own: prompts come from ``PromptRenderer``. No rewards, no updates.
+Engines take prompts from ``PromptRenderer`` and render none themselves. No rewards, no updates.
 """
 
 from observer.rollout.engine import Engine

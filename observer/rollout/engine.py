@@ -1,4 +1,4 @@
-"""The contract of an engine: what draws completions."""
+"""The interface of an engine, which draws completions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Engine(ABC):
     """Draws completions. A plain object, pulled at the start of a step: no module, no callback, no strategy.
 
     It bans vision tokens, returns token ids with the log-probs they were drawn with, and draws each token
-    from the inverse CDF at a number that depends on (seed, step, problem, place in the group, token) alone.
+    from the inverse CDF at a number that depends only on (seed, step, problem, index in the group, token).
     """
 
     weights: ClassVar[Literal["shared", "own"]]
-    """``shared``: it samples from the policy's own module and a sync is a version bump. ``own``: it loads a
-    copy of the weights, and takes newer ones in a sync."""
+    """``shared``: it samples from the policy's own module, and a sync only sets the version. ``own``: it has
+    a copy of the weights, which a sync replaces."""
 
     version: int = -1
-    """The number of finished rollouts whose weights it holds; -1 before the first sync."""
+    """Rollouts finished when its weights were those of the policy; -1 before the first sync."""
 
     @abstractmethod
     def start(self, policy: Any) -> None:
-        """Take what to sample from. Called once, before anything is generated.
+        """Take the model to sample from. Called once, before the first ``generate``.
 
         Args:
             policy: where ``weights`` is ``shared``, the ``Policy``, its weights loaded; where it is ``own``,
@@ -36,11 +36,11 @@ class Engine(ABC):
 
     @abstractmethod
     def sync(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
-        """Take the weights of a version."""
+        """Take the policy's weights, by name, after ``version`` finished rollouts."""
 
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
         """Draw ``sampling.group_size`` completions for each prompt, groups in the order of the prompts."""
 
     def close(self) -> None:  # noqa: B027 - an engine that holds nothing has nothing to do
-        """End for good."""
+        """Release memory and processes; the engine is not used again."""

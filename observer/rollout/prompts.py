@@ -17,10 +17,10 @@ Name = tuple[str, str, int, tuple[Turn, ...]]
 
 
 class PromptRenderer:
-    """Turns problems into prompts for every engine and every pass."""
+    """Turns problems into prompts, for every engine and every forward pass."""
 
     def __init__(self, processor: Any, system_prompt: str, max_tokens: int, threads: int = 4) -> None:
-        """Keep what a prompt is made with.
+        """Keep the processor, the system prompt and the limit of length.
 
         Args:
             processor: the policy's transformers processor.
@@ -39,9 +39,9 @@ class PromptRenderer:
 
     @cached_property
     def digest(self) -> str | None:
-        """A digest of all that ``check`` depends on beside a problem and this package's code.
+        """A digest of all that ``check`` depends on, apart from the problem and this package's code.
 
-        None for a tokenizer that cannot be written down.
+        None for a tokenizer that cannot be serialised.
         """
         tokenizer = self.processor.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -57,14 +57,14 @@ class PromptRenderer:
             self._special,
             backend.to_str(),
         ]
-        # What is no builtin is told apart by what it shows of itself; an address only costs a check.
+        # Other objects enter by their repr; if it holds an address, rows are only checked once more.
         return blake2b(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
     def text(self, problem: Problem) -> str:
-        """Return the chat as text, one placeholder a picture.
+        """Return the chat as text, one placeholder per picture.
 
         Raises:
-            RefusedError: a turn holds a token that would be read as structure, or its marks do not match its
+            RefusedError: a turn holds a special token, or there are more or fewer ``<image>`` marks than
                 pictures.
         """
         turns = problem.turns
@@ -91,15 +91,15 @@ class PromptRenderer:
         return self._refuse_long(problem, self._length(problem))
 
     def prefetch(self, problems: Sequence[Problem]) -> None:
-        """Begin to render what will be asked for next, beside whatever runs meanwhile.
+        """Start to render the next problems on a background thread.
 
-        Errors wait until the prompts are asked for.
+        An error is raised by the ``render`` that asks for them.
         """
         if problems:
             self._ahead = (_names(problems), self._background.submit(self._render, problems))
 
     def render(self, problems: Sequence[Problem]) -> list[Prompt]:
-        """Decode the pictures on threads and tokenise: one prompt a problem.
+        """Decode the pictures on threads and tokenise: one prompt per problem.
 
         Raises:
             RefusedError: a picture cannot be decoded, or a prompt is too long.
@@ -135,7 +135,7 @@ class PromptRenderer:
         return [patches[key] for key in keys]
 
     def _expanded(self, ids: Sequence[int], pictures: Sequence[Patches]) -> Iterator[int]:
-        """Put as many placeholders for each picture as it has visual tokens."""
+        """Repeat the placeholder of each picture once per visual token."""
         merge = self.processor.image_processor.merge_size**2
         counts = iter([int(patches.grid.prod()) // merge for patches in pictures])
         for token in ids:
@@ -160,7 +160,7 @@ class PromptRenderer:
 
 
 def _names(problems: Sequence[Problem]) -> list[Name]:
-    """Tell problems apart from those of other ladders too; reading a row again gives an equal name."""
+    """Return names that are unique across ladders; a row that is read again has an equal name."""
     return [(problem.source, problem.id, problem.row, problem.turns) for problem in problems]
 
 

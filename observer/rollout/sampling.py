@@ -1,4 +1,4 @@
-"""The distribution of the next token, in one place for sampling and for the log-probs of training."""
+"""Seeded draws of next tokens, which do not depend on the batch that a row is in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from observer.types import Sampling
 
 
 def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
-    """Draw a token a row, (N,) int64: the first whose cumulative probability exceeds the uniform.
+    """Draw one token per row, (N,) int64: the first whose cumulative probability exceeds the uniform.
 
     A token of probability 0 is never drawn.
 
@@ -33,14 +33,14 @@ def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
 
 
 class UniformStreams:
-    """Uniform numbers in [0, 1) for a rollout: each row its own stream, whatever else is in the batch."""
+    """Uniform numbers in [0, 1) for a rollout: one stream per row, whatever else is in the batch."""
 
     def __init__(self, sampling: Sampling, rows: Sequence[tuple[str, int]], block: int = 64) -> None:
         """Open the streams.
 
         Args:
             sampling: seed and step.
-            rows: (problem id, place in the group) of each row.
+            rows: (problem id, index in the group) of each row.
             block: numbers drawn from a stream at once.
         """
         keys = [stable_seed(sampling.seed, sampling.step, problem, index) for problem, index in rows]

@@ -1,4 +1,4 @@
-"""An engine that says what it is told: for tests, and for trying rewards without a model that can answer."""
+"""An engine that returns given texts: for tests, and to try rewards without a capable model."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ class ScriptedEngine(Engine):
 
         Args:
             texts: completion i of every group is ``texts[i % len(texts)]``; at least one.
+
+        Raises:
+            RefusedError: there is no text.
         """
         if not texts:
             raise RefusedError("ScriptedEngine.texts is empty; give at least one completion")

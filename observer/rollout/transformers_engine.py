@@ -1,4 +1,4 @@
-"""Samples with the policy's own module: one prefill a prompt, then its group token by token."""
+"""Samples with the policy's own module: one prefill per prompt, then its group token by token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from observer.rollout.sampling import UniformStreams, draw
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
 
 DROP_SHARE = 8
-"""Finished rows leave a batch when they are more than one in this many: it costs a copy of what is held."""
+"""Finished rows leave a batch when they are more than one in this many: it copies keys and values."""
 
 
 class TransformersEngine(Engine):
@@ -27,9 +27,12 @@ class TransformersEngine(Engine):
         """Set how much is sampled at once.
 
         Args:
-            tokens_at_once: tokens that prompts, once a group, and completions at their longest may hold in a
-                batch, at least 1. Memory grows with it: keys and values of a token take 36 KiB in a
-                Qwen2.5-VL-3B in bfloat16. A single group is never cut.
+            tokens_at_once: tokens of a batch at most, prompts counted once per group and completions at
+                ``max_tokens``; at least 1. Memory grows with it: keys and values take 36 KiB per token in a
+                Qwen2.5-VL-3B in bfloat16. A single group is never split.
+
+        Raises:
+            RefusedError: ``tokens_at_once`` is below 1.
         """
         if tokens_at_once < 1:
             raise RefusedError(f"TransformersEngine.tokens_at_once is {tokens_at_once}; it must be >= 1")
@@ -73,7 +76,7 @@ class TransformersEngine(Engine):
         decoder = _Decoder(self._policy, prompts, sampling)
         rows = [(prompt, index) for prompt in decoder.prompts for index in sampling.places]
         streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
-        with torch.inference_mode():  # lighter than no_grad; nothing that outlives the loop is made here
+        with torch.inference_mode():  # cheaper than no_grad; autograd never meets these tensors
             for token in range(sampling.max_tokens):
                 decoder.step(token, streams.at(token) if sampling.temperature else None)
                 if decoder.finished:
@@ -90,10 +93,10 @@ class TransformersEngine(Engine):
 
 
 class _Decoder:
-    """The live rows of a batch: what they attend to, their positions and next-token hidden states."""
+    """The rows of a batch while it is sampled: their keys and values, positions and last hidden states."""
 
     def __init__(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling) -> None:
-        """Pass each prompt through the model once, and put its group behind it."""
+        """Run the model once per prompt, and start its group after it."""
         self._policy, self._sampling = policy, sampling
         packed = pack_prompts(policy.model, prompts)
         device, size = policy.model.device, sampling.group_size
@@ -115,10 +118,10 @@ class _Decoder:
         self._position_N = packed.next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
-        self._ended = 0  # of them: asked for twice a token, and a wait on a GPU
+        self._ended = 0  # rows done; counted once per token, for a count waits for a GPU
         self._ends_1_E = torch.tensor([policy.end_ids], device=device)
         self._drawn: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        """By token, what was drawn by which rows: their places in the whole batch, ids and log-probs."""
+        """Per token: the rows that drew, by index in the whole batch, the ids and their log-probs."""
 
     @property
     def finished(self) -> bool:
@@ -148,14 +151,14 @@ class _Decoder:
         self._ended = int(self._done_N.sum())
 
     def drawn(self) -> tuple[list[list[int]], list[list[float]]]:
-        """Return what each row drew up to its end: token ids and log-probs."""
+        """Return the token ids and the log-probs of each row up to its end."""
         rows_K, ids_K, logprobs_K = (torch.cat(parts) for parts in zip(*self._drawn, strict=True))
         live_T = torch.tensor([len(rows_N) for rows_N, *_ in self._drawn], device=rows_K.device)
         places = rows_K, torch.arange(len(live_T), device=rows_K.device).repeat_interleave(live_T)
         shape = len(self._drawn[0][0]), len(live_T)
         ids_N_T = ids_K.new_zeros(shape).index_put(places, ids_K)
         logprobs_N_T = logprobs_K.new_zeros(shape).index_put(places, logprobs_K)
-        # A row that has ended may stay in the batch for a while and draws on; behind its end nothing counts.
+        # A finished row may stay in the batch for a while and draws on; tokens after its end do not count.
         ends_N_T = torch.isin(ids_N_T, self._ends_1_E)
         lengths_N = (ends_N_T.int().argmax(-1) + 1).where(ends_N_T.any(-1), len(live_T)).tolist()
         return tuple(  # type: ignore[return-value]

@@ -1,9 +1,9 @@
 """Attention in which the completions of a group read the keys and values of one shared prompt.
 
-Everything in a model that works token by token runs over one sequence without padding, the prompts once and
-then the completions; only attention has to know who belongs to whom. It is told by a layout: ``GroupLayout``
-for a whole pass, with gradients, and ``Prefill`` and ``Decoding`` to sample. A vision tower attends within
-windows, those of a length together. No sampling, no loss.
+The model runs over one sequence without padding: the prompts, each once, and then the completions. Only
+attention depends on which completion belongs to which prompt, and takes a layout for it: ``GroupLayout`` for
+a whole pass with gradients, ``Prefill`` and ``Decoding`` to sample. A vision tower attends within windows,
+all of one length in one call. No sampling, no loss.
 """
 
 from observer.policy.attention.decoding import Decoding, Prefill

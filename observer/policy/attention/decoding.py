@@ -1,4 +1,4 @@
-"""Sampling behind prompts whose keys and values are held once a group. No gradients."""
+"""Attention while sampling: keys and values of a prompt are held once per group. No gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROWTH = 64
 
 
 class Prefill:
-    """Prompts in one packed sequence, whose keys and values are kept."""
+    """The pass over packed prompts, which keeps their keys and values."""
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
         """Lay out prompts.
@@ -40,27 +40,27 @@ class Prefill:
 
 
 class Decoding:
-    """Rows that are sampled behind prompts, one token each a pass; rows may leave.
+    """The passes that sample: one token per row and pass, each row after its prompt; rows may leave.
 
-    Rows lie in a table of P prompts x R slots; what is held of them is in the order prompt, key head, slot.
-    So one tensor of queries serves two products, both as views: all queries of a prompt with its keys, which
-    reads a prompt once a group, and those of each row with its own tokens. A row that leaves takes only its
-    own tokens along.
+    Rows lie in a table of P prompts x R slots, and their keys and values in the order prompt, key head, slot.
+    So views of one tensor of queries serve two products: all queries of a prompt with the keys of the prompt,
+    which are read once per group, and the queries of each row with the keys of its own tokens. When a row
+    leaves, the keys and values of its prompt stay.
     """
 
     def __init__(self, prefill: Prefill, group_size: int) -> None:
-        """Put ``group_size`` rows behind each prompt, in the order of the prompts."""
+        """Start ``group_size`` rows after each prompt, in the order of the prompts."""
         lengths_P = prefill.lengths_P
         self._prompt_keys, self._prompt_values = {**prefill.keys}, {**prefill.values}
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
         self._padding_P_S = steps_S >= lengths_P[:, None]
         self._own: dict[int, torch.Tensor] = {}
-        """By layer, keys and values of the tokens behind the prompts, (2, P, key heads, R, room, width)."""
+        """By layer, keys and values of the tokens after the prompts, (2, P, key heads, R, room, width)."""
         self._tokens = 0
         self._place(torch.arange(len(lengths_P), device=lengths_P.device).repeat_interleave(group_size))
 
     def _place(self, owner_N: torch.Tensor) -> None:
-        """Give each row a slot, the first free one of its prompt's.
+        """Give each row the first free slot of its prompt.
 
         Args:
             owner_N: the prompt of each row, ascending; every prompt has one.
@@ -71,7 +71,7 @@ class Decoding:
         first_P = counts_P.cumsum(0) - counts_P
         self._slot_N = torch.arange(len(owner_N), device=owner_N.device) - first_P[owner_N]
         self._slot_N += owner_N * self._slots
-        # Which row is in each slot; any row where none is.
+        # The row in each slot; any row where the slot is empty.
         self._row_C = torch.zeros(len(counts_P) * self._slots, dtype=torch.long, device=owner_N.device)
         self._row_C[self._slot_N] = torch.arange(len(owner_N), device=owner_N.device)
         self._full = len(owner_N) == len(self._row_C)
@@ -82,7 +82,7 @@ class Decoding:
         self._tokens += 1
 
     def keep(self, rows_N: torch.Tensor) -> None:
-        """Drop all rows but some, given by their places, ascending; prompts without rows go with them."""
+        """Keep the rows of these indices, ascending, and drop all others and prompts without rows."""
         slots, slot_N = self._slots, self._slot_N[rows_N]
         prompts, owner_N = torch.unique_consecutive(self._owner_N[rows_N], return_inverse=True)
         if len(prompts) < len(self._padding_P_S):
@@ -98,9 +98,9 @@ class Decoding:
             self._own[layer] = tensor[:, prompt_P_R[:, None], heads_H_1, slot_P_R[:, None]]
 
     def attend(self, heads: Heads) -> torch.Tensor:
-        """Attend to the prompt and the row's tokens, which the given one joins; see ``Layout``. S is 1.
+        """Append a token to each row, and attend to its prompt and all its tokens; see ``Layout``. S is 1.
 
-        Shapes: H key heads, Q queries of a key head, D width, S tokens of the longest prompt, T behind it.
+        Shapes: H key heads, Q queries of a key head, D width, S tokens of the longest prompt, T after it.
         """
         keys_PHR_T_D, values_PHR_T_D = self._append(heads)
         keys_PH_S_D, values_PH_S_D = (
@@ -132,9 +132,9 @@ class Decoding:
         return rows.reshape(-1, self._slots, key_heads, of_key_head, rows.shape[3]).transpose(1, 2)
 
     def _append(self, heads: Heads) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put a token's key and value behind those of its row; return all keys and all values.
+        """Append a token's key and value to those of its row; return all keys and all values.
 
-        Rows are in the order of what is held, (P x key heads x R, tokens, width).
+        Both are (P x key heads x R, tokens, width).
         """
         new = [self._slotted(tensor, tensor.shape[1]) for tensor in (heads.key, heads.value)]
         held = self._own.get(heads.layer)

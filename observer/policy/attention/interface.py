@@ -1,4 +1,4 @@
-"""Where transformers' models find our attention: by name, like any other attention of theirs."""
+"""Registers this package's attention in transformers, under names that its models look up."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from observer.policy.attention.layout import Heads, Rows
 GROUP_ATTENTION = "group_sdpa"
 """The name of ``group_attention`` among the attention implementations of transformers."""
 WINDOW_ATTENTION = "windows_flash_sdpa"
-"""The name of ``window_attention``. With "flash" in it a vision tower asks for all its windows at once."""
+"""The name of ``window_attention``. Because of "flash" in it, a vision tower passes all windows at once."""
 
 
 class Layout(Protocol):
-    """Says which tokens of a batch see which."""
+    """Which tokens of a batch attend to which."""
 
     def attend(self, heads: Heads) -> torch.Tensor:
-        """Return what the tokens see, (B, S, query heads, head dim)."""
+        """Return the attention output, (B, S, query heads, head dim)."""
 
 
 def group_attention(
@@ -34,7 +34,7 @@ def group_attention(
     layout: Layout | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend as a layout says; without one, as transformers' SDPA does.
+    """Attend by a layout; without one, by transformers' SDPA.
 
     Args:
         module: the attention module.
@@ -42,15 +42,15 @@ def group_attention(
         key: see ``Heads``.
         value: see ``Heads``.
         attention_mask: only without a layout.
-        layout: who sees whom.
-        options: ``scaling``, ``dropout`` and what else SDPA takes.
+        layout: which tokens attend to which.
+        options: ``scaling``, ``dropout`` and further options of SDPA.
 
     Returns:
-        What SDPA returns: (B, S, query heads, head dim), and no attention weights.
+        The attention output, (B, S, query heads, head dim), and no attention weights.
     """
     if layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    # Rotary positions leave float32 behind where the rest, as value, is in the type of a mixed precision.
+    # In mixed precision, rotary positions turn queries and keys into float32; values keep the lower type.
     query, key = query.to(value.dtype), key.to(value.dtype)
     heads = Heads(module.layer_idx, query, key, value, options["scaling"], options["dropout"])
     return layout.attend(heads), None
@@ -67,9 +67,9 @@ def window_attention(
     dropout: float,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within windows or pictures by SDPA, all of a length in one call.
+    """Attend within windows or pictures by SDPA, all of one length in one call.
 
-    For SDPA by its own name, transformers makes a call for each, hundreds a layer where windows are small.
+    Under the name ``sdpa``, transformers makes one call per window, hundreds per layer where they are small.
 
     Args:
         module: the attention module.
@@ -80,16 +80,16 @@ def window_attention(
         cu_seq_lens_q: where windows begin, and where the last ends.
         scaling: of the products of queries and keys.
         dropout: share of attention weights that is dropped.
-        _: the same of keys, and what else flash attention takes.
+        _: the same of keys, and further options of flash attention.
 
     Returns:
-        What SDPA returns: (1, S, heads, head dim), and no attention weights.
+        The attention output, (1, S, heads, head dim), and no attention weights.
     """
     lengths = cu_seq_lens_q.diff().tolist()
     tables = [Rows.of([length] * lengths.count(length), query.device) for length in sorted(set(lengths))]
     packed_S_H_D = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]
     order_S = None
-    if len(tables) > 1:  # windows of a length beside each other
+    if len(tables) > 1:  # put windows of one length together
         windows = torch.split(torch.arange(sum(lengths)), lengths)
         order_S = torch.cat(sorted(windows, key=len)).to(query.device)
         packed_S_H_D = [tensor.index_select(0, order_S) for tensor in packed_S_H_D]

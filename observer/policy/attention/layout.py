@@ -1,7 +1,7 @@
-"""A whole pass over prompts and their completions, with gradients.
+"""Attention of a whole pass over prompts and their completions, with gradients.
 
 Nothing is cached, so gradient checkpointing works, and gradients add up over a group by autograd alone.
-Prompts of one length attend together: then no mask is needed, which the fast kernels refuse.
+Prompts of one length attend together, so that no mask is needed: the fast kernels take none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class Heads(NamedTuple):
-    """What an attention layer is asked to attend with."""
+    """The inputs of one attention layer."""
 
     layer: int
     """Its index."""
@@ -28,17 +28,17 @@ class Heads(NamedTuple):
     value: torch.Tensor
     """As ``key``."""
     scale: float
-    """Of the products of queries and keys."""
+    """Factor of the products of queries and keys."""
     dropout: float
     """Share of attention weights that is dropped."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Sequences behind each other, seen as a table padded on the right."""
+    """Sequences packed one after the other, and where they lie in a table padded on the right."""
 
     tokens: int
-    """Of all of them."""
+    """Tokens of all sequences."""
     shape: tuple[int, int]
     """Rows and longest length of the table."""
     cells: torch.Tensor | None
@@ -46,7 +46,7 @@ class Rows:
 
     @staticmethod
     def of(lengths: Sequence[int], device: torch.device) -> Rows:
-        """Return rows of some lengths."""
+        """Return the rows of sequences with these lengths."""
         longest = max(lengths)
         cells = None
         if min(lengths) < longest:
@@ -55,14 +55,14 @@ class Rows:
         return Rows(sum(lengths), (len(lengths), longest), cells)
 
     def table(self, packed_S_H_D: torch.Tensor) -> torch.Tensor:
-        """Return sequences behind each other as a table, (B, H, S, D), 0 as padding."""
+        """Return packed sequences as a table, (B, H, S, D), 0 as padding."""
         if self.cells is not None:
             empty = packed_S_H_D.new_zeros(self.shape[0] * self.shape[1], *packed_S_H_D.shape[1:])
             packed_S_H_D = empty.index_copy(0, self.cells, packed_S_H_D)
         return torch.unflatten(packed_S_H_D, 0, self.shape).transpose(1, 2)
 
     def packed(self, table_B_H_S_D: torch.Tensor) -> torch.Tensor:
-        """Return a table's tokens behind each other, (S, H, D)."""
+        """Return the tokens of a table as packed sequences, (S, H, D)."""
         flat_S_H_D = table_B_H_S_D.transpose(1, 2).flatten(0, 1)
         return flat_S_H_D if self.cells is None else flat_S_H_D.index_select(0, self.cells)
 
@@ -73,14 +73,14 @@ class Block:
 
     prompts: Rows
     completions: Rows | None
-    """None where no completion has a token to pass in."""
+    """None if no completion has a token in the pass."""
     owner_N: torch.Tensor
     """The row of each completion's prompt, int64."""
     group_size: int | None
-    """Completions of every prompt; None where they are not as many of each."""
+    """Completions per prompt; None where prompts differ in it."""
 
     def spread(self, prompts_P_H_S_D: torch.Tensor) -> torch.Tensor:
-        """Give each completion what its prompt has, (N, H, S, D)."""
+        """Repeat the tensor of each prompt for its completions, (N, H, S, D)."""
         if self.group_size is None:
             return prompts_P_H_S_D.index_select(0, self.owner_N)
         # Gradients of an expanded tensor are summed, which is faster than adding them up row by row.
@@ -104,7 +104,7 @@ class GroupLayout:
 
         Args:
             prompt_lengths: tokens of each prompt, ascending.
-            completion_lengths: tokens of each completion that are passed in; may be 0.
+            completion_lengths: tokens of each completion in the pass; may be 0.
             owners: the prompt of each completion, ascending.
             device: where the model is.
         """
@@ -140,14 +140,14 @@ class GroupLayout:
             own_query, own_key, own_value = (block.completions.table(t[1]) for t in (query, key, value))
             keys = torch.cat([block.spread(prompt_key), own_key], dim=2)
             values = torch.cat([block.spread(prompt_value), own_value], dim=2)
-            # All of the prompt and its own tokens so far; padding lies on the right, where it does not look.
+            # A token sees its prompt and its completion up to itself; padding on the right is never seen.
             mask = causal_lower_right(own_query.shape[2], keys.shape[2])
             seen = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
             completions.append(block.completions.packed(seen))
         return torch.cat([*prompts, *completions])[None]
 
     def _split(self, heads_1_H_S_D: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return what belongs to each block's prompts and to its completions, (S, H, D) each."""
+        """Split a packed sequence into the prompts and the completions of each block, (S, H, D) each."""
         prompts = [block.prompts.tokens for block in self.blocks]
         completions = [block.completions.tokens if block.completions else 0 for block in self.blocks]
         parts = torch.split(heads_1_H_S_D[0].transpose(0, 1), [*prompts, *completions])

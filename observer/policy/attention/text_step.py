@@ -1,7 +1,7 @@
-"""A token a row through the text layers of a model, and nothing around them. No gradients.
+"""One decoding step: one token per row through the text layers. No gradients.
 
-What transformers does around its layers (masks, caches, outputs, two dozen calls a layer) costs a small model
-as much as they do. Here are the same modules in the same order; a test holds them to the policy.
+The code of transformers around its layers (masks, caches, outputs, two dozen calls per layer) takes as long
+as the layers of a small model. Here the same modules run in the same order; a test compares the two.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class TextStep:
     """The text layers of a model of the Qwen2-VL kind, for tokens at some positions."""
 
     def __init__(self, text: Any, first: int, last: int) -> None:
-        """Work out once what is the same for every token: rotary angles, and projections side by side.
+        """Compute once what all tokens share: rotary angles, and the weights of joined projections.
 
         Args:
             text: the text model. Its weights must not change while this is in use.
@@ -39,12 +39,12 @@ class TextStep:
         self._norms_heads = hasattr(text.layers[0].self_attn, "q_norm")  # Qwen3-VL
 
     def __call__(self, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Decoding) -> torch.Tensor:
-        """Return the hidden states of a token a row, (N, D).
+        """Return the hidden state of one token per row, (N, D).
 
         Args:
-            ids_N: tokens, none of a picture.
+            ids_N: text tokens, one per row.
             position_N: their rotary positions.
-            decoding: what the rows attend to; the tokens join it.
+            decoding: keys and values of the rows so far; those of these tokens are appended.
         """
         hidden_N_D = self._text.embed_tokens(ids_N)
         cos, sin = self._turns_T_2_1_1_D.index_select(0, position_N - self._first).unbind(1)
@@ -68,9 +68,9 @@ class TextStep:
 
 
 def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the projections to queries, keys and values as one: a third of the calls, a larger product.
+    """Join the projections to queries, keys and values into one product: a third of the calls.
 
-    Its weights are copies, and hooks on the three do not see it.
+    The weights are copied, and hooks on the three modules do not run.
     """
     parts = attention.q_proj, attention.k_proj, attention.v_proj
     if any(type(part) is not nn.Linear for part in parts):  # with adapters, say
@@ -78,7 +78,7 @@ def _side_by_side(attention: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     weight = torch.cat([part.weight for part in parts])
     bias = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
     kind = weight.device.type
-    # Autocast keeps its casts of parameters; these it would cast for every token.
+    # Autocast caches its casts of parameters only; it would cast this copy for every token.
     if torch.is_autocast_enabled(kind):
         weight = weight.to(torch.get_autocast_dtype(kind))
         bias = None if bias is None else bias.to(weight.dtype)
