@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from growth import no_hang, work
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import ISOLATED, KINDS, MAX_LENGTH, infer_kind, verify
 
@@ -53,14 +54,33 @@ HOSTILE = [
 
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("size", [MAX_LENGTH, None])
-def test_hostile_predictions_are_wrong_at_once(kind, size):
-    start = time.process_time()
+def test_hostile_predictions_are_wrong_and_hang_nothing(kind, size):
     for prediction in HOSTILE:
-        verdict, reason = verify(GOLDS[kind], prediction[:size], kind)
+        with no_hang():  # milliseconds
+            verdict, reason = verify(GOLDS[kind], prediction[:size], kind)
         assert verdict is Verdict.WRONG
         assert reason
         assert len(reason) < 500
         assert reason.isascii() or reason.isprintable()
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_the_work_on_a_hostile_prediction_grows_linearly(kind):
+    for prediction in HOSTILE:
+        for size in (MAX_LENGTH, 100_000):  # the longer ones are not read
+            half, whole = (
+                work(lambda p=prediction[:n]: verify(GOLDS[kind], p, kind)) for n in (size // 2, size)
+            )
+            assert whole < 2.1 * half + 500, prediction[:9]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LINEAR)
+@pytest.mark.parametrize("size", [MAX_LENGTH, None])
+def test_hostile_predictions_take_two_seconds_at_most(kind, size):
+    start = time.process_time()
+    for prediction in HOSTILE:
+        verify(GOLDS[kind], prediction[:size], kind)
     assert time.process_time() - start < 2.0
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from growth import no_hang, work
 from observer.types import Verdict
 from observer.verifier.kinds.number import read_number
 from observer.verifier.kinds.units import read_unit
@@ -183,44 +184,59 @@ def test_units_are_worth_what_they_are_worth():
         assert read_unit(text) is None or "mm" in text, text
 
 
+REPEATED = [
+    *("1,", "1 ", "(", "{1},", "1:", "A, ", "and ", "∪", "(1,2) U ", "a ", "1/", "e", ".", "\\left", "$"),
+    *("10^", "\\frac{1}", "cm "),
+]  # fmt: skip
+USUAL = {
+    "integer": "7", "number": "7 cm", "choice": "A", "multi_select": "A, B", "yes_no": "no", "time": "1:00",
+    "ratio": "1:2", "tuple": "(1,2)", "interval": "(1,2]", "set": "{1}", "list": "1, 2", "text": "red",
+}  # fmt: skip
+
+
+def check_repeated(kind, unit, length):
+    """Check an answer of that many characters, as the prediction and as the gold answer."""
+    text = (unit * length)[:length]
+    verify(USUAL[kind], text, kind)
+    verify(text, USUAL[kind], kind)
+
+
 @pytest.mark.parametrize("kind", GOLDS)
-def test_checking_takes_time_linear_in_the_answer(kind):
-    units = [
-        "1,",
-        "1 ",
-        "(",
-        "{1},",
-        "1:",
-        "A, ",
-        "and ",
-        "∪",
-        "(1,2) U ",
-        "a ",
-        "1/",
-        "e",
-        ".",
-        "\\left",
-        "$",
-        "10^",
-        "\\frac{1}",
-        "cm ",
-    ]
-    gold = {"integer": "7", "number": "7 cm", "choice": "A", "multi_select": "A, B", "yes_no": "no",
-        "time": "1:00", "ratio": "1:2",
-            "tuple": "(1,2)", "interval": "(1,2]", "set": "{1}", "list": "1, 2",
-            "text": "red"}[kind]  # fmt: skip
+def test_checking_is_linear_in_the_answer(kind, monkeypatch):
+    for unit in REPEATED:
+        once, twice = (work(lambda n=n, u=unit: check_repeated(kind, u, n)) for n in (250, 500))
+        assert twice < 2.1 * once, unit  # 4 times for a quadratic checker
+    monkeypatch.setattr("observer.verifier.verify.MAX_LENGTH", 40_000)  # so long that a slow pattern hangs
+    for unit in REPEATED:
+        with no_hang(10):  # hundredths of a second
+            check_repeated(kind, unit, 40_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", GOLDS)
+def test_checking_the_longest_answers_takes_a_third_of_a_second_at_most(kind):
     slowest = 0.0
-    for unit in units:
+    for unit in REPEATED:
         start = time.process_time()
-        verify(gold, (unit * MAX_LENGTH)[:MAX_LENGTH], kind)
-        verify((unit * MAX_LENGTH)[:MAX_LENGTH], gold, kind)
+        check_repeated(kind, unit, MAX_LENGTH)
         slowest = max(slowest, time.process_time() - start)
     assert slowest < 0.3
 
 
+def check_ordinary(value):
+    verify("7 cm", f"{value} mm", "number")
+    verify("(3, 4)", f"({value}, 4)", "tuple")
+
+
+def test_ordinary_answers_are_checked_with_little_work():
+    check_ordinary(0)  # what is kept from the first is no work of the others
+    for value in (0, 1, 11, 70, 100, 1999, 10**9):
+        assert 100 < work(lambda v=value: check_ordinary(v)) < 5000
+
+
+@pytest.mark.slow
 def test_ordinary_answers_are_checked_in_microseconds():
     start = time.process_time()
     for value in range(2000):
-        verify("7 cm", f"{value} mm", "number")
-        verify("(3, 4)", f"({value}, 4)", "tuple")
+        check_ordinary(value)
     assert time.process_time() - start < 2.0

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from growth import no_hang, work
 from observer.rewards import Free, Observe, Think
 from observer.rewards.extraction import EXTRACTIONS, find_answer, last_boxed
 from observer.types import RefusedError
 
 GOOD = "<observe>a dial</observe>\n<think>it shows 3</think>\n<answer>3</answer>"
 FORMATS = [Observe(), Think(), Free()]
+LENIENT = Observe(lenient=tuple(EXTRACTIONS))
 
 
 def test_the_three_blocks_are_read():
@@ -100,19 +102,15 @@ def test_the_default_prompt_shows_each_block_on_a_line_and_keeps_its_own_format(
     assert list(strategy().read("\n".join(lines)).blocks) == names
 
 
-@pytest.mark.parametrize("strategy", FORMATS)
+@pytest.mark.parametrize("strategy", [*FORMATS, LENIENT])
 @pytest.mark.parametrize(
     "unit", ["<think>", "</think>", "<", "</", "<observe>", "x<think", "\\boxed{", "{", "}", " ", "\\"]
 )
-def test_a_megabyte_of_tags_is_read_at_once(strategy, unit):
+def test_a_megabyte_of_tags_is_read_and_hangs_no_format(strategy, unit):
     text = unit * (1_000_000 // len(unit))
-    start = time.perf_counter()
-    reading = strategy.read(text)
-    assert time.perf_counter() - start < 2.0  # tens of milliseconds; generous, so that a busy machine passes
+    with no_hang():  # tens of milliseconds
+        reading = strategy.read(text)
     assert reading.formatted is (isinstance(strategy, Free) and unit != " ")
-
-
-LENIENT = Observe(lenient=tuple(EXTRACTIONS))
 
 
 def fastest(read, *texts):
@@ -126,10 +124,32 @@ def fastest(read, *texts):
     return map(min, seconds)
 
 
-@pytest.mark.parametrize("read", [Observe().read, Free().read, LENIENT.read])
-@pytest.mark.parametrize("unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"])
+READERS = pytest.mark.parametrize("read", [Observe().read, Free().read, LENIENT.read])
+UNITS = pytest.mark.parametrize(
+    "unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"]
+)
+
+
+def repeated(unit, size):
+    return "\\boxed{" + unit * (size // len(unit))  # a box that is never closed is looked for to the end
+
+
+@READERS
+@UNITS
+def test_the_work_of_reading_grows_linearly(read, unit):
+    text = repeated(unit, 20_000)
+    once, twice = work(lambda: read(text)), work(lambda: read(text + text))
+    assert twice < 2.1 * once + 200  # 4 times for a quadratic scanner, 8 for a cubic one
+    with no_hang():
+        read(repeated(unit, 1_000_000))
+
+
+@pytest.mark.slow
+@READERS
+@UNITS
 def test_the_time_of_reading_grows_linearly(read, unit):
-    text = "\\boxed{" + unit * (500_000 // len(unit))  # a box that is never closed is looked for to the end
+    text = repeated(unit, 500_000)
+    assert max(fastest(read, text)) < 2.0
     once, twice = fastest(read, text, text + text)
     assert twice < 3 * once + 0.01  # 4 times for a quadratic scanner, 8 for a cubic one
 
