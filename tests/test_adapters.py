@@ -36,7 +36,7 @@ class EveryStep(lightning.Callback):
 
 def fit(learner, folder, callbacks=(), ckpt_path=None, steps=STEPS):
     trainer = runs.trainer(folder, steps, callbacks=callbacks)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None), ckpt_path=ckpt_path)
     return trainer
 
 

@@ -231,7 +231,7 @@ def test_a_run_counts_what_is_timed_out_and_leaves_no_process(tmp_path, monkeypa
     verifier = learner.answerer.rubric.verifier
     stopping = _Watch(verifier)
     trainer = runs.trainer(tmp_path, 1, callbacks=[stopping])
-    data = runs.ladder(train=_Expressions(("x",) * 4), val=None, test=None)
+    data = runs.data_module(train=_Expressions(("x",) * 4), val=None, test=None)
     trainer.fit(learner, datamodule=data)
     assert verifier.limits == Limits(workers=2, seconds=0.3)
     figures = {

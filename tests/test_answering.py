@@ -51,7 +51,7 @@ def test_a_directory_answers_as_it_does_in_training(tmp_path, problems):
     alone.close()
     learner = runs.learner()
     trainer = runs.trainer(tmp_path, 1)
-    trainer.test(learner, datamodule=runs.ladder(test=Tiles(rows=16, split="test")), verbose=False)
+    trainer.test(learner, datamodule=runs.data_module(test=Tiles(rows=16, split="test")), verbose=False)
     right = [row[0].verdict is Verdict.CORRECT for row in scored.scores]
     assert 0 < sum(right) < 16
     assert trainer.callback_metrics["test/accuracy"] == pytest.approx(sum(right) / 16)
@@ -104,7 +104,7 @@ def test_an_engine_with_weights_of_its_own_starts_from_the_spec_and_no_model_is_
 def test_in_training_such_an_engine_is_handed_the_weights_of_every_version_once(tmp_path):
     engine = OwnWeights(MIXED)
     learner = runs.learner(engine=engine, optimizer=runs.sgd)
-    runs.trainer(tmp_path, 3).fit(learner, datamodule=runs.ladder(test=None))
+    runs.trainer(tmp_path, 3).fit(learner, datamodule=runs.data_module(test=None))
     assert engine.spec == learner.spec
     assert [version for version, _ in engine.synced] == [0, 1, 2, 3]  # the last for the last validation
     first, last = engine.synced[0][1], engine.synced[-1][1]

@@ -65,7 +65,7 @@ def run(folder, steps):
     learner = runs.learner(rewards=rewards, engine=ScriptedEngine(runs.MIXED))
     board = TensorBoardLogger(folder, name="", version="")
     trainer = runs.trainer(folder, steps, callbacks=[Components()], logger=board, log_every_n_steps=1)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
     return trainer
 
 

@@ -26,7 +26,7 @@ def fit(folder, callback, steps=4, ckpt_path=None):
     others = [other for other in trainer.callbacks if not isinstance(other, CurriculumCallback)]
     trainer.callbacks = [callback, *others]
     learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None), ckpt_path=ckpt_path)
     return trainer
 
 
@@ -47,7 +47,7 @@ def events(folder):
 def test_what_a_schedule_cannot_draw_is_refused_before_weights_are_loaded(schedule, message, tmp_path):
     learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
     with pytest.raises(RefusedError, match=message):
-        runs.trainer(tmp_path, 17, schedule).fit(learner, datamodule=runs.ladder())
+        runs.trainer(tmp_path, 17, schedule).fit(learner, datamodule=runs.data_module())
     assert not hasattr(learner, "policy")
     assert not (tmp_path / "before.json").exists()
 

@@ -131,7 +131,7 @@ def test_d3_the_learning_rate_after_a_resume_is_that_of_its_step_and_does_not_ri
         folder = tmp_path / str(start is None)
         folder.mkdir()
         learner = runs.learner(learning_rate=Cosine(warmup_steps=2), group_size=2)
-        data = runs.ladder(val=None, test=None, prompts_per_step=2)
+        data = runs.data_module(val=None, test=None, prompts_per_step=2)
         runs.trainer(folder, 4, Sorted(), [watch]).fit(learner, datamodule=data, ckpt_path=start)
     assert resumed.of == {step: lr for step, lr in whole.of.items() if step > 2}
     assert list(whole.of.values())[1:] == sorted(list(whole.of.values())[1:], reverse=True)

@@ -63,7 +63,7 @@ def fit(folder, schedule=None, steps=3, ckpt_path=None, callbacks=(), **options)
     folder.mkdir(exist_ok=True)
     learner = runs.learner(engine=ByRow(["-"]), learning_rate=Linear(), **options)
     trainer = runs.trainer(folder, steps * options.get("updates_per_rollout", 1), schedule, callbacks)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None), ckpt_path=ckpt_path)
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None), ckpt_path=ckpt_path)
     lines = [json.loads(line) for line in (folder / "completions.jsonl").read_text().splitlines()]
     return learner, trainer, lines
 
@@ -130,7 +130,7 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
 
 @pytest.mark.parametrize("name", ["random", "adaptive", "ladder", "self-paced"])
 def test_what_is_drawn_again_is_new_until_there_is_nothing_left(name):
-    data = runs.ladder(val=None, test=None)
+    data = runs.data_module(val=None, test=None)
     rows = data.rows["train"] = data.formats["train"].read()
     data.index = rows.index()
     data.schedule, data.horizon = SCHEDULES[name], 4

@@ -18,7 +18,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     learner = runs.learner()
     callbacks = checkpoint_callbacks(folder, every_n_steps=1, validates=True)
-    runs.trainer(folder, 2, callbacks=callbacks).fit(learner, datamodule=runs.ladder())
+    runs.trainer(folder, 2, callbacks=callbacks).fit(learner, datamodule=runs.data_module())
     export_checkpoint(folder / "checkpoints" / "last.ckpt", folder / "exported")
     return learner, folder
 

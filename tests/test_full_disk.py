@@ -48,7 +48,7 @@ def train(run_dir, ckpt_path=None, *callbacks):
     learner = runs.learner(max_tokens=24)
     kept = [*checkpoint_callbacks(run_dir, 1, validates=False), *callbacks]
     trainer = runs.trainer(run_dir, 2, callbacks=kept)
-    data = runs.ladder(val=None, test=None, prompts_per_step=2)
+    data = runs.data_module(val=None, test=None, prompts_per_step=2)
     trainer.fit(learner, datamodule=data, ckpt_path=ckpt_path)
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     return weights, (run_dir / "completions.jsonl").read_bytes()
@@ -91,7 +91,7 @@ def test_the_lines_of_a_step_are_on_the_disk_before_its_checkpoint(tmp_path, mon
 
     monkeypatch.setattr(os, "fsync", note)
     learner, last = runs.learner(max_tokens=8), checkpoint_callbacks(tmp_path, 1, validates=False)
-    data = runs.ladder(val=None, test=None, prompts_per_step=1)
+    data = runs.data_module(val=None, test=None, prompts_per_step=1)
     runs.trainer(tmp_path, 1, callbacks=last).fit(learner, datamodule=data)
     written = f".last.ckpt.{os.getpid()}.tmp"
     place = len(synced) - 1 - synced[::-1].index(written)

@@ -43,7 +43,7 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
         updates_per_rollout=2, engine=ScriptedEngine(MIXED), optimizer=runs.sgd, loss=PPOClip(0.01, 0.01)
     )
     trainer = runs.trainer(tmp_path, 2)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
     assert trainer.callback_metrics["train/clip_share"] > 0
 
 
@@ -59,7 +59,7 @@ def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
         learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
         before = {name: value.clone() for name, value in learner_weights(learner).items()}
         trainer = runs.trainer(tmp_path / folder, 6)
-        trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+        trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
         moved = sum((value - before[name]).norm() ** 2 for name, value in learner.policy.state_dict().items())
         return math.sqrt(moved), trainer.callback_metrics
 
@@ -76,10 +76,10 @@ def learner_weights(learner):
 
 def test_no_reference_is_loaded_without_a_kl_term_and_none_is_saved_with_one(tmp_path):
     learner = runs.learner()
-    runs.trainer(tmp_path / "a", 1).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    runs.trainer(tmp_path / "a", 1).fit(learner, datamodule=runs.data_module(val=None, test=None))
     assert learner._reference is None
     learner = runs.learner(kl=K3())
-    runs.trainer(tmp_path / "b", 1).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    runs.trainer(tmp_path / "b", 1).fit(learner, datamodule=runs.data_module(val=None, test=None))
     assert learner._reference is not None
     assert not any("reference" in name for name in learner.state_dict())
 
@@ -93,7 +93,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_what_is_needed_to_lo
 
     learner = runs.learner(engine=ScriptedEngine(MIXED), loss=Broken())
     with pytest.raises(FloatingPointError, match=r"step 0: the gradient norm is .*failure"):
-        runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder())
+        runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.data_module())
     saved = torch.load(tmp_path / "failure" / "step-000000-rank-0" / "rollout.pt", weights_only=True)
     assert len(saved["rows"]) == 4
     assert saved["texts"][0][1] == WRONG
@@ -141,12 +141,12 @@ def test_values_out_of_range_are_refused_before_anything_is_loaded(options, mess
 )
 def test_sizes_that_do_not_go_together_are_refused(options, data, steps, message, tmp_path):
     with pytest.raises(RefusedError, match=message):
-        runs.trainer(tmp_path, steps).fit(runs.learner(**options), datamodule=runs.ladder(**data))
+        runs.trainer(tmp_path, steps).fit(runs.learner(**options), datamodule=runs.data_module(**data))
 
 
 def test_half_precision_with_loss_scaling_is_refused():
     learner, trainer = runs.learner(), type("Trainer", (), {"precision": "16-mixed"})()
-    trainer.datamodule = runs.ladder()
+    trainer.datamodule = runs.data_module()
     learner._trainer = trainer
     with pytest.raises(RefusedError, match=r"16-mixed.*bf16-mixed"):
         PolicyModule.setup(learner, "fit")
@@ -162,7 +162,7 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
             return super().generate(prompts, sampling)
 
     trainer = runs.trainer(tmp_path, 3)
-    data = runs.ladder(steps_per_epoch=1, test=None)
+    data = runs.data_module(steps_per_epoch=1, test=None)
     # With the bonus every step moves the weights, also one whose groups are all right or all wrong.
     learner = runs.learner(engine=Watched(), optimizer=runs.sgd, entropy_bonus=0.1)
     trainer.fit(learner, datamodule=data)
@@ -175,7 +175,7 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
 
 def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):
     def run(folder, ahead):
-        learner, data, renders = runs.learner(), runs.ladder(steps_per_epoch=1, test=None), []
+        learner, data, renders = runs.learner(), runs.data_module(steps_per_epoch=1, test=None), []
         render = learner.answerer.renderer._render
 
         def noted(problems):
@@ -206,7 +206,7 @@ def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_sa
 
 def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
     learner = runs.learner(optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
-    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder(test=Tiles(rows=16, split="test")))
+    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.data_module(test=Tiles(rows=16, split="test")))
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["problems"] == 16
     assert summary["accuracy_before"] == summary["accuracy_after"]
@@ -232,7 +232,7 @@ def test_the_control_deals_the_scores_out_anew_and_only_them(tmp_path):
             return super().weigh(groups, scores)
 
     learner = runs.learner(Control, group_size=4, engine=ScriptedEngine(MIXED))
-    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.ladder(val=None, test=None))
+    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.data_module(val=None, test=None))
     for own, dealt in Control.seen:
         assert sorted(score.reward for score in own) == sorted(score.reward for score in dealt)
         assert own != dealt

@@ -37,7 +37,7 @@ def run(folder, checkpoints, options, ckpt_path=None, schedule=None, **data):
     learner, watch = runs.learner(**options), EveryStep(checkpoints)
     steps = STEPS * options.get("updates_per_rollout", 1)
     runs.trainer(folder, steps, schedule, [watch]).fit(
-        learner, datamodule=runs.ladder(**data), ckpt_path=ckpt_path
+        learner, datamodule=runs.data_module(**data), ckpt_path=ckpt_path
     )
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     lines = (folder / "completions.jsonl").read_text().splitlines()
@@ -122,7 +122,7 @@ def test_a_run_killed_before_its_first_step_goes_on_from_its_start(tmp_path):
     callbacks = [*checkpoint_callbacks(tmp_path / "resumed", 100, validates=False), Kill()]
     with pytest.raises(Killed):
         runs.trainer(tmp_path / "resumed", STEPS, callbacks=callbacks).fit(
-            runs.learner(), datamodule=runs.ladder()
+            runs.learner(), datamodule=runs.data_module()
         )
     last = newest_checkpoint(tmp_path / "resumed")
     again = run(tmp_path / "resumed", tmp_path / "unused", {}, ckpt_path=last)
@@ -166,12 +166,12 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
     ],
 )
 def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, changed, name):
-    learner, data = runs.learner(), runs.ladder()
+    learner, data = runs.learner(), runs.data_module()
     watch = EveryStep(tmp_path)
     runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(learner, datamodule=data)
     with pytest.raises(RefusedError, match=f"cannot resume: the checkpoint was made with {name}"):
         runs.trainer(tmp_path / "resumed", 2).fit(
-            runs.learner(**changed), datamodule=runs.ladder(), ckpt_path=tmp_path / "step-1.ckpt"
+            runs.learner(**changed), datamodule=runs.data_module(), ckpt_path=tmp_path / "step-1.ckpt"
         )
     assert not (tmp_path / "resumed" / "summary.json").exists()
 
@@ -180,12 +180,12 @@ def test_a_checkpoint_without_the_place_in_the_ladder_is_refused(tmp_path):
     """Lightning says nothing, and the run would draw from the first row again."""
     options = {"max_tokens": 8}
     watch = EveryStep(tmp_path)
-    data = runs.ladder(prompts_per_step=1, val=None, test=None)
+    data = runs.data_module(prompts_per_step=1, val=None, test=None)
     runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(runs.learner(**options), datamodule=data)
     held = torch.load(tmp_path / "step-1.ckpt", weights_only=True)
     del held["LadderDataModule"], held["recipe"]
     torch.save(held, tmp_path / "lost.ckpt")
-    data = runs.ladder(prompts_per_step=1, val=None, test=None)
+    data = runs.data_module(prompts_per_step=1, val=None, test=None)
     with pytest.raises(RefusedError, match="the checkpoint holds no LadderDataModule, recipe"):
         runs.trainer(tmp_path / "resumed", 2).fit(
             runs.learner(**options), datamodule=data, ckpt_path=tmp_path / "lost.ckpt"

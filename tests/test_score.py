@@ -57,7 +57,7 @@ def test_the_reference_recipe_weighs_0_to_8_of_8_right(scored):
 def test_scoring_what_a_run_wrote_gives_what_the_run_computed(scored, tmp_path):
     learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
     run = runs.trainer(tmp_path / "run", 1, enable_checkpointing=False)
-    run.fit(learner, datamodule=runs.ladder(val=None))
+    run.fit(learner, datamodule=runs.data_module(val=None))
     written = read(tmp_path / "run" / "completions.jsonl")
     groups = {}
     for line in written:

@@ -189,7 +189,7 @@ def test_a_run_in_mixed_precision_trains_and_logs_finite_figures(tmp_path):
     learner = runs.learner(kl=K3(0.1), engine=engine)
     before = learner_weights(learner)
     trainer = runs.trainer(tmp_path, 2, precision="bf16-mixed")
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
     figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert all(math.isfinite(value) for value in figures.values()), figures
     assert figures["train/entropy"] > 0
@@ -220,7 +220,7 @@ def test_a_second_update_sees_the_weights_of_the_first_also_where_their_casts_ar
     def weights(folder, plugin):
         learner = runs.learner(engine=ScriptedEngine(runs.MIXED), optimizer=runs.sgd, updates_per_rollout=2)
         trainer = runs.trainer(tmp_path / folder, 2, plugins=[AtomicCheckpointIO(), plugin])
-        trainer.fit(learner, datamodule=runs.ladder(val=None, test=None))
+        trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
         return learner.policy.state_dict()
 
     plain = weights("plain", MixedPrecision("bf16-mixed", "cpu"))

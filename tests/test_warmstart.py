@@ -22,7 +22,7 @@ def test_imitation_makes_solutions_likelier(tmp_path):
             losses.append(float(trainer.callback_metrics["loss"]))
 
     trainer.callbacks.append(Watch())
-    trainer.fit(learner, datamodule=runs.ladder())
+    trainer.fit(learner, datamodule=runs.data_module())
     assert losses[0] == pytest.approx(
         torch.tensor(329.0).log().item(), rel=0.15
     )  # fresh weights know nothing
@@ -45,6 +45,6 @@ def test_the_same_seed_draws_the_same_weights_and_another_others():
 def test_a_row_without_a_solution_is_refused_by_id(tmp_path):
     rows = [{"id": f"r{i}", "question": "How many?", "answer": "3"} for i in range(4)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = runs.ladder(train=Jsonl(str(tmp_path / "rows.jsonl")), val=None, test=None)
+    data = runs.data_module(train=Jsonl(str(tmp_path / "rows.jsonl")), val=None, test=None)
     with pytest.raises(RefusedError, match=r"row 'r\d'.*solution"):
         runs.trainer(tmp_path / "run", 1).fit(runs.learner(WarmStart), datamodule=data)

@@ -143,7 +143,8 @@ def _unvisited(
     """Return places of unvisited rows; fewer than ``count`` when they are not found quickly."""
 
     def among(places: numpy.ndarray) -> numpy.ndarray:
-        return places[visits_R[places if pool is None else pool[places]] == 0]
+        unvisited: numpy.ndarray = places[visits_R[places if pool is None else pool[places]] == 0]
+        return unvisited
 
     if chance is not None:  # the unvisited rows of a uniform sample are a uniform sample of them
         return among(numpy.array(chance.sample(range(size), min(size, 4 * count)), dtype=numpy.int64))[:count]

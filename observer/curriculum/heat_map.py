@@ -58,5 +58,5 @@ def heat_map(history: Sequence[Mapping[int, tuple[int, float]]]) -> np.ndarray:
     )
     axes.set(xlabel="step", ylabel="level", yticks=range(len(levels)), yticklabels=levels)
     figure.colorbar(shown, ax=axes, label="pass rate")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()  # type: ignore[no-untyped-call]

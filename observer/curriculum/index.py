@@ -11,7 +11,7 @@ import copy
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy
 import torch
@@ -20,6 +20,7 @@ from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
+T = TypeVar("T")
 By = Literal["difficulty", "complexity", "both"]
 """What rows are ordered by; ``both`` is difficulty and, within it, ascending complexity."""
 RUNGS = 9
@@ -139,7 +140,7 @@ class LadderIndex:
         other._memory = memory
         return other
 
-    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+    def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return the cached value of a key, made the first time: for orders and parts that draws need.
 
         Args:
@@ -148,7 +149,8 @@ class LadderIndex:
         """
         if key not in self._cache:
             self._cache[key] = make()
-        return self._cache[key]
+        found: T = self._cache[key]
+        return found
 
     @property
     def digest(self) -> str:

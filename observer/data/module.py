@@ -236,7 +236,7 @@ class LadderDataModule(lightning.LightningDataModule):
         """Count a rollout as finished and note what it showed; with the same values on every rank."""
         self.draws.finish(rows, pass_rates)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[Problem]:
         """Return row batches from ``step`` on, this rank's slice of each."""
         sampler = self._sampler(self._draw_next)
         return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
@@ -264,15 +264,15 @@ class LadderDataModule(lightning.LightningDataModule):
             world_size=self._world_size,
         )
 
-    def val_dataloader(self) -> DataLoader | list:
+    def val_dataloader(self) -> DataLoader[Problem] | list[Any]:
         """Return the held-out problems that choose the best checkpoint; none when there are none."""
         return self._held_out("val") if "val" in self.rows else []
 
-    def test_dataloader(self) -> DataLoader | list:
+    def test_dataloader(self) -> DataLoader[Problem] | list[Any]:
         """Return the held-out problems for the figures before and after; none when there are none."""
         return self._held_out("test") if "test" in self.rows else []
 
-    def _held_out(self, split: str) -> DataLoader:
+    def _held_out(self, split: str) -> DataLoader[Problem]:
         mine = range(self._rank, len(self.rows[split]), self._world_size)
         return DataLoader(
             _Problems(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
@@ -319,7 +319,7 @@ class LadderDataModule(lightning.LightningDataModule):
             rank_zero_info(change)
 
 
-class _Problems(Dataset):
+class _Problems(Dataset[Problem]):
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
@@ -330,7 +330,7 @@ class _Problems(Dataset):
         return self._rows[row]
 
 
-class _TrainLoader(DataLoader):
+class _TrainLoader(DataLoader[Problem]):
     """Tells Lightning that it can resume inside an epoch: the data module's step is the position."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""GRPO on verifiable rewards, as in Observe-R1 (arXiv 2505.12432): a training step on one screen.
+"""GRPO on verifiable rewards, after Observe-R1 (arXiv 2505.12432): a training step on one screen.
 
-A step draws G completions for each of P prompts, scores them, turns the scores of each group into advantages
-(group-normalised, weighted by difficulty) and takes U optimizer steps on a clipped policy loss. ``GRPO`` and
-its relatives (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are combinations of ``advantage``, ``loss``,
-``denominator`` and ``kl``: no method has a learner of its own. To replace a stage, subclass
-``ObserveLearner`` and override the method of its name: ``sync``, ``generate``, ``score``, ``weigh``,
-``update``.
+A step draws G completions for each of P prompts per rank, scores them, turns the scores of each group into
+advantages (normalised within the group, weighted by difficulty) and takes U optimizer steps on a policy loss,
+by default PPO's clipped one. Relatives of GRPO (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are settings of the
+options below, not learners of their own. To replace a stage, subclass ``ObserveLearner`` and override the
+method of its name.
 """
 
 from __future__ import annotations
@@ -65,9 +64,10 @@ from observer.verifier import Limits
 
 
 class ObserveLearner(PolicyModule):
-    """Trains a policy on verifiable rewards: sync, generate, score, weigh, update.
+    """Trains a policy on verifiable rewards: sync, generate, score, weigh, resample, update, finish.
 
-    It owns the policy and, where a KL term needs one, the reference.
+    It owns the policy and, where a KL term needs one, the reference. A group without signal is one whose
+    advantages are all 0. (N, T): completions of a pass x completion tokens, padded on the right.
 
     Args:
         policy: which model, and how to load it.
@@ -79,7 +79,8 @@ class ObserveLearner(PolicyModule):
         max_prompt_tokens: longer prompts are refused before training; they are never cut.
         max_tokens: a completion that has not ended by then is cut.
         min_tokens: the end token is banned before this many tokens.
-        temperature: of the rollouts; evaluation is greedy, and sampled at temperature 1.
+        temperature: of rollouts and of all log-probs of them. Held-out problems are answered twice: greedily,
+            and at temperature 1.
         group_size: G, completions per prompt.
         resample: rounds, at most, in which groups without signal are replaced by groups of other rows from
             the same schedule (dynamic sampling, arXiv 2503.14476); those replaced count as observed.
@@ -94,20 +95,19 @@ class ObserveLearner(PolicyModule):
         entropy_bonus: coefficient, >= 0, of the entropy of each token, which is subtracted from its loss.
             Above 0 one more copy of the logits of a chunk is in memory.
         advantage_clip: advantages are clipped to plus or minus this; null for no limit.
-        zero_signal: groups whose advantages are all 0 are left out of the update, or kept: then their tokens
-            count in the denominator. With a KL term or an entropy bonus they are always kept.
+        zero_signal: groups without signal are left out of the update (``drop``) or kept: then their tokens
+            count in the denominator. A KL term or an entropy bonus gives them a gradient: they are kept.
         truncated: completions that were cut at the limit are kept in the update, or masked: then they leave
             it and its denominator, while their rewards stay in the statistics of their group.
-        denominator: what the summed loss of an update is divided by, over all ranks. ``tokens``: the
-            completion tokens that enter it. ``sequences``: each completion by its own tokens, then by the
-            number of those that enter. ``constant``: the completions that enter times max_tokens (Dr. GRPO).
+        denominator: what the summed loss of one optimizer step is divided by, counted over all ranks.
+            ``tokens``: the completion tokens that enter. ``sequences``: each completion by its own tokens,
+            then by the completions that enter. ``constant``: completions that enter x max_tokens (Dr. GRPO).
             ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches, so that a
-            token's weight depends on its neighbours (as in the Observe-R1 release).
-        updates_per_rollout: U, optimizer steps per rollout: one for each of U equal parts of its groups.
+            token's weight depends on what shares its micro-batch (as in the Observe-R1 release).
+        updates_per_rollout: U, optimizer steps per rollout: one for each of U equal parts of a rank's groups.
         micro_batch_tokens: tokens of one forward and backward pass, prompts counted once per group; memory
-            grows with it. A completion is never cut, so one that is longer has a pass of its own.
-        micro_batch: completions of one forward and backward pass at most; null for as many as the tokens
-            allow.
+            grows with it. A completion is never cut: one that is longer has a pass of its own.
+        micro_batch: completions of such a pass at most; null for as many as the tokens allow.
         gradient_clip: largest gradient norm; null for no clipping.
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
@@ -182,7 +182,7 @@ class ObserveLearner(PolicyModule):
     # The step
 
     def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Experience]:
-        """Make one rollout and learn from it."""
+        """Draw one rollout and learn from it."""
         step = self.data.step
         self.sync()
         groups = self.generate(problems, step)
@@ -203,7 +203,7 @@ class ObserveLearner(PolicyModule):
         return list(self.answerer.score(groups, step).scores)
 
     def weigh(self, groups: Sequence[Group], scores: Sequence[tuple[Score, ...]]) -> Experience:
-        """Turn scores into advantages: normalised, bonus added, weighted."""
+        """Turn scores into advantages: normalised, bonus rewards added, weighted by difficulty."""
         rubric, ranks = self.answerer.rubric, Ranks(self.global_rank, self.over_ranks.join)
         with self.clock("weigh"):
             components = ComponentWeights(rubric.weights, rubric.accuracy)
@@ -228,25 +228,25 @@ class ObserveLearner(PolicyModule):
         """Take U optimizer steps on an experience.
 
         Returns:
-            Figures of the update over all ranks: means over completion tokens, or over optimizer steps.
+            Figures over all ranks: means over the completion tokens that entered, whatever the denominator,
+            and ``gradient_norm``, the mean over optimizer steps.
 
         Raises:
-            FloatingPointError: a gradient is not finite (nor is it when a loss is not). Nothing of that
-                optimizer step is applied; the rollout and the weights are saved under ``failure/`` in the
-                run directory.
+            FloatingPointError: a gradient is not finite, as where a loss is not. Nothing of that optimizer
+                step is applied; rollout and weights are saved under ``failure/`` in the run directory.
         """
         options, seed = self.optimization, stable_seed(self.sampling.seed, "parts", step)
         parts = equal_parts(len(experience.groups), options.updates_per_rollout, seed)
         with self.clock("update"):
             micro_batches = [
                 make_micro_batches(
-                    self.filter.select(experience, part),  # no groups without signal, unless asked for
+                    self.filter.select(experience, part),  # zero_signal, truncated, advantage_clip
                     *(options.micro_batch_tokens, options.micro_batch, self.device),
                 )
                 for part in parts
             ]
             for micro_batch in chain.from_iterable(micro_batches):
-                if options.updates_per_rollout > 1:  # with one, the old policy is the policy itself
+                if options.updates_per_rollout > 1:  # with one, old is the policy's own, detached: ratio 1
                     micro_batch.old_N_T = self.old_logprobs(micro_batch.groups)
                 if self._reference is not None:
                     micro_batch.reference_N_T = self._reference.logprobs(micro_batch.groups).values_N_T
@@ -270,7 +270,7 @@ class ObserveLearner(PolicyModule):
         """Add up the gradient of one optimizer step.
 
         Args:
-            micro_batches: of this rank; may be none.
+            micro_batches: of this rank; may be none. Where no rank has any, there is no gradient to step on.
             idle: a group whose loss, times 0, is passed back when only other ranks have micro-batches.
 
         Returns:
@@ -280,8 +280,8 @@ class ObserveLearner(PolicyModule):
         counts = UpdateCounts(**self.over_ranks.reduce(counted(micro_batches), "sum"))
         for micro_batch in micro_batches:
             with self.gradient_sync(last=micro_batch is micro_batches[-1]):
-                loss, figures = self.loss(micro_batch, counts)
-                # Ranks average their gradients, while the denominator counts the tokens of all of them.
+                loss, figures = self.micro_batch_loss(micro_batch, counts)
+                # Gradients are averaged over ranks, while the denominator counts over all of them.
                 self.manual_backward(loss * self.trainer.world_size)
             totals += figures
         if counts.micro_batches and not micro_batches:  # other ranks wait for this one's gradients
@@ -289,8 +289,10 @@ class ObserveLearner(PolicyModule):
             self.manual_backward(seen.values_N_T.sum() * 0.0)
         return totals.cpu()
 
-    def loss(self, micro_batch: MicroBatch, counts: UpdateCounts) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a micro-batch's part of the loss of its optimizer step, and its sums of figures.
+    def micro_batch_loss(
+        self, micro_batch: MicroBatch, counts: UpdateCounts
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what a micro-batch adds to the loss of its optimizer step, and its sums of figures.
 
         Args:
             micro_batch: of this rank.
@@ -309,15 +311,13 @@ class ObserveLearner(PolicyModule):
             reference_N_T=micro_batch.reference_N_T,
         )
         loss_N_T, figures = self.objective(tokens)
-        share = reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens)
-        return share, figures
+        limit = self.sampling.max_tokens
+        return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, limit), figures
 
     # After the step
 
-    def finish(
-        self, experience: Experience, replaced: Sequence[Experience], figures: dict[str, float]
-    ) -> None:
-        """Count the rollout as finished, give its pass rates to the schedule, and log. See ``resample``."""
+    def finish(self, experience: Experience, replaced: list[Experience], figures: dict[str, float]) -> None:
+        """Count the rollout as finished, give its pass rates to the schedule, and log."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
@@ -345,6 +345,6 @@ class ObserveLearner(PolicyModule):
             **asdict(self.filter),
             "advantage_clip": self.filter.advantage_clip or float("inf"),
             "denominator": self.denominator,
-            # Only with this denominator do they change the loss.
+            # Micro-batches change the loss only with this denominator.
             "micro_batches": passes if self.denominator == "micro_batch" else None,
         }

@@ -68,7 +68,7 @@ class Drawn(Engine):
 def first_rollout(tmp_path, engine=None, **options):
     """The policy of a fresh run and the groups of its first rollout."""
     learner = runs.learner(engine=engine or ScriptedEngine(MIXED), **options)
-    data = runs.ladder()
+    data = runs.data_module()
     data.setup("fit")
     learner.configure_model()
     data.admit(learner.answerer.renderer, learner.answerer.rubric.verifier, tmp_path)
@@ -95,5 +95,5 @@ def gradients(tmp_path, texts=MIXED, steps=1, data=None, **options):
         }
     )
     trainer = runs.trainer(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", steps)
-    trainer.fit(learner, datamodule=runs.ladder(val=None, test=None, **(data or {})))
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None, **(data or {})))
     return Gradients.seen, trainer.callback_metrics

@@ -44,7 +44,7 @@ def learner(cls=ObserveLearner, **options):
     return cls(**{**usual, **options})
 
 
-def ladder(**options):
+def data_module(**options):
     """A data module of tiles; options replace the small ones."""
     usual = {
         "train": Tiles(rows=64),

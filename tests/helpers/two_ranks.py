@@ -47,7 +47,7 @@ RECIPES = {
 def main(rows, output, ranks, recipe):
     torch.set_num_threads(1)
     learner = runs.learner(engine=ScriptedEngine(TEXTS), group_size=3, optimizer=runs.sgd, **RECIPES[recipe])
-    data = runs.ladder(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
+    data = runs.data_module(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
     trainer = runs.lightning.Trainer(
         max_steps=2,
         default_root_dir=Path(output).parent,

@@ -66,7 +66,7 @@ def fit(rows, folder, name, ckpt_path=None):
     learner = runs.learner(
         engine=ByRow(["-"]), group_size=2, resample=2, updates_per_rollout=UPDATES, learning_rate=Linear()
     )
-    data = runs.ladder(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=2)
+    data = runs.data_module(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=2)
     trainer = lightning.Trainer(
         max_steps=STEPS * UPDATES,
         default_root_dir=folder,

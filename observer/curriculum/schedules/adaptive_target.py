@@ -64,7 +64,7 @@ class AdaptiveTarget(Schedule):
     def target(self, index: LadderIndex, memory: dict[str, Any]) -> float:
         """Return T, clipped to the difficulties of the ladder."""
         low, high = (self._scaled(index, self._value(index, place)) for place in (0, len(index) - 1))
-        return min(max(memory.get("target", self.start), low), high)
+        return min(max(float(memory.get("target", self.start)), low), high)
 
     def draw(self, turn: Turn) -> list[int]:
         """Return the ``count`` rows nearest to the target, easy ones first."""
@@ -88,7 +88,8 @@ class AdaptiveTarget(Schedule):
         among_equals = None if self.by == "both" else chance
         chosen = least_visited(index.visits_R.numpy(), count - len(near), among_equals, farthest)
         rows = numpy.concatenate([near, chosen])
-        return rows[numpy.argsort(column_R[rows], kind="stable")].tolist()
+        easy_first: list[int] = rows[numpy.argsort(column_R[rows], kind="stable")].tolist()
+        return easy_first
 
     def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
         """Return the next step's target."""

@@ -55,8 +55,10 @@ class Gaussian(Schedule):
         centre_T = time_T**self.beta * (self.tasks - 1)
         away_T_K = numpy.arange(self.tasks) - centre_T[:, None]
         weight_T_K = numpy.exp(-(away_T_K**2) / (2 * self.sigma**2))
-        share_T_K = weight_T_K / weight_T_K.sum(axis=1, keepdims=True)
-        return self.floor + (1 - self.tasks * self.floor) * share_T_K
+        share_T_K: numpy.ndarray = weight_T_K / weight_T_K.sum(axis=1, keepdims=True)
+        share_T_K *= 1 - self.tasks * self.floor
+        share_T_K += self.floor
+        return share_T_K
 
     def draw(self, turn: Turn) -> list[int]:
         """Return rows in the step's shares of the tasks, shuffled."""

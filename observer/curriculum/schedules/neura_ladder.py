@@ -128,7 +128,7 @@ class NeuraLadder(Schedule):
         [[0.5, 0.5, 0.0], [0.25, 0.5, 0.25]]
         """
         if self.table == "paper":
-            table = numpy.array(PAPER_TABLE)
+            table: numpy.ndarray = numpy.array(PAPER_TABLE)
         else:
             distance = numpy.abs(numpy.subtract.outer(numpy.arange(RUNGS), numpy.arange(RUNGS)))
             near = (distance <= self.window // 2) & (distance > 0)
@@ -136,7 +136,8 @@ class NeuraLadder(Schedule):
             table = numpy.where(near, (1 - self.own) / numpy.maximum(others, 1), 0.0)
             numpy.fill_diagonal(table, self.own)
         table = table * (numpy.array(sizes) > 0)
-        return table / numpy.maximum(table.sum(axis=1, keepdims=True), 1e-300)
+        table /= numpy.maximum(table.sum(axis=1, keepdims=True), 1e-300)
+        return table
 
     def _plan(self, sizes: list[int], horizon: int, steps: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Return the shares of the rungs, (T, 9), and the slot of every step, new ones beyond the horizon.

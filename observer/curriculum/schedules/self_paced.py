@@ -108,4 +108,4 @@ class SelfPaced(Schedule):
         return [rung for rung, rows in enumerate(index.rungs(self.by)) if len(rows)]
 
     def _place(self, index: LadderIndex) -> int:
-        return index.memory.get("place", 0)
+        return int(index.memory.get("place", 0))

@@ -68,4 +68,5 @@ class AdmissionCache:
     def _known(self) -> dict[str, list[tuple[int, str]]]:
         if not cache.whole(self._path):
             return {}
-        return json.loads(self._path.read_bytes()[: -cache.SEAL_BYTES])
+        known: dict[str, list[tuple[int, str]]] = json.loads(self._path.read_bytes()[: -cache.SEAL_BYTES])
+        return known

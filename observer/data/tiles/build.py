@@ -68,7 +68,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(corpus, trainer)
     # Added, not special: decoding must keep them, and user text that holds a tag means the tag.
     tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token="<|endoftext|>",
@@ -80,7 +80,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 def build_processor() -> Qwen2_5_VLProcessor:
     """Return tokenizer, chat template and the real Qwen2-VL image processor, which keeps 84 x 84."""
-    return Qwen2_5_VLProcessor(
+    return Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call]
         image_processor=Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=SIDE * SIDE * 4),
         tokenizer=build_tokenizer(),
         video_processor=Qwen2VLVideoProcessor(),
