@@ -14,6 +14,7 @@ from rich.console import Console
 
 from observer.cli.parser import Parser, default_rewards, quieten, reduced
 from observer.learner import ObserveLearner
+from observer.refusal import refuse_outside
 from observer.rewards import Rubric
 from observer.score import Recipe, audit_path, draw, score_file
 from observer.types import RefusedError
@@ -74,8 +75,7 @@ def read_job(learner: type, words: list[str]) -> Job:
         parser.parse_args(reduced(words, partial(_scoring_part, left_out=_names(learner) - OPTIONS)))
     )
     model = given.model
-    if model.advantage_clip is not None and not model.advantage_clip > 0:
-        raise RefusedError(f"model.advantage_clip is {model.advantage_clip}; it must be > 0, or null")
+    refuse_outside("model.advantage_clip", model.advantage_clip, above=0, hint=", or null")
     recipe = Recipe(
         rubric=Rubric(model.rewards, model.response_format, Verifier(model.verifier)),
         advantage=model.advantage,

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from observer.policy.attention import GROUP_ATTENTION, WINDOW_ATTENTION
 from observer.policy.faster_layers import use_faster_layers
+from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
 
@@ -37,10 +38,8 @@ class Lora:
     targets: str = r".*\.language_model\..*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise RefusedError(f"model.policy.lora.rank is {self.rank}; it must be >= 1")
-        if not self.alpha > 0:
-            raise RefusedError(f"model.policy.lora.alpha is {self.alpha}; it must be > 0")
+        refuse_outside("model.policy.lora.rank", self.rank, 1)
+        refuse_outside("model.policy.lora.alpha", self.alpha, above=0)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from observer.policy import Policy
 from observer.policy.attention import Decoding, Prefill, TextStep
 from observer.policy.logits import next_token_logprobs
 from observer.policy.packing import pack_prompts
+from observer.refusal import refuse_outside
 from observer.rollout.engine import Engine
 from observer.rollout.sampling import UniformStreams, draw
-from observer.types import Completion, Group, Prompt, RefusedError, Sampling
+from observer.types import Completion, Group, Prompt, Sampling
 
 DROP_SHARE = 8
 """Finished rows leave a batch when they are more than one in this many: it copies keys and values."""
@@ -34,8 +35,7 @@ class TransformersEngine(Engine):
         Raises:
             RefusedError: ``tokens_at_once`` is below 1.
         """
-        if tokens_at_once < 1:
-            raise RefusedError(f"TransformersEngine.tokens_at_once is {tokens_at_once}; it must be >= 1")
+        refuse_outside("TransformersEngine.tokens_at_once", tokens_at_once, 1)
         self.tokens_at_once = tokens_at_once
         self._policy: Policy
 
