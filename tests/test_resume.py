@@ -9,7 +9,7 @@ import torch
 import runs
 from observer.callbacks import checkpoint_callbacks
 from observer.curriculum import AdaptiveTarget, Sorted, Stage, Stages
-from observer.objective import K3, Correction, Linear, PPOClip
+from observer.objective import K3, Correction, Linear, PPOClip, StageWave
 from observer.rewards import Accuracy, Reward
 from observer.run.checkpoints import newest_checkpoint
 from observer.types import RefusedError
@@ -174,6 +174,22 @@ def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, chan
             runs.learner(**changed), datamodule=runs.data_module(), ckpt_path=tmp_path / "step-1.ckpt"
         )
     assert not (tmp_path / "resumed" / "summary.json").exists()
+
+
+def test_a_run_that_was_begun_under_a_former_name_of_its_weighting_goes_on(tmp_path):
+    options = {"max_tokens": 8, "weighting": StageWave("easy")}
+    data = {"prompts_per_step": 1, "val": None, "test": None}
+    watch = EveryStep(tmp_path)
+    trainer = runs.trainer(tmp_path / "whole", 1, callbacks=[watch])
+    trainer.fit(runs.learner(**options), datamodule=runs.data_module(**data))
+    held = torch.load(tmp_path / "step-1.ckpt", weights_only=True)
+    held["recipe"]["weighting"] = held["recipe"]["weighting"].replace("StageWave(", "Stage(")
+    torch.save(held, tmp_path / "former.ckpt")
+    resumed = runs.data_module(**data)
+    runs.trainer(tmp_path / "resumed", 2).fit(
+        runs.learner(**options), datamodule=resumed, ckpt_path=tmp_path / "former.ckpt"
+    )
+    assert resumed.step == 2
 
 
 def test_a_checkpoint_without_the_place_in_the_ladder_is_refused(tmp_path):
