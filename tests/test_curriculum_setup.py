@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from observer.curriculum import CurriculumCallback, LadderIndex, Random, Schedule, Sorted, Turn
+from observer.curriculum import CurriculumCallback, DrawRequest, LadderIndex, Random, Schedule, Sorted
 from observer.types import Problem, RefusedError
 
 
@@ -28,7 +28,7 @@ class Ladder(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         assert self.schedule is not None
-        batches = [self.schedule.batch(Turn(self.index, step, 4, 3, 0)) for step in range(3)]
+        batches = [self.schedule.batch(DrawRequest(self.index, step, 4, 3, 0)) for step in range(3)]
         return DataLoader(
             range(12), batch_sampler=batches, collate_fn=lambda rows: [self.problem(r) for r in rows]
         )

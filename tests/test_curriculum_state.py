@@ -266,14 +266,14 @@ def test_a_schedule_of_a_user_may_remember_and_is_told_each_step_once(open_run, 
     class Failed(Schedule):
         """The rows that failed last, then any."""
 
-        def draw(self, turn):
-            failed = turn.index.memory.get("failed", [])
-            rest = [row for row in range(len(turn.index)) if row not in failed]
-            return [*failed, *rest][: turn.count]
+        def draw(self, request):
+            failed = request.index.memory.get("failed", [])
+            rest = [row for row in range(len(request.index)) if row not in failed]
+            return [*failed, *rest][: request.count]
 
-        def remember(self, turn, rows, pass_rates):
+        def remember(self, request, rows, pass_rates):
             failed = [row for row, rate in zip(rows, pass_rates, strict=True) if rate < 0.5]
-            return {"failed": failed, "steps": [*turn.index.memory.get("steps", []), turn.step]}
+            return {"failed": failed, "steps": [*request.index.memory.get("steps", []), request.step]}
 
     module = open_run(Jsonl(write()), Failed())
     module.finish_step([5, 6, 7, 8], [0.0, 1.0, 0.25, 1.0])
@@ -285,8 +285,8 @@ def test_a_schedule_of_a_user_may_remember_and_is_told_each_step_once(open_run, 
 def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(open_run, write):
     @dataclass(frozen=True)
     class Late(Schedule):
-        def draw(self, turn):
-            return [(turn.horizon + place) % len(turn.index) for place in range(turn.count)]
+        def draw(self, request):
+            return [(request.horizon + place) % len(request.index) for place in range(request.count)]
 
     assert open_run(Jsonl(write()), Late(), horizon=12).draw(0) == [12, 13, 14, 15]
     assert open_run(Jsonl(write()), Late(horizon=3), horizon=12).draw(0) == [3, 4, 5, 6]
@@ -295,8 +295,8 @@ def test_a_schedule_of_a_user_needs_no_more_than_a_draw_and_its_horizon_counts(o
 def test_what_no_checkpoint_could_hold_is_refused_at_the_step_that_remembers_it(open_run, write):
     @dataclass(frozen=True)
     class Careless(Stages):
-        def remember(self, turn, rows, pass_rates):
-            return {"ladder": turn.index}
+        def remember(self, request, rows, pass_rates):
+            return {"ladder": request.index}
 
     module = open_run(Tiles(rows=16), Careless([Stage(None, {1: 1.0, 2: 1.0, 3: 1.0})]))
     with pytest.raises(RefusedError, match=r"remembers a LadderIndex as memory\['ladder'\]"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from admitting import admitted, rows_of
-from observer.curriculum import Schedule, Sorted, Turn
+from observer.curriculum import DrawRequest, Schedule, Sorted
 from observer.data import Jsonl, Tiles
 from observer.types import RefusedError
 from observer.verifier import Verifier
@@ -66,8 +66,8 @@ def test_a_state_of_another_schedule_is_refused_with_both(renderer, tmp_path):
 class First(Schedule):
     """The first rows. No dataclass, so it shows no options."""
 
-    def draw(self, turn: Turn) -> list[int]:
-        return list(range(turn.count))
+    def draw(self, request: DrawRequest) -> list[int]:
+        return list(range(request.count))
 
 
 def test_a_schedule_that_shows_no_options_can_be_resumed(renderer, tmp_path):
@@ -115,7 +115,7 @@ def test_a_run_that_is_made_longer_does_not_rewind_its_curriculum(renderer, ladd
 @pytest.mark.parametrize("rows", [[0], [0, 0, 1, 2], [0, 1, 2, 12], [-1, 0, 1, 2], [0.5, 1, 2, 3]])
 def test_a_schedule_that_draws_something_else_is_named(renderer, ladder_file, tmp_path, rows):
     class Careless(Schedule):
-        def draw(self, turn):
+        def draw(self, request):
             return rows
 
     module = admitted(renderer, tmp_path, train=Jsonl(ladder_file()))

@@ -251,7 +251,7 @@ def test_a_verl_function_may_return_a_number_or_a_tuple_or_be_awaited():
     assert values(VerlReward("verl_own.py:remote", {"scale": 2}), "abc", "b") == [6.0, 2.0]
 
 
-# The door
+# What is refused
 
 
 @pytest.mark.parametrize(

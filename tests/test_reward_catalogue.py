@@ -230,7 +230,7 @@ def test_the_bonus_of_ties_goes_to_all_or_to_the_first(case, floor, room, ties):
     assert found == [float(place in winners) for place in range(len(lengths))]
 
 
-# The door
+# What is refused
 
 
 @pytest.mark.parametrize(

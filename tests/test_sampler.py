@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from observer.curriculum import LadderIndex, Random, Schedule, Turn
+from observer.curriculum import DrawRequest, LadderIndex, Random, Schedule
 from observer.data.sampler import LadderBatchSampler
 from observer.types import RefusedError
 
@@ -24,12 +24,12 @@ pytestmark = [
 class Hardest(Schedule):
     """Rows with the lowest pass rates seen so far: a draw that depends on every step before it."""
 
-    def draw(self, turn: Turn) -> list[int]:
-        rates_R = torch.full((len(turn.index),), 0.5, dtype=torch.float64)
-        rows, _, means = turn.index.seen
+    def draw(self, request: DrawRequest) -> list[int]:
+        rates_R = torch.full((len(request.index),), 0.5, dtype=torch.float64)
+        rows, _, means = request.index.seen
         rates_R[rows] = means
-        tie_R = torch.tensor(Random().batch(replace(turn, count=len(turn.index)))) / 1e6
-        return torch.argsort(rates_R + tie_R, stable=True)[: turn.count].tolist()
+        tie_R = torch.tensor(Random().batch(replace(request, count=len(request.index)))) / 1e6
+        return torch.argsort(rates_R + tie_R, stable=True)[: request.count].tolist()
 
 
 class Rows(LightningDataModule):
@@ -44,7 +44,7 @@ class Rows(LightningDataModule):
 
     def draw(self, step: int) -> list[int]:
         self.drawn_at.append((step, self.step))
-        return self.schedule.batch(Turn(self.index, step, COUNT, horizon=STEPS, seed=3))
+        return self.schedule.batch(DrawRequest(self.index, step, COUNT, horizon=STEPS, seed=3))
 
     def train_dataloader(self) -> DataLoader:
         sampler = LadderBatchSampler(lambda: self.step, self.draw, PER_EPOCH)
@@ -151,7 +151,7 @@ def test_the_ranks_share_a_draw_without_overlap_in_equal_parts(world, size, star
     index = LadderIndex([0.0] * 60, [0.0] * 60, [0] * 60)
 
     def draw(step: int) -> list[int]:
-        return Random().batch(Turn(index, step, world * size, 10, 0))
+        return Random().batch(DrawRequest(index, step, world * size, 10, 0))
 
     ranks = [list(LadderBatchSampler(lambda: start, draw, 3, rank, world)) for rank in range(world)]
     for place, parts in enumerate(zip(*ranks, strict=True)):

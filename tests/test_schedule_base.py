@@ -6,7 +6,7 @@ import pytest
 
 from drawing import ladder_of
 from observer.cli import main
-from observer.curriculum import Random, Schedule, Turn
+from observer.curriculum import DrawRequest, Random, Schedule
 from observer.strategies import load_plugin
 from observer.types import RefusedError
 
@@ -15,29 +15,29 @@ from observer.types import RefusedError
 class Told(Schedule):
     """Remembers what it is asked."""
 
-    def draw(self, turn):
-        return range(turn.count)
+    def draw(self, request):
+        return range(request.count)
 
-    def remember(self, turn, rows, pass_rates):
-        return {"horizon": turn.horizon, "rows": [*turn.index.memory.get("rows", []), *rows]}
+    def remember(self, request, rows, pass_rates):
+        return {"horizon": request.horizon, "rows": [*request.index.memory.get("rows", []), *rows]}
 
-    def stage(self, turn):
-        return f"{turn.step} of {turn.horizon}"
+    def stage(self, request):
+        return f"{request.step} of {request.horizon}"
 
 
 def test_its_own_horizon_counts_wherever_it_is_asked():
-    turn = Turn(ladder_of(), step=3, count=2, horizon=9, seed=0)
+    request = DrawRequest(ladder_of(), step=3, count=2, horizon=9, seed=0)
     for schedule, horizon in ((Told(), 9), (Told(horizon=5), 5)):
-        assert schedule.batch(turn) == [0, 1]
-        assert schedule.stage_name(turn) == f"3 of {horizon}"
-        assert schedule.memory_after(turn, [0, 1], [1.0, 0.0]) == {"horizon": horizon, "rows": [0, 1]}
+        assert schedule.batch(request) == [0, 1]
+        assert schedule.stage_name(request) == f"3 of {horizon}"
+        assert schedule.memory_after(request, [0, 1], [1.0, 0.0]) == {"horizon": horizon, "rows": [0, 1]}
 
 
 def test_what_it_remembers_is_what_it_returned_last():
-    turn = Turn(ladder_of().with_memory({"rows": [7]}), step=3, count=2, horizon=9, seed=0)
-    assert Told().memory_after(turn, [0, 1], [1.0, 0.0])["rows"] == [7, 0, 1]
-    assert Random().memory_after(turn, [0, 1], [1.0, 0.0]) == {"rows": [7]}
-    assert Random().stage_name(turn) is None
+    request = DrawRequest(ladder_of().with_memory({"rows": [7]}), step=3, count=2, horizon=9, seed=0)
+    assert Told().memory_after(request, [0, 1], [1.0, 0.0])["rows"] == [7, 0, 1]
+    assert Random().memory_after(request, [0, 1], [1.0, 0.0]) == {"rows": [7]}
+    assert Random().stage_name(request) is None
 
 
 def test_the_former_signature_of_a_draw_is_refused_with_the_new_one_when_the_class_is_made():
@@ -48,9 +48,8 @@ def test_the_former_signature_of_a_draw_is_refused_with_the_new_one_when_the_cla
                 return list(range(count))
 
     assert "InOrder.draw(self, ladder, step, count, horizon, seed) cannot be called" in str(refused.value)
-    assert (
-        "write it as draw(self, turn): turn.index, turn.step, turn.count, turn.horizon and turn.seed"
-        in str(refused.value)
+    assert "write it as draw(self, request): request.index, .step, .count, .horizon and .seed" in str(
+        refused.value
     )
 
 
@@ -58,14 +57,14 @@ def test_the_former_signatures_of_remember_and_stage_are_refused_with_the_new_on
     with pytest.raises(
         RefusedError,
         match=r"Mine\.remember\(self, memory, ladder, step, rows, pass_rates\) cannot be called; "
-        r"write it as remember\(self, turn, rows, pass_rates\): turn\.index\.memory is what",
+        r"write it as remember\(self, request, rows, pass_rates\): request\.index\.memory is what",
     ):
 
         class Mine(Random):
             def remember(self, memory, ladder, step, rows, pass_rates):
                 return memory
 
-    with pytest.raises(RefusedError, match=r"Named\.stage\(.*\) cannot be called; .* stage\(self, turn\)"):
+    with pytest.raises(RefusedError, match=r"Named\.stage\(.*\) cannot be called; .* stage\(self, request\)"):
 
         class Named(Random):
             def stage(self, ladder, step, horizon):
@@ -77,7 +76,7 @@ def test_a_draw_that_is_mixed_in_is_looked_at_too():
         def draw(self, ladder, step, count, horizon, seed):
             return list(range(count))
 
-    with pytest.raises(RefusedError, match=r"Mixed\.draw\(.*write it as draw\(self, turn\)"):
+    with pytest.raises(RefusedError, match=r"Mixed\.draw\(.*write it as draw\(self, request\)"):
 
         class Mixed(Old, Schedule):
             pass
@@ -96,11 +95,11 @@ class Former(Schedule):
 @pytest.mark.parametrize(
     ("signature", "returned", "new"),
     [
-        ("draw(self, ladder, step, count, horizon, seed)", "[]", "draw(self, turn)"),
+        ("draw(self, ladder, step, count, horizon, seed)", "[]", "draw(self, request)"),
         (
             "remember(self, memory, ladder, step, rows, pass_rates)",
             "{}",
-            "remember(self, turn, rows, pass_rates)",
+            "remember(self, request, rows, pass_rates)",
         ),
     ],
 )

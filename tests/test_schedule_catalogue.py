@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, run, turn_of
+from drawing import COUNT, HORIZON, SEED, SIZE, ladder_of, rates_of, request_of, run
 from observer.curriculum import (
     AdaptiveTarget,
     AtMost,
+    DrawRequest,
     Gaussian,
     Mixture,
     NeuraLadder,
@@ -21,7 +22,6 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
-    Turn,
     VarianceDriven,
 )
 from observer.strategies import members
@@ -76,11 +76,11 @@ def test_a_draw_is_of_distinct_rows_of_the_ladder_before_and_beyond_the_horizon(
 def test_a_draw_depends_on_its_arguments_and_on_no_other_draw(schedule):
     index = ladder_of()
     run(schedule, index, 0, 11)
-    rows = schedule.batch(turn_of(index, 11))
+    rows = schedule.batch(request_of(index, 11))
     for other in (3, 60, 11, 0):  # other steps and seeds leave no trace
-        schedule.batch(Turn(index, other, COUNT, HORIZON, SEED + 1))
-    assert schedule.batch(turn_of(index, 11)) == rows
-    assert copy.deepcopy(schedule).batch(turn_of(index, 11)) == rows
+        schedule.batch(DrawRequest(index, other, COUNT, HORIZON, SEED + 1))
+    assert schedule.batch(request_of(index, 11)) == rows
+    assert copy.deepcopy(schedule).batch(request_of(index, 11)) == rows
 
 
 @every
@@ -88,9 +88,9 @@ def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_arg
     index = ladder_of()
     run(schedule, index, 0, 5)
     before = copy.deepcopy(index.state_dict())
-    rows = schedule.batch(turn_of(index, 5))
-    schedule.memory_after(turn_of(index, 5), rows, rates_of(5, rows))
-    schedule.stage_name(turn_of(index, 5))
+    rows = schedule.batch(request_of(index, 5))
+    schedule.memory_after(request_of(index, 5), rows, rates_of(5, rows))
+    schedule.stage_name(request_of(index, 5))
     assert str(index.state_dict()) == str(before)
 
 
@@ -138,15 +138,15 @@ def test_its_own_horizon_comes_before_that_of_the_run(schedule):
 @every
 def test_a_step_that_showed_nothing_is_no_fault(schedule):
     index = ladder_of()
-    index.memory = schedule.memory_after(turn_of(index, 0), [], [])
-    assert len(schedule.batch(turn_of(index, 1))) == COUNT
+    index.memory = schedule.memory_after(request_of(index, 0), [], [])
+    assert len(schedule.batch(request_of(index, 1))) == COUNT
 
 
 @every
 def test_a_stage_has_a_name_or_there_is_none(schedule):
     index = ladder_of()
     staged = schedule.schedule if isinstance(schedule, PerSource) else schedule
-    names = {str(schedule.stage_name(turn_of(index, step))) for step in range(0, 70, 5)}
+    names = {str(schedule.stage_name(request_of(index, step))) for step in range(0, 70, 5)}
     assert ("None" in names) == (len(names) == 1 and not isinstance(staged, SelfPaced | Mixture))
 
 
@@ -191,4 +191,4 @@ def test_impossible_parameters_are_refused_with_class_name_and_value(make, messa
 @pytest.mark.parametrize("schedule", [NeuraLadder(), Gaussian()], ids=repr)
 def test_a_part_of_the_ladder_that_is_too_small_is_refused_at_the_first_draw(schedule):
     with pytest.raises(RefusedError, match=r"draws up to \d+ of 40 rows from .* which has"):
-        schedule.batch(turn_of(ladder_of(90), 0, 40))
+        schedule.batch(request_of(ladder_of(90), 0, 40))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
 
-from observer.curriculum import LadderIndex, Random, Schedule, Sorted, Stage, Stages, Turn
+from observer.curriculum import DrawRequest, LadderIndex, Random, Schedule, Sorted, Stage, Stages
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -57,25 +57,25 @@ def test_different_parts_make_different_seeds_of_63_bits(one, other):
 @given(run=settings_of_a_run(spare=5), step=st.integers(0, 100))
 def test_a_draw_is_pure_and_of_distinct_rows_of_the_ladder(schedule, run, step):
     index, count, horizon, seed = run
-    rows = schedule.batch(Turn(index, step, count, horizon, seed))
+    rows = schedule.batch(DrawRequest(index, step, count, horizon, seed))
     assert len(rows) == len(set(rows)) == count
     assert set(rows) <= set(range(len(index)))
     assert all(type(row) is int for row in rows)
     for other in range(3):  # draws of other steps and seeds in between leave no trace
-        schedule.batch(Turn(index, other, count, horizon, seed + 1))
-    assert schedule.batch(Turn(index, step, count, horizon, seed)) == rows
+        schedule.batch(DrawRequest(index, other, count, horizon, seed + 1))
+    assert schedule.batch(DrawRequest(index, step, count, horizon, seed)) == rows
 
 
 @pytest.mark.parametrize("schedule", [Random(), Sorted(), WARM], ids=str)
 def test_a_batch_larger_than_the_ladder_is_refused_with_both_numbers(schedule):
     with pytest.raises(RefusedError, match=r"batch of 13 .* ladder of 12 rows"):
-        schedule.batch(Turn(ladder_of(12), 0, 13, 5, 0))
+        schedule.batch(DrawRequest(ladder_of(12), 0, 13, 5, 0))
 
 
 @pytest.mark.parametrize(("step", "count", "horizon"), [(-1, 1, 1), (0, 1, 0), (0, 0, 1)])
 def test_impossible_steps_and_horizons_are_refused(step, count, horizon):
     with pytest.raises(RefusedError):
-        Random().batch(Turn(ladder_of(12), step, count, horizon, 0))
+        Random().batch(DrawRequest(ladder_of(12), step, count, horizon, 0))
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_impossible_steps_and_horizons_are_refused(step, count, horizon):
 )
 def test_a_draw_from_a_million_rows_is_fast(schedule):
     index = ladder_of(1_000_000)
-    schedule.batch(Turn(index, 0, 128, 1000, 0))  # sorts once
+    schedule.batch(DrawRequest(index, 0, 128, 1000, 0))  # sorts once
     seconds = []
     for step in range(500, 510):
         start = time.perf_counter()
-        schedule.batch(Turn(index, step, 128, 1000, 0))
+        schedule.batch(DrawRequest(index, step, 128, 1000, 0))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.02
 
@@ -105,7 +105,7 @@ def test_random_repeats_no_row_in_a_pass_and_reaches_every_row(run):
         rows = [
             row
             for step in range(number * steps, (number + 1) * steps)
-            for row in Random().batch(Turn(index, step, count, horizon, seed))
+            for row in Random().batch(DrawRequest(index, step, count, horizon, seed))
         ]
         assert len(set(rows)) == len(rows) == steps * count
         reached |= set(rows)
@@ -114,7 +114,9 @@ def test_random_repeats_no_row_in_a_pass_and_reaches_every_row(run):
 
 def test_random_passes_and_seeds_differ():
     index = ladder_of(60)
-    draws = {tuple(Random().batch(Turn(index, step, 60, 9, seed))) for step in range(4) for seed in range(4)}
+    draws = {
+        tuple(Random().batch(DrawRequest(index, step, 60, 9, seed))) for step in range(4) for seed in range(4)
+    }
     assert len(draws) == 16
 
 
@@ -126,7 +128,7 @@ def test_random_passes_and_seeds_differ():
 def test_sorted_goes_from_easy_to_hard_in_passes_without_repeats_and_ends_at_the_hardest(run):
     index, count, horizon, seed = run
     place = {row: place for place, row in enumerate(index.easy_to_hard.tolist())}
-    batches = [Sorted().batch(Turn(index, step, count, horizon, seed)) for step in range(horizon)]
+    batches = [Sorted().batch(DrawRequest(index, step, count, horizon, seed)) for step in range(horizon)]
     passes = -(-horizon // (len(index) // count))
     for number in range(passes):
         in_pass = batches[number * horizon // passes : (number + 1) * horizon // passes]
@@ -142,17 +144,17 @@ def test_sorted_goes_from_easy_to_hard_in_passes_without_repeats_and_ends_at_the
 @given(count=st.integers(1, 8), horizon=st.integers(1, 8), seed=st.integers(0, 9))
 def test_sorted_is_the_sorted_file_when_the_horizon_is_one_pass(count, horizon, seed):
     index = ladder_of(count * horizon, seed)
-    turns = [Turn(index, step, count, horizon, seed) for step in range(horizon)]
-    rows = [row for turn in turns for row in Sorted().batch(turn)]
+    requests = [DrawRequest(index, step, count, horizon, seed) for step in range(horizon)]
+    rows = [row for request in requests for row in Sorted().batch(request)]
     assert rows == index.easy_to_hard.tolist()
-    back = [row for turn in turns for row in Sorted(True).batch(turn)]
+    back = [row for request in requests for row in Sorted(True).batch(request)]
     assert back == rows[::-1]
 
 
 def test_sorted_ends_on_the_hardest_rows_also_when_passes_do_not_divide_the_horizon():
     index = LadderIndex(numpy.arange(8) / 8, numpy.zeros(8), numpy.zeros(8))
     batches = [
-        Sorted().batch(Turn(index, step, 2, horizon=10, seed=0)) for step in range(10)
+        Sorted().batch(DrawRequest(index, step, 2, horizon=10, seed=0)) for step in range(10)
     ]  # passes of 3, 3 and 4
     assert [batch[-1] >= 5 for batch in batches] == [step in (2, 5, 8, 9) for step in range(10)]
     assert batches[-1] == [6, 7]
@@ -160,7 +162,7 @@ def test_sorted_ends_on_the_hardest_rows_also_when_passes_do_not_divide_the_hori
 
 def test_sorted_stays_on_its_last_window_beyond_the_horizon_with_fresh_draws():
     index = LadderIndex(numpy.arange(100) / 100, numpy.zeros(100), numpy.zeros(100))
-    batches = [Sorted().batch(Turn(index, step, 5, horizon=4, seed=0)) for step in range(3, 30)]
+    batches = [Sorted().batch(DrawRequest(index, step, 5, horizon=4, seed=0)) for step in range(3, 30)]
     assert all(row >= 75 for batch in batches for row in batch)
     assert len({tuple(batch) for batch in batches}) > 20
     assert {row for batch in batches for row in batch} == set(range(75, 100))
@@ -175,7 +177,7 @@ def test_stages_give_each_level_its_share_to_within_a_row_in_every_step(run):
     index, count, horizon, seed = run
     for step in range(6):
         stage = WARM.stages[0 if step < 3 else 1]
-        drawn = Counter(index.level_R[WARM.batch(Turn(index, step, count, horizon, seed))].tolist())
+        drawn = Counter(index.level_R[WARM.batch(DrawRequest(index, step, count, horizon, seed))].tolist())
         due = stage.quotas(count)
         assert sum(due.values()) == count
         assert set(drawn) <= set(due)
@@ -186,7 +188,9 @@ def test_shares_below_one_row_are_kept_over_the_steps():
     index = ladder_of(300)
     stages = Stages([Stage(None, {0: 0.9, 1: 0.1})])
     drawn = Counter(
-        index.level_R[[row for t in range(200) for row in stages.batch(Turn(index, t, 4, 1, 5))]].tolist()
+        index.level_R[
+            [row for t in range(200) for row in stages.batch(DrawRequest(index, t, 4, 1, 5))]
+        ].tolist()
     )
     assert abs(drawn[1] - 80) <= 2
     assert drawn[0] + drawn[1] == 800
@@ -205,7 +209,7 @@ def test_stages_repeat_no_row_of_a_level_before_a_pass_over_it_is_used_up_even_a
     current: dict[int, set[int]] = {level: set() for level in size}
     for step in range(40):
         by_level: dict[int, set[int]] = {level: set() for level in size}
-        for row in WARM.batch(Turn(index, step, count, horizon, seed)):
+        for row in WARM.batch(DrawRequest(index, step, count, horizon, seed)):
             by_level[int(index.level_R[row])].add(row)
         for level, rows in by_level.items():
             if len(current[level]) + len(rows) > size[level]:  # too few rows are left: a new pass
@@ -217,27 +221,29 @@ def test_stages_repeat_no_row_of_a_level_before_a_pass_over_it_is_used_up_even_a
 def test_rows_left_over_in_one_pass_over_a_level_are_drawn_in_others():
     index, stages = ladder_of(30), Stages([Stage(None, {1: 1.0})])
     # 7 of the level's 10 rows
-    passes = [frozenset(stages.batch(Turn(index, step, 7, 1, 0))) for step in range(20)]
+    passes = [frozenset(stages.batch(DrawRequest(index, step, 7, 1, 0))) for step in range(20)]
     assert len(set(passes)) > 10
     assert set().union(*passes) == set(index.rows_by_level[1].tolist())
 
 
 def test_a_stage_takes_over_after_its_steps():
     index = ladder_of(30)
-    levels = [set(index.level_R[WARM.batch(Turn(index, step, 10, 1, 0))].tolist()) for step in range(5)]
+    levels = [
+        set(index.level_R[WARM.batch(DrawRequest(index, step, 10, 1, 0))].tolist()) for step in range(5)
+    ]
     assert levels == [{0, 1}, {0, 1}, {0, 1}, {0, 1, 2}, {0, 1, 2}]
 
 
 def test_levels_that_the_ladder_lacks_are_refused_and_the_existing_ones_listed():
     stages = Stages([Stage(2, {0: 1.0}), Stage(None, {0: 1.0, 7: 1.0})])
     with pytest.raises(RefusedError, match=r"stage 2 names the levels \[7\]; the ladder has \[0, 1, 2\]"):
-        stages.batch(Turn(ladder_of(12), 0, 2, 1, 0))
+        stages.batch(DrawRequest(ladder_of(12), 0, 2, 1, 0))
 
 
 def test_a_level_with_too_few_rows_is_refused_before_its_stage_begins():
     stages = Stages([Stage(2, {0: 1.0, 1: 1.0}), Stage(None, {2: 1.0})])
     with pytest.raises(RefusedError, match="stage 2 draws up to 5 of 5 rows from level 2, which has 4"):
-        stages.batch(Turn(ladder_of(12), 0, 5, 1, 0))
+        stages.batch(DrawRequest(ladder_of(12), 0, 5, 1, 0))
 
 
 @pytest.mark.parametrize(

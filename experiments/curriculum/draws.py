@@ -11,6 +11,7 @@ import torch
 
 from observer.curriculum import (
     AdaptiveTarget,
+    DrawRequest,
     Gaussian,
     LadderIndex,
     Mixture,
@@ -22,7 +23,6 @@ from observer.curriculum import (
     SourceUCB,
     Stage,
     Stages,
-    Turn,
     VarianceDriven,
 )
 
@@ -79,12 +79,12 @@ def main():
             chance, own = numpy.random.default_rng(1), index.with_memory({})
             times = []
             for step in range(HORIZON // 2, HORIZON // 2 + STEPS + 1):
-                turn = Turn(own, step, COUNT, HORIZON, seed=0)
-                took, rows = seconds(lambda turn=turn, schedule=schedule: schedule.batch(turn))
+                request = DrawRequest(own, step, COUNT, HORIZON, seed=0)
+                took, rows = seconds(lambda request=request, schedule=schedule: schedule.batch(request))
                 times.append(1000 * took)
                 rates = (chance.integers(0, 9, COUNT) / 8).tolist()
                 own.observe(rows, rates, step)
-                own.memory = schedule.memory_after(turn, rows, rates)
+                own.memory = schedule.memory_after(request, rows, rates)
             print(
                 f"| {name} | {times[0]:.0f} | {numpy.median(times[1:]):.1f}, {max(times[1:]):.1f} |",
                 flush=True,

@@ -1,6 +1,6 @@
 """Which rows come next: schedules, the index they read, the draws of a run, and the callback for users."""
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.callback import CurriculumCallback
 from observer.curriculum.draws import Draws
 from observer.curriculum.index import LadderIndex
@@ -21,6 +21,7 @@ __all__ = [
     "AdaptiveTarget",
     "AtMost",
     "CurriculumCallback",
+    "DrawRequest",
     "Draws",
     "Gaussian",
     "LadderIndex",
@@ -35,6 +36,5 @@ __all__ = [
     "SourceUCB",
     "Stage",
     "Stages",
-    "Turn",
     "VarianceDriven",
 ]

@@ -17,15 +17,18 @@ from observer.strategies import described
 from observer.types import RefusedError
 
 SIGNATURES = {
-    "draw": ("self, turn", "turn.index, turn.step, turn.count, turn.horizon and turn.seed say what is asked"),
-    "remember": ("self, turn, rows, pass_rates", "turn.index.memory is what it returned last"),
-    "stage": ("self, turn", "turn.index, turn.step and turn.horizon say which step is meant"),
+    "draw": (
+        "self, request",
+        "request.index, .step, .count, .horizon and .seed say what is asked",
+    ),
+    "remember": ("self, request, rows, pass_rates", "request.index.memory is what it returned last"),
+    "stage": ("self, request", "request.index, request.step and request.horizon say which step is meant"),
 }
 """Method that a schedule may define -> its parameters, and where what it needs is found."""
 
 
 @dataclass(frozen=True)
-class Turn:
+class DrawRequest:
     """What a schedule is asked: which rows make up the global batch of one step."""
 
     index: LadderIndex
@@ -48,7 +51,7 @@ class Schedule(ABC):
     calls ``batch``, ``memory_after`` and ``stage_name``: they check what is asked and what is answered, and
     put the schedule's own horizon in the place of the run's.
 
-    A schedule is pure: a draw depends on the turn alone (its index holds what the policy has shown so far,
+    A schedule is pure: a draw depends on the request alone (its index holds what the policy has shown so far,
     and what ``remember`` made of it), so a resumed run draws what an unbroken one does and every rank draws
     the same. It keeps nothing between draws except caches.
 
@@ -76,71 +79,76 @@ class Schedule(ABC):
         check_options(self, hint=", or null for the run's", horizon=(1, float("inf")))
 
     @abstractmethod
-    def draw(self, turn: Turn) -> Sequence[int]:
-        """Return ``turn.count`` distinct rows, 0 .. R - 1. Ranks take contiguous slices of them.
+    def draw(self, request: DrawRequest) -> Sequence[int]:
+        """Return ``request.count`` distinct rows, 0 .. R - 1. Ranks take contiguous slices of them.
 
         Args:
-            turn: what is asked; it was checked, and its horizon is the schedule's own where it has one.
+            request: what is asked; it was checked, and its horizon is the schedule's own where it has one.
 
         Raises:
             RefusedError: the ladder cannot fill the batch.
         """
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return what to know from now on; by default, what was known. Called once per step, on every rank.
 
         It is a pure fold: it changes none of its arguments. What it returns is in every checkpoint.
 
         Args:
-            turn: the step that has just finished; its index has seen the step's pass rates, and
-                ``turn.index.memory`` is what was returned last, at first an empty mapping.
+            request: the step that has just finished; its index has seen the step's pass rates, and
+                ``request.index.memory`` is what was returned last, at first an empty mapping.
             rows: the rows of its global batch.
             pass_rates: share of correct completions of each.
 
         Returns:
             The new memory: builtins and tensors only.
         """
-        return turn.index.memory
+        return request.index.memory
 
-    def stage(self, turn: Turn) -> str | None:
+    def stage(self, request: DrawRequest) -> str | None:
         """Return the name of the stage that a step is in, for people; None where there are no stages."""
         return None
 
-    def batch(self, turn: Turn) -> list[int]:
+    def batch(self, request: DrawRequest) -> list[int]:
         """Return the rows of the global batch of a step, checked.
 
         Raises:
             RefusedError: a number is out of its range, or the ladder cannot fill the batch.
             RuntimeError: the schedule did not draw as many distinct rows as it was asked for.
         """
-        size, turn = len(turn.index), self._own(turn)
-        if not 1 <= turn.count <= size:
+        size, request = len(request.index), self._own(request)
+        if not 1 <= request.count <= size:
             raise RefusedError(
-                f"a global batch of {turn.count} prompts cannot be drawn from a ladder of {size} rows "
+                f"a global batch of {request.count} prompts cannot be drawn from a ladder of {size} rows "
                 f"without repeating one; take 1 .. {size} prompts per step or more rows"
             )
-        if turn.step < 0 or turn.horizon < 1:
+        if request.step < 0 or request.horizon < 1:
             raise RefusedError(
-                f"step {turn.step} of a horizon of {turn.horizon} rollouts: step must be >= 0, horizon >= 1"
+                f"step {request.step} of a horizon of {request.horizon} rollouts: step must be >= 0, "
+                f"horizon >= 1"
             )
-        rows = list(self.draw(turn))
-        if not len(rows) == len(set(rows)) == turn.count or not all(row in range(size) for row in rows):
+        rows = list(self.draw(request))
+        if not len(rows) == len(set(rows)) == request.count or not all(row in range(size) for row in rows):
             raise RuntimeError(
-                f"{described(self)} drew {rows} at step {turn.step}; it must draw {turn.count} distinct rows "
-                f"of 0 .. {size - 1}"
+                f"{described(self)} drew {rows} at step {request.step}; it must draw {request.count} "
+                f"distinct rows of 0 .. {size - 1}"
             )
         return rows
 
-    def memory_after(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def memory_after(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return what the schedule remembers after a step; see ``remember``."""
-        return self.remember(self._own(turn), rows, pass_rates)
+        return self.remember(self._own(request), rows, pass_rates)
 
-    def stage_name(self, turn: Turn) -> str | None:
+    def stage_name(self, request: DrawRequest) -> str | None:
         """Return the name of the stage that a step is in; see ``stage``."""
-        return self.stage(self._own(turn))
+        return self.stage(self._own(request))
 
-    def _own(self, turn: Turn) -> Turn:
-        return turn if self.horizon is None else replace(turn, horizon=self.horizon)
+    def _own(self, request: DrawRequest) -> DrawRequest:
+        return request if self.horizon is None else replace(request, horizon=self.horizon)
 
 
 def check_options(schedule: object, hint: str = "", **allowed: tuple[float, float]) -> None:

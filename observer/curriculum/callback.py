@@ -35,10 +35,10 @@ class CurriculumCallback(Callback):
         class Unseen(Schedule):
             \"\"\"Rows that were never visited, easy ones first, and then the easiest.\"\"\"
 
-            def draw(self, turn):
-                visited = set(turn.index.seen[0].tolist())
-                easy_first = turn.index.easy_to_hard.tolist()
-                return sorted(easy_first, key=lambda row: row in visited)[: turn.count]
+            def draw(self, request):
+                visited = set(request.index.seen[0].tolist())
+                easy_first = request.index.easy_to_hard.tolist()
+                return sorted(easy_first, key=lambda row: row in visited)[: request.count]
 
         Trainer(callbacks=[CurriculumCallback(Unseen())])
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.strategies import described, with_present_names
@@ -68,7 +68,7 @@ class Draws:
             RefusedError: the ladder cannot fill the batch.
             RuntimeError: the schedule did not draw as many distinct rows as it was asked for.
         """
-        return self.schedule.batch(self._turn(step))
+        return self.schedule.batch(self._request(step))
 
     def again(self, step: int) -> Iterator[list[int]]:
         """Yield other rows for a step, draw after draw of the same schedule: none that it has drawn before.
@@ -82,11 +82,11 @@ class Draws:
         assert self.index is not None
         drawn = set(self.draw(step))
         for number in count(1):
-            rows = self.schedule.batch(self._turn(step, seed=stable_seed(self.seed, "again", number)))
+            rows = self.schedule.batch(self._request(step, seed=stable_seed(self.seed, "again", number)))
             if drawn.issuperset(rows):  # where chance has no say, what comes next is in a larger draw
                 size = min(len(drawn) + self.prompts_per_step, len(self.index))
                 with suppress(RefusedError):  # there are no more
-                    rows = self.schedule.batch(self._turn(step, size=size))
+                    rows = self.schedule.batch(self._request(step, size=size))
             fresh = [row for row in rows if row not in drawn]
             drawn.update(rows)
             yield fresh
@@ -100,19 +100,19 @@ class Draws:
         """
         assert self.index is not None
         self.index.observe(rows, pass_rates, self.step)
-        self.index.memory = self.schedule.memory_after(self._turn(self.step), rows, pass_rates)
+        self.index.memory = self.schedule.memory_after(self._request(self.step), rows, pass_rates)
         self.observed = (rows, pass_rates)
         self.step += 1
 
     @property
     def stage(self) -> str | None:
         """The name that the schedule gives the stage of the next step; None where it has none."""
-        return self.schedule.stage_name(self._turn(self.step))
+        return self.schedule.stage_name(self._request(self.step))
 
-    def _turn(self, step: int, size: int | None = None, seed: int | None = None) -> Turn:
+    def _request(self, step: int, size: int | None = None, seed: int | None = None) -> DrawRequest:
         assert self.index is not None, "no rows are known yet"
         size, seed = size or self.prompts_per_step, self.seed if seed is None else seed
-        return Turn(self.index, step, size, self.horizon, seed)
+        return DrawRequest(self.index, step, size, self.horizon, seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the run is, what it has shown and what decides its draws: builtins and tensors."""

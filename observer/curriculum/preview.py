@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from observer.curriculum import LadderIndex, Schedule, Turn
+from observer.curriculum import DrawRequest, LadderIndex, Schedule
 
 Assumption = Callable[[torch.Tensor, float], torch.Tensor]
 """Difficulty of rows and progress in [0, 1] -> their pass rates."""
@@ -64,9 +64,9 @@ def simulate(
     levels, place_R = torch.unique(index.level_R, return_inverse=True)
     counts, difficulty, complexity, stages = [], [], [], []
     for step in range(steps):
-        turn = Turn(index, step, count, horizon=steps, seed=seed)
-        stages.append(schedule.stage_name(turn))
-        rows = schedule.batch(turn)
+        request = DrawRequest(index, step, count, horizon=steps, seed=seed)
+        stages.append(schedule.stage_name(request))
+        rows = schedule.batch(request)
         rows_N = torch.tensor(rows)
         difficulty_N = index.difficulty_R[rows_N]
         counts.append(torch.bincount(place_R[rows_N], minlength=len(levels)))
@@ -74,7 +74,7 @@ def simulate(
         complexity.append(index.complexity_R[rows_N].double().mean())
         rates = assumption(difficulty_N.double(), step / max(1, steps - 1)).clamp(0, 1).tolist()
         index.observe(rows, rates, step)
-        index.memory = schedule.memory_after(turn, rows, rates)
+        index.memory = schedule.memory_after(request, rows, rates)
     _, visits_N, _ = index.seen
     return Drawn(
         levels=levels.tolist(),

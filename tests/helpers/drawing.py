@@ -2,7 +2,7 @@
 
 import numpy
 
-from observer.curriculum import LadderIndex, Turn
+from observer.curriculum import DrawRequest, LadderIndex
 
 SIZE, COUNT, HORIZON, SEED = 900, 12, 60, 7
 
@@ -14,8 +14,8 @@ def ladder_of(size=SIZE, seed=0, rungs=9):
     return LadderIndex(level_R / 8, complexity_R, level_R, chance.integers(0, 3, size), ["a", "b", "c"])
 
 
-def turn_of(index, step, count=COUNT, horizon=HORIZON, seed=SEED):
-    return Turn(index, step, count, horizon, seed)
+def request_of(index, step, count=COUNT, horizon=HORIZON, seed=SEED):
+    return DrawRequest(index, step, count, horizon, seed)
 
 
 def rates_of(step, rows):
@@ -27,10 +27,10 @@ def run(schedule, index, begin, end, count=COUNT, horizon=HORIZON, seed=SEED):
     """Draw and observe as the data module does; return the batches."""
     batches = []
     for step in range(begin, end):
-        turn = Turn(index, step, count, horizon, seed)
-        rows = schedule.batch(turn)
+        request = DrawRequest(index, step, count, horizon, seed)
+        rows = schedule.batch(request)
         rates = rates_of(step, rows)
         index.observe(rows, rates, step)
-        index.memory = schedule.memory_after(turn, rows, rates)
+        index.memory = schedule.memory_after(request, rows, rates)
         batches.append(rows)
     return batches

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import least_visited
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -42,13 +42,13 @@ class AdaptiveTarget(Schedule):
 
     >>> index = LadderIndex([0.0, 0.25, 0.5, 1.0], [1.0] * 4, [0] * 4)
     >>> adaptive = AdaptiveTarget(start=0.2)
-    >>> first = Turn(index, step=0, count=2, horizon=9, seed=0)
+    >>> first = DrawRequest(index, step=0, count=2, horizon=9, seed=0)
     >>> sorted(adaptive.batch(first))  # .05 and .2 away
     [0, 1]
     >>> index.memory = adaptive.memory_after(first, [0, 1], [1.0, 1.0])  # .2 + .5 tanh(2 (1 - .5))
     >>> round(index.memory["target"], 4)
     0.5808
-    >>> sorted(adaptive.batch(Turn(index, step=1, count=2, horizon=9, seed=0)))  # .08 and .33 away
+    >>> sorted(adaptive.batch(DrawRequest(index, step=1, count=2, horizon=9, seed=0)))  # .08 and .33 away
     [1, 2]
     """
 
@@ -66,9 +66,9 @@ class AdaptiveTarget(Schedule):
         low, high = (self._scaled(index, self._value(index, place)) for place in (0, len(index) - 1))
         return min(max(float(memory.get("target", self.start)), low), high)
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return the ``count`` rows nearest to the target, easy ones first."""
-        index, count = turn.index, turn.count
+        index, count = request.index, request.count
         target = self._unscaled(index, self.target(index, index.memory))
         middle = index.place(self.by, target)
         order_R, column_R = index.order(self.by).numpy(), index.column(self.by).numpy()
@@ -84,16 +84,18 @@ class AdaptiveTarget(Schedule):
         near_end = max(near_begin, near_end)
         farthest = numpy.concatenate([order_R[begin:near_begin], order_R[near_end:end]])
         near = order_R[near_begin:near_end]
-        chance = random.Random(stable_seed(turn.seed, "adaptive target", turn.step))
+        chance = random.Random(stable_seed(request.seed, "adaptive target", request.step))
         among_equals = None if self.by == "both" else chance
         chosen = least_visited(index.visits_R.numpy(), count - len(near), among_equals, farthest)
         rows = numpy.concatenate([near, chosen])
         easy_first: list[int] = rows[numpy.argsort(column_R[rows], kind="stable")].tolist()
         return easy_first
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return the next step's target."""
-        index = turn.index
+        index = request.index
         if not rows:
             return index.memory
         move = self.eta * math.tanh(self.alpha * (fmean(pass_rates) - self.beta))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
 from observer.types import RefusedError
@@ -33,10 +33,10 @@ class AtMost(Schedule):
     >>> from observer.curriculum import AdaptiveTarget
     >>> index = LadderIndex([0.0, 0.25, 0.5, 0.75], [1.0] * 4, [0] * 4)
     >>> once = AtMost(AdaptiveTarget(start=0.0), visits=1)
-    >>> once.batch(Turn(index, step=0, count=2, horizon=2, seed=0))
+    >>> once.batch(DrawRequest(index, step=0, count=2, horizon=2, seed=0))
     [0, 1]
     >>> index.observe([0, 1], [0.0, 0.0], step=0)
-    >>> sorted(once.batch(Turn(index, step=1, count=2, horizon=2, seed=0)))
+    >>> sorted(once.batch(DrawRequest(index, step=1, count=2, horizon=2, seed=0)))
     [2, 3]
     """
 
@@ -47,24 +47,24 @@ class AtMost(Schedule):
         super().__post_init__()
         check_options(self, visits=(1, math.inf))
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return the schedule's rows; those without visits left are replaced in their places.
 
         Raises:
             RefusedError: too few rows are left, or at the first step: there are too few for the horizon.
         """
-        index, count = turn.index, turn.count
-        if turn.step == 0 and self.visits * len(index) < count * turn.horizon:
+        index, count = request.index, request.count
+        if request.step == 0 and self.visits * len(index) < count * request.horizon:
             raise RefusedError(
                 f"AtMost.visits is {self.visits}: {len(index)} rows are enough for "
                 f"{self.visits * len(index) // count} rollouts of {count} prompts, and there are "
-                f"{turn.horizon}; raise visits, or add rows"
+                f"{request.horizon}; raise visits, or add rows"
             )
-        rows = self.schedule.batch(turn)
+        rows = self.schedule.batch(request)
         open_R = index.visits_R.numpy() < self.visits
         spent = numpy.flatnonzero(~open_R[rows]).tolist()
         if spent:
-            chance = random.Random(stable_seed(turn.seed, "at most", turn.step))
+            chance = random.Random(stable_seed(request.seed, "at most", request.step))
             kept = {row for row in rows if open_R[row]}
             others = self._others(index, open_R, [rows[place] for place in spent], kept, chance)
             for place, row in zip(spent, others, strict=True):
@@ -99,13 +99,15 @@ class AtMost(Schedule):
             taken.add(other)
             yield other
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return what the schedule remembers."""
-        return self.schedule.memory_after(turn, rows, pass_rates)
+        return self.schedule.memory_after(request, rows, pass_rates)
 
-    def stage(self, turn: Turn) -> str | None:
+    def stage(self, request: DrawRequest) -> str | None:
         """Return the schedule's stage."""
-        return self.schedule.stage_name(turn)
+        return self.schedule.stage_name(request)
 
 
 def _outward(start: int, size: int) -> Iterator[int]:

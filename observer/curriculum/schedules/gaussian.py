@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
 from observer.seeding import stable_seed
 from observer.types import RefusedError
@@ -60,10 +60,10 @@ class Gaussian(Schedule):
         share_T_K += self.floor
         return share_T_K
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows in the step's shares of the tasks, shuffled."""
-        step, count, horizon, seed = turn.step, turn.count, turn.horizon, turn.seed
-        order_R = turn.index.order(self.by).numpy()
+        step, count, horizon, seed = request.step, request.count, request.horizon, request.seed
+        order_R = request.index.order(self.by).numpy()
         parts = [
             order_R[k * len(order_R) // self.tasks : (k + 1) * len(order_R) // self.tasks]
             for k in range(self.tasks)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.dealing import counts_by_share, spread_offsets
 from observer.refusal import refuse_outside
 from observer.seeding import stable_seed
@@ -50,7 +50,7 @@ class Mixture(Schedule):
     >>> from observer.curriculum import LadderIndex, Random, Sorted
     >>> index = LadderIndex([0.0, 0.25, 0.5, 0.75] * 4, [1.0] * 16, [0] * 16)
     >>> mixed = Mixture({"sorted": Part(Sorted(), 3.0), "random": Part(Random(), 1.0)})
-    >>> rows = mixed.batch(Turn(index, step=0, count=4, horizon=4, seed=0))
+    >>> rows = mixed.batch(DrawRequest(index, step=0, count=4, horizon=4, seed=0))
     >>> len(set(rows)), int((index.difficulty_R[rows] == 0).sum()) >= 3
     (4, True)
     """
@@ -62,37 +62,39 @@ class Mixture(Schedule):
         if not self.parts:
             raise RefusedError("Mixture.parts is empty; name at least one schedule and its share")
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return each part's share of rows, shuffled."""
         shares = numpy.array([[part.share for part in self.parts.values()]])
-        offset_T = spread_offsets(stable_seed(turn.seed, "mixture offset"), turn.step, turn.step + 1)
-        counts = counts_by_share(shares, turn.count, offset_T)[0].tolist()
-        chance = random.Random(stable_seed(turn.seed, "mixture", turn.step))
+        offset_T = spread_offsets(stable_seed(request.seed, "mixture offset"), request.step, request.step + 1)
+        counts = counts_by_share(shares, request.count, offset_T)[0].tolist()
+        chance = random.Random(stable_seed(request.seed, "mixture", request.step))
         rows: dict[int, None] = {}
         for (name, part), wants in zip(self.parts.items(), counts, strict=True):
             if not wants:
                 continue
-            batch = part.schedule.batch(_own(turn, name))
+            batch = part.schedule.batch(_own(request, name))
             chance.shuffle(batch)
             rows |= dict.fromkeys([row for row in batch if row not in rows][:wants])
         drawn = list(rows)
         chance.shuffle(drawn)  # so that ranks get similar shares
         return drawn
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return the memory of each part, by its name."""
         return {
-            name: part.schedule.memory_after(_own(turn, name), rows, pass_rates)
+            name: part.schedule.memory_after(_own(request, name), rows, pass_rates)
             for name, part in self.parts.items()
         }
 
-    def stage(self, turn: Turn) -> str | None:
+    def stage(self, request: DrawRequest) -> str | None:
         """Return the stages of the parts that have some."""
-        stages = {name: part.schedule.stage_name(_own(turn, name)) for name, part in self.parts.items()}
+        stages = {name: part.schedule.stage_name(_own(request, name)) for name, part in self.parts.items()}
         return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage) or None
 
 
-def _own(turn: Turn, name: str) -> Turn:
-    """Return the turn of a part: with its own memory and seed."""
-    index = turn.index.with_memory(turn.index.memory.get(name, {}))
-    return replace(turn, index=index, seed=stable_seed(turn.seed, "part", name))
+def _own(request: DrawRequest, name: str) -> DrawRequest:
+    """Return the request of a part: with its own memory and seed."""
+    index = request.index.with_memory(request.index.memory.get(name, {}))
+    return replace(request, index=index, seed=stable_seed(request.seed, "part", name))

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, deal_passes, permutation, shuffled, spread_offsets
 from observer.curriculum.index import RUNGS
 from observer.refusal import refuse_unknown, refuse_unless
@@ -66,10 +66,10 @@ class NeuraLadder(Schedule):
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.0] * 4 + [0.125] * 4 + [1.0] * 4, range(12), [0] * 12)
     >>> halves = NeuraLadder(table="even", slots="ladder", window=3, own=0.5)
-    >>> turns = [Turn(index, step, count=4, horizon=3, seed=0) for step in range(3)]
-    >>> [halves.stage_name(turn) for turn in turns]
+    >>> requests = [DrawRequest(index, step, count=4, horizon=3, seed=0) for step in range(3)]
+    >>> [halves.stage_name(request) for request in requests]
     ['slot 1 of 9', 'slot 2 of 9', 'slot 9 of 9']
-    >>> [sorted(index.rung_of(halves.batch(turn), "both").tolist()) for turn in turns]
+    >>> [sorted(index.rung_of(halves.batch(request), "both").tolist()) for request in requests]
     [[0, 0, 1, 1], [0, 1, 1, 1], [8, 8, 8, 8]]
 
     The second slot would be mixed from rungs 0, 1 and 2 as 1 : 2 : 1. Rung 2 has no rows, so rungs 0 and 1
@@ -91,15 +91,15 @@ class NeuraLadder(Schedule):
         refuse_unless(fits, self, "window", "the paper's table has 5, set table to even")
         check_options(self, own=(1e-9, 1))
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows in the shares of the step's slots, shuffled."""
-        step, seed = turn.step, turn.seed
-        rungs = turn.index.rungs(self.by)
+        step, seed = request.step, request.seed
+        rungs = request.index.rungs(self.by)
         sizes = [len(rows) for rows in rungs]
-        shares_T_L, slot_T = self._plan(sizes, turn.horizon, max(turn.horizon, step + 1))
-        self._check_sizes(sizes, turn.count)
+        shares_T_L, slot_T = self._plan(sizes, request.horizon, max(request.horizon, step + 1))
+        self._check_sizes(sizes, request.count)
         offsets_T = spread_offsets(stable_seed(seed, "ladder offset"), 0, len(slot_T))
-        counts_T_L = counts_by_share(shares_T_L, turn.count, offsets_T)
+        counts_T_L = counts_by_share(shares_T_L, request.count, offsets_T)
         rows: list[int] = []
         for rung in numpy.flatnonzero(counts_T_L[step]).tolist():
             counts_T = counts_T_L[:, rung]
@@ -115,11 +115,11 @@ class NeuraLadder(Schedule):
             rows += rungs[rung].numpy()[places[begin:end]].tolist()
         return shuffled(rows, stable_seed(seed, "ladder shuffle", step))  # so that ranks get similar shares
 
-    def stage(self, turn: Turn) -> str:
+    def stage(self, request: DrawRequest) -> str:
         """Return the slot that the middle of the step is in, from 1."""
-        sizes = [len(rows) for rows in turn.index.rungs(self.by)]
-        _, slot_T = self._plan(sizes, turn.horizon, turn.horizon)
-        return f"slot {int(slot_T[min(turn.step, turn.horizon - 1)]) + 1} of {RUNGS}"
+        sizes = [len(rows) for rows in request.index.rungs(self.by)]
+        _, slot_T = self._plan(sizes, request.horizon, request.horizon)
+        return f"slot {int(slot_T[min(request.step, request.horizon - 1)]) + 1} of {RUNGS}"
 
     def mixing(self, sizes: list[int]) -> numpy.ndarray:
         """Return slot x rung -> share, rows normalised, for a ladder whose rungs have these sizes, (9, 9).

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import torch
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.dealing import counts_by_share, fit, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.index_part import LadderPart
@@ -40,7 +40,7 @@ class PerSource(Schedule):
             None for equal shares.
 
     >>> index = LadderIndex([0.5] * 6, [1.0] * 6, [0] * 6, [0, 0, 0, 0, 1, 1], ["charts", "maps"])
-    >>> rows = PerSource().batch(Turn(index, step=0, count=4, horizon=4, seed=0))
+    >>> rows = PerSource().batch(DrawRequest(index, step=0, count=4, horizon=4, seed=0))
     >>> sorted(index.source_R[rows].tolist())
     [0, 0, 1, 1]
     """
@@ -54,10 +54,10 @@ class PerSource(Schedule):
             fits = bool(self.shares) and all(0 < share < math.inf for share in self.shares.values())
             refuse_unless(fits, self, "shares", "name sources with shares that are finite and > 0, or null")
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return each source's share of rows, shuffled."""
-        count = turn.count
-        parts = self._parts(turn.index)
+        count = request.count
+        parts = self._parts(request.index)
         shares = numpy.array([1.0 if self.shares is None else self.shares[name] for name in parts])
         sizes = [len(part) for part in parts.values()]
         if sum(sizes) < count:
@@ -65,40 +65,44 @@ class PerSource(Schedule):
                 f"{type(self).__name__}: the sources {', '.join(parts)} have {sum(sizes)} rows, fewer than "
                 f"the {count} prompts of a step; name more sources in shares"
             )
-        offset_T = spread_offsets(stable_seed(turn.seed, "per source offset"), turn.step, turn.step + 1)
+        offset_T = spread_offsets(
+            stable_seed(request.seed, "per source offset"), request.step, request.step + 1
+        )
         wanted = counts_by_share(shares[None], count, offset_T)[0].tolist()
         largest_first = sorted(range(len(sizes)), key=lambda place: -sizes[place])
         counts = fit(wanted, sizes, largest_first)
         due = numpy.ceil(shares / shares.sum() * count - 1e-9).astype(int).tolist()
-        chance = random.Random(stable_seed(turn.seed, "per source", turn.step))
+        chance = random.Random(stable_seed(request.seed, "per source", request.step))
         rows: list[int] = []
         for (name, part), wants, most, size in zip(parts.items(), counts, due, sizes, strict=True):
-            asked = replace(_own(turn, name, part), count=min(size, max(wants, most)))
+            asked = replace(_own(request, name, part), count=min(size, max(wants, most)))
             drawn = self.schedule.batch(asked)
             kept = sorted(chance.sample(range(len(drawn)), wants))
             rows += part.rows_N[[drawn[place] for place in kept]].tolist()
         chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return the schedule's memory per source, by the source's name."""
-        sources_N = turn.index.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
+        sources_N = request.index.source_R[torch.tensor(rows, dtype=torch.int64)].tolist()
         remembered = {}
-        for name, part in self._parts(turn.index).items():
-            source = turn.index.sources.index(name)
+        for name, part in self._parts(request.index).items():
+            source = request.index.sources.index(name)
             places = [place for place, of in enumerate(sources_N) if of == source]
             remembered[name] = self.schedule.memory_after(
-                _own(turn, name, part),
+                _own(request, name, part),
                 part.within(torch.tensor([rows[place] for place in places], dtype=torch.int64)).tolist(),
                 [pass_rates[place] for place in places],
             )
         return remembered
 
-    def stage(self, turn: Turn) -> str | None:
+    def stage(self, request: DrawRequest) -> str | None:
         """Return the stages of the sources; one name where they are the same."""
         stages = {
-            name: self.schedule.stage_name(_own(turn, name, part))
-            for name, part in self._parts(turn.index).items()
+            name: self.schedule.stage_name(_own(request, name, part))
+            for name, part in self._parts(request.index).items()
         }
         if len(set(stages.values())) == 1:
             return next(iter(stages.values()))
@@ -120,7 +124,7 @@ class PerSource(Schedule):
         return {name: part(name) for name in names}
 
 
-def _own(turn: Turn, name: str, part: LadderPart) -> Turn:
-    """Return the turn of a source: its rows, with their own memory and seed."""
-    index = part.with_memory(turn.index.memory.get(name, {}))
-    return replace(turn, index=index, seed=stable_seed(turn.seed, name))
+def _own(request: DrawRequest, name: str, part: LadderPart) -> DrawRequest:
+    """Return the request of a source: its rows, with their own memory and seed."""
+    index = part.with_memory(request.index.memory.get(name, {}))
+    return replace(request, index=index, seed=stable_seed(request.seed, name))

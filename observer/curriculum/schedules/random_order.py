@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.dealing import permutation
 from observer.seeding import stable_seed
 
@@ -19,15 +19,15 @@ class Random(Schedule):
 
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.0] * 7, [0.0] * 7, [0] * 7)
-    >>> turns = [Turn(index, step, count=3, horizon=9, seed=0) for step in range(2)]  # a pass: 7 // 3
-    >>> batches = [Random().batch(turn) for turn in turns]
+    >>> requests = [DrawRequest(index, step, count=3, horizon=9, seed=0) for step in range(2)]  # a pass
+    >>> batches = [Random().batch(request) for request in requests]
     >>> len(set(batches[0] + batches[1]))
     6
     """
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return the next ``count`` rows of the pass that the step is in."""
-        size, count = len(turn.index), turn.count
-        number, local = divmod(turn.step, size // count)
-        order_R = permutation(stable_seed(turn.seed, "random", number), size)
+        size, count = len(request.index), request.count
+        number, local = divmod(request.step, size // count)
+        order_R = permutation(stable_seed(request.seed, "random", number), size)
         return order_R[local * count : (local + 1) * count].tolist()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
 from observer.curriculum.index import RUNGS, LadderIndex
 from observer.seeding import stable_seed
@@ -41,13 +41,13 @@ class SelfPaced(Schedule):
 
     >>> index = LadderIndex([0.0, 0.0, 1.0, 1.0], [2.0, 1.0, 3.0, 4.0], [0, 0, 8, 8])
     >>> paced = SelfPaced(patience=2, replay=0.0)
-    >>> turn = Turn(index, step=0, count=2, horizon=9, seed=0)
-    >>> paced.batch(turn)
+    >>> request = DrawRequest(index, step=0, count=2, horizon=9, seed=0)
+    >>> paced.batch(request)
     [1, 0]
-    >>> index.memory = paced.memory_after(turn, [1, 0], [0.5, 1.0])
+    >>> index.memory = paced.memory_after(request, [1, 0], [0.5, 1.0])
     >>> index.memory
     {'place': 0, 'recent': [0.75]}
-    >>> paced.memory_after(turn, [1, 0], [1.0, 1.0])  # (.75 + 1) / 2 >= .8
+    >>> paced.memory_after(request, [1, 0], [1.0, 1.0])  # (.75 + 1) / 2 >= .8
     {'place': 1, 'recent': []}
     """
 
@@ -64,35 +64,39 @@ class SelfPaced(Schedule):
                 f"SelfPaced.demote is {self.demote} and SelfPaced.promote {self.promote}; demote must be less"
             )
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows of the present rung and of those below, shuffled."""
-        rungs = [rows for rows in turn.index.rungs(self.by) if len(rows)]
-        place = self._place(turn.index)
+        rungs = [rows for rows in request.index.rungs(self.by) if len(rows)]
+        place = self._place(request.index)
         shares = numpy.zeros((1, len(rungs)))
         shares[0, :place] = self.replay / max(place, 1)
         shares[0, place] = 1 - self.replay if place else 1
-        offset_T = spread_offsets(stable_seed(turn.seed, "paced offset"), turn.step, turn.step + 1)
-        wanted = counts_by_share(shares, turn.count, offset_T)[0].tolist()
+        offset_T = spread_offsets(stable_seed(request.seed, "paced offset"), request.step, request.step + 1)
+        wanted = counts_by_share(shares, request.count, offset_T)[0].tolist()
         nearest = sorted(range(len(rungs)), key=lambda rung: (abs(rung - place), rung))
         counts = fit(wanted, [len(rows) for rows in rungs], nearest)
-        chance = random.Random(stable_seed(turn.seed, "paced", turn.step))
+        chance = random.Random(stable_seed(request.seed, "paced", request.step))
         rows: list[int] = []
         for of_rung, wants in zip(rungs, counts, strict=True):
             among_equals = chance if self.by == "difficulty" else None
-            rows += least_visited(turn.index.visits_R.numpy(), wants, among_equals, of_rung.numpy()).tolist()
+            rows += least_visited(
+                request.index.visits_R.numpy(), wants, among_equals, of_rung.numpy()
+            ).tolist()
         if place:
             chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
-    def stage(self, turn: Turn) -> str:
+    def stage(self, request: DrawRequest) -> str:
         """Return the present rung, from 1."""
-        return f"rung {self._filled(turn.index)[self._place(turn.index)] + 1} of {RUNGS}"
+        return f"rung {self._filled(request.index)[self._place(request.index)] + 1} of {RUNGS}"
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return the present rung, as its place among those with rows, and the last mean pass rates on it."""
-        memory, filled = turn.index.memory, self._filled(turn.index)
+        memory, filled = request.index.memory, self._filled(request.index)
         place, recent = memory.get("place", 0), memory.get("recent", [])
-        rungs = turn.index.rung_of(rows, self.by).tolist()
+        rungs = request.index.rung_of(rows, self.by).tolist()
         here = [rate for rung, rate in zip(rungs, pass_rates, strict=True) if rung == filled[place]]
         if not here:
             return memory

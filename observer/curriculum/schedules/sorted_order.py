@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from observer.curriculum.base import Schedule, Turn
+from observer.curriculum.base import DrawRequest, Schedule
 from observer.seeding import stable_seed
 
 
@@ -30,22 +30,24 @@ class Sorted(Schedule):
 
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.75, 0.0, 0.5, 0.5], [9.0, 3.0, 8.0, 7.0], [3, 0, 2, 2])
-    >>> turns = [Turn(index, step, count=2, horizon=2, seed=0) for step in range(3)]
-    >>> [Sorted().batch(turn) for turn in turns]
+    >>> requests = [DrawRequest(index, step, count=2, horizon=2, seed=0) for step in range(3)]
+    >>> [Sorted().batch(request) for request in requests]
     [[1, 3], [2, 0], [2, 0]]
-    >>> Sorted(descending=True).batch(turns[0])
+    >>> Sorted(descending=True).batch(requests[0])
     [0, 2]
     """
 
     descending: bool = False
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return ``count`` rows of the step's window of the sorted ladder."""
-        size, count, horizon = len(turn.index), turn.count, turn.horizon
-        local, length = place_in_pass(min(turn.step, horizon - 1), horizon, longest=size // count)
+        size, count, horizon = len(request.index), request.count, request.horizon
+        local, length = place_in_pass(min(request.step, horizon - 1), horizon, longest=size // count)
         window = range(local * size // length, (local + 1) * size // length)
-        places = sorted(random.Random(stable_seed(turn.seed, "sorted", turn.step)).sample(window, count))
-        order_R = turn.index.order(self.by)
+        places = sorted(
+            random.Random(stable_seed(request.seed, "sorted", request.step)).sample(window, count)
+        )
+        order_R = request.index.order(self.by)
         last = size - 1
         return [int(order_R[last - place if self.descending else place]) for place in places]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import torch
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import counts_by_share, fit, least_visited, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -41,8 +41,8 @@ class SourceUCB(Schedule):
 
     >>> index = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4, [0, 0, 1, 1], ["charts", "maps"])
     >>> bandit = SourceUCB()
-    >>> turn = Turn(index, step=0, count=2, horizon=9, seed=0)
-    >>> memory = bandit.memory_after(turn, [0, 2], [1.0, 0.5])
+    >>> request = DrawRequest(index, step=0, count=2, horizon=9, seed=0)
+    >>> memory = bandit.memory_after(request, [0, 2], [1.0, 0.5])
     >>> [round(bound, 3) for bound in bandit.bounds(index, memory)]  # 0 and 1, each + sqrt(2 ln(3) / 2)
     [1.048, 2.048]
     """
@@ -66,29 +66,31 @@ class SourceUCB(Schedule):
             bounds.append(teaches + self.exploration * bonus)
         return bounds
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows in the sources' shares, shuffled."""
-        bounds = numpy.array(self.bounds(turn.index, turn.index.memory))
+        bounds = numpy.array(self.bounds(request.index, request.index.memory))
         weights = numpy.exp((bounds - bounds.max()) / self.temperature)
-        offset_T = spread_offsets(stable_seed(turn.seed, "source offset"), turn.step, turn.step + 1)
-        wanted = counts_by_share(weights[None], turn.count, offset_T)[0].tolist()
-        sources = list(turn.index.rows_by_source.values())
+        offset_T = spread_offsets(stable_seed(request.seed, "source offset"), request.step, request.step + 1)
+        wanted = counts_by_share(weights[None], request.count, offset_T)[0].tolist()
+        sources = list(request.index.rows_by_source.values())
         best_first = numpy.argsort(-bounds, kind="stable").tolist()
         counts = fit(wanted, [len(rows) for rows in sources], best_first)
-        chance = random.Random(stable_seed(turn.seed, "sources", turn.step))
+        chance = random.Random(stable_seed(request.seed, "sources", request.step))
         rows: list[int] = []
         for of_source, wants in zip(sources, counts, strict=True):
-            rows += least_visited(turn.index.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
+            rows += least_visited(request.index.visits_R.numpy(), wants, chance, of_source.numpy()).tolist()
         chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return rows drawn and the last mean absolute advantages, by source."""
-        memory = turn.index.memory
+        memory = request.index.memory
         drawn, recent = dict(memory.get("drawn", {})), dict(memory.get("recent", {}))
         taught: dict[int, list[float]] = {}
         for row, rate in zip(rows, pass_rates, strict=True):
-            taught.setdefault(int(turn.index.source_R[row]), []).append(2 * math.sqrt(rate * (1 - rate)))
+            taught.setdefault(int(request.index.source_R[row]), []).append(2 * math.sqrt(rate * (1 - rate)))
         for source, values in taught.items():
             drawn[source] = drawn.get(source, 0) + len(values)
             new = torch.tensor(values, dtype=torch.float64)

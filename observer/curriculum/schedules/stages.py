@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import ONE, deal_passes, permutation, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.seeding import stable_seed
@@ -65,7 +65,7 @@ class Stages(Schedule):
 
     >>> index = LadderIndex([0.1, 0.1, 0.9, 0.9], [0.0] * 4, [1, 1, 2, 2])
     >>> warm = Stages([Stage(steps=1, levels={1: 1.0}), Stage(steps=None, levels={1: 1.0, 2: 1.0})])
-    >>> first, second = (Turn(index, step, count=2, horizon=9, seed=0) for step in range(2))
+    >>> first, second = (DrawRequest(index, step, count=2, horizon=9, seed=0) for step in range(2))
     >>> sorted(warm.batch(first))
     [0, 1]
     >>> sorted(index.level_R[warm.batch(second)].tolist())
@@ -89,22 +89,22 @@ class Stages(Schedule):
                 f"the stages' steps = {steps}; all but the last need a number, the last must be null"
             )
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows in the shares of the step's stage, shuffled."""
-        self._check_levels(turn.index, turn.count)
+        self._check_levels(request.index, request.count)
         rows: list[int] = []
-        for level, counts_T in self._counts(turn.step + 1, turn.count, turn.seed).items():
-            of_level = turn.index.rows_by_level[level]
+        for level, counts_T in self._counts(request.step + 1, request.count, request.seed).items():
+            of_level = request.index.rows_by_level[level]
             number_T, begin_T = deal_passes(counts_T, len(of_level))
-            order = permutation(stable_seed(turn.seed, "stages", level, int(number_T[-1])), len(of_level))
+            order = permutation(stable_seed(request.seed, "stages", level, int(number_T[-1])), len(of_level))
             rows += of_level[order[begin_T[-1] : begin_T[-1] + counts_T[-1]]].tolist()
-        chance = random.Random(stable_seed(turn.seed, "stages shuffle", turn.step))
+        chance = random.Random(stable_seed(request.seed, "stages shuffle", request.step))
         chance.shuffle(rows)  # so that ranks get similar shares
         return rows
 
-    def stage(self, turn: Turn) -> str:
+    def stage(self, request: DrawRequest) -> str:
         """Return the number of the stage, from 1."""
-        step, number = turn.step, 0
+        step, number = request.step, 0
         while (steps := self.stages[number].steps) is not None and step >= steps:
             step, number = step - steps, number + 1
         return f"stage {number + 1} of {len(self.stages)}"

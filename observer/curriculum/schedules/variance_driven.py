@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from observer.curriculum.base import Schedule, Turn, check_options
+from observer.curriculum.base import DrawRequest, Schedule, check_options
 from observer.curriculum.dealing import least_visited
 from observer.seeding import stable_seed
 
@@ -40,11 +40,11 @@ class VarianceDriven(Schedule):
     >>> from observer.curriculum import LadderIndex
     >>> index = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4)
     >>> driven = VarianceDriven(momentum=0.5)
-    >>> turn = Turn(index, step=0, count=3, horizon=9, seed=0)
-    >>> index.memory = driven.memory_after(turn, [0, 1, 2], [0.5, 1.0, 0.75])  # v = 1, 0 and .75
+    >>> request = DrawRequest(index, step=0, count=3, horizon=9, seed=0)
+    >>> index.memory = driven.memory_after(request, [0, 1, 2], [0.5, 1.0, 0.75])  # v = 1, 0 and .75
     >>> index.memory["rows"].tolist(), index.memory["priorities"].tolist()
     ([0, 2], [1.0, 0.75])
-    >>> index.memory = driven.memory_after(turn, [2, 0], [0.75, 1.0])  # .5 x 1 + .5 x 0 for row 0
+    >>> index.memory = driven.memory_after(request, [2, 0], [0.75, 1.0])  # .5 x 1 + .5 x 0 for row 0
     >>> index.memory["rows"].tolist(), index.memory["priorities"].tolist()
     ([2, 0], [0.75, 0.5])
     """
@@ -58,10 +58,10 @@ class VarianceDriven(Schedule):
         super().__post_init__()
         check_options(self, replay=(0, 1), threshold=(1e-9, 1), momentum=(0, 1), capacity=(1, 1e6))
 
-    def draw(self, turn: Turn) -> list[int]:
+    def draw(self, request: DrawRequest) -> list[int]:
         """Return rows, some of them from the memory, shuffled."""
-        index, count = turn.index, turn.count
-        chance = random.Random(stable_seed(turn.seed, "variance", turn.step))
+        index, count = request.index, request.count
+        chance = random.Random(stable_seed(request.seed, "variance", request.step))
         again = self._remembered(index.memory, int(self.replay * count), chance)
         taken = set(again)
         least = least_visited(index.visits_R.numpy(), min(count + len(again), len(index)), chance)
@@ -78,9 +78,11 @@ class VarianceDriven(Schedule):
         keys = [(-(chance.random() ** (1 / priority)), row) for row, priority in pairs]
         return [row for _, row in sorted(keys)[:count]]
 
-    def remember(self, turn: Turn, rows: Sequence[int], pass_rates: Sequence[float]) -> dict[str, Any]:
+    def remember(
+        self, request: DrawRequest, rows: Sequence[int], pass_rates: Sequence[float]
+    ) -> dict[str, Any]:
         """Return the rows with the highest priorities, and these, greatest first."""
-        memory, known = turn.index.memory, dict[int, float]()
+        memory, known = request.index.memory, dict[int, float]()
         if memory:
             known = dict(zip(memory["rows"].tolist(), memory["priorities"].tolist(), strict=True))
         for row, rate in zip(rows, pass_rates, strict=True):
