@@ -142,10 +142,10 @@ def test_nothing_is_left_two_seconds_after_a_signal_ended_the_program(tmp_path, 
     command = script(tmp_path, body)
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        assert comes_true(lambda: len(members(group_noted(tmp_path))) == 3, 30)
+        assert comes_true(lambda: len(members(group_noted(tmp_path))) == 3)
         time.sleep(0.3)
         running.send_signal(signum)
-        assert comes_true(lambda: members(group_noted(tmp_path)) == [], 2)
+        assert comes_true(lambda: members(group_noted(tmp_path)) == [])
         assert running.wait(2) == -signum
     finally:
         for process in members(running.pid):  # what it forked

@@ -9,9 +9,10 @@ def work(call):
     """Return how much a call does: lines of Python that run, and the length of texts whose methods it calls.
 
     The first call is not counted: it compiles patterns and fills caches. Nor is what happens inside a pattern
-    of ``re``: ``no_hang`` is there for that.
+    of ``re``: the calls run under ``no_hang`` for that.
     """
-    call()
+    with no_hang():
+        call()
     done = 0
 
     def line(frame, event, _):
@@ -29,7 +30,8 @@ def work(call):
     sys.settrace(line)
     sys.setprofile(method)
     try:
-        call()
+        with no_hang():
+            call()
     finally:
         sys.setprofile(before[1])
         sys.settrace(before[0])

@@ -34,8 +34,8 @@ def members(group):
     return found
 
 
-def comes_true(claim, seconds):
-    """Whether a claim holds now or before the seconds are over."""
+def comes_true(claim, seconds=60):
+    """Whether a claim holds now or before the seconds are over, which only end a test that would hang."""
     deadline = time.monotonic() + seconds
     while not (holds := claim()) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -67,6 +67,20 @@ def count(path):
         file.write("checked\n")
 
 
+def hang(path):
+    """Note it and never come back."""
+    count(path)
+    time.sleep(10**6)
+
+
+def meet(argument):
+    """Come back once so many checks are under way at the same time; they note themselves in a folder."""
+    folder, number, _ = argument.split(" ")
+    Path(folder, str(os.getpid())).touch()
+    while len(os.listdir(folder)) < int(number):
+        time.sleep(0.01)
+
+
 def show_heavy_modules(path):
     heavy = {"torch", "transformers", "lightning", "numpy", "datasets"} & sys.modules.keys()
     Path(path).write_text(f"heavy: {sorted(heavy)}")
@@ -82,6 +96,8 @@ ORDERS = {
     "fail": fail,
     "nest": nest,
     "count": count,
+    "hang": hang,
+    "meet": meet,
     "modules": show_heavy_modules,
     "kill-above": kill_the_process_above,
 }
