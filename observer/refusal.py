@@ -31,16 +31,18 @@ def refuse_outside(
     most: float = math.inf,
     *,
     above: float | None = None,
+    finite: bool = True,
     hint: str = "",
 ) -> None:
-    """Refuse a number that is out of its range, or not finite.
+    """Refuse a number that is out of its range, nan, or infinite.
 
     Args:
         name: of the option, as a user writes it, such as ``model.max_tokens``.
-        value: the number; None passes: the option's type decides whether it may be null.
+        value: the number; None passes where the hint offers null, and nowhere else.
         least: smallest valid value.
         most: largest valid value.
         above: bound that is itself not valid, in place of ``least``.
+        finite: whether infinity is refused.
         hint: end of the message, for other valid values, such as ``, or null for no limit``.
 
     Raises:
@@ -51,7 +53,11 @@ def refuse_outside(
     observer.types.RefusedError: model.temperature is 0.0; it must be > 0
     """
     low = least if above is None else above
-    if value is None or (math.isfinite(value) and low <= value <= most and value != above):
+    if value is None:
+        possible = ", or null" in hint
+    else:
+        possible = low <= value <= most and value != above and not (finite and math.isinf(value))
+    if possible:
         return
     if most < math.inf and above is None and least > -math.inf:
         may_be = f"{least:g} .. {most:g}"
@@ -61,6 +67,8 @@ def refuse_outside(
             f"<= {most:g}" if most < math.inf else "",
         ]
         may_be = " and ".join(filter(None, bounds)) or "a finite number"
+        if value is not None and math.isinf(value) and "finite" not in may_be + hint:
+            may_be += " and finite"
     raise RefusedError(f"{name} is {value}; it must be {may_be}{hint}")
 
 

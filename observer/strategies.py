@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
@@ -169,6 +169,21 @@ def described(strategy: Any) -> str:
     representation: object = type(strategy).__repr__
     plain = representation is object.__repr__
     return f"{type(strategy).__name__}()" if plain else repr(strategy)
+
+
+def import_path(cls: type | Callable[..., Any]) -> str:
+    """Return the shortest path that imports a class: its room's, where the room offers it.
+
+    >>> from observer.learner import ObserveLearner
+    >>> import_path(ObserveLearner)
+    'observer.learner.ObserveLearner'
+    """
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
+            return f"{package}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def summary(strategy: type) -> str:

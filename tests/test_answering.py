@@ -116,5 +116,7 @@ def test_no_problem_is_no_answer():
     alone = answerer(engine=ScriptedEngine(MIXED))
     alone.start(SPEC)
     assert alone.generate([], GREEDY) == []
+    assert [scored.groups for scored in alone.answer([], GREEDY, GREEDY)] == [(), ()]
+    assert alone.complete([], 4) == []
     assert alone.score([], 0).scores == ()
     alone.close()

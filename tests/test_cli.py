@@ -87,6 +87,7 @@ def test_a_saved_configuration_names_no_class_by_its_file(capsys):
     ours = [path.split(".") for path in paths if path.startswith("observer")]
     assert len(ours) > 5
     assert {len(parts) for parts in ours} == {3}, "observer, room, class"
+    assert printed["learner"] == "observer.learner.ObserveLearner"
 
 
 def test_rewards_can_be_overridden_without_any_configuration_file(capsys):

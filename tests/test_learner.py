@@ -236,3 +236,16 @@ def test_the_control_deals_the_scores_out_anew_and_only_them(tmp_path):
     for own, dealt in Control.seen:
         assert sorted(score.reward for score in own) == sorted(score.reward for score in dealt)
         assert own != dealt
+
+
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [
+        ("rollout", "generate, score, weigh or resample"),
+        ("chunk_loss", "micro_batch_loss"),
+    ],
+)
+def test_a_subclass_that_overrides_a_former_method_is_refused_with_the_present_one(name, now):
+    """It would train as if it were not there."""
+    with pytest.raises(RefusedError, match=f"Mine.{name} is not called any more; override {now}"):
+        type("Mine", (ObserveLearner,), {name: lambda self: None})

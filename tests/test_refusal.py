@@ -17,7 +17,8 @@ from observer.types import RefusedError
         (0.0, {"above": 0}, "x is 0.0; it must be > 0"),
         (0.0, {"above": 0, "most": 1}, "x is 0.0; it must be > 0 and <= 1"),
         (math.nan, {}, "x is nan; it must be a finite number"),
-        (math.inf, {"least": 0}, "x is inf; it must be >= 0"),
+        (math.inf, {"least": 0}, "x is inf; it must be >= 0 and finite"),
+        (None, {"least": 0}, "x is None; it must be >= 0"),
         (-1, {"least": 0, "hint": ", or null for all"}, "x is -1; it must be >= 0, or null for all"),
     ],
 )
@@ -29,11 +30,14 @@ def test_a_number_out_of_its_range_is_refused_with_the_range(value, bounds, said
 def test_numbers_on_their_bounds_and_null_pass():
     refuse_outside("x", 1, 1, 1)
     refuse_outside("x", 1e-9, above=0)
-    refuse_outside("x", None, least=3)
+    refuse_outside("x", math.inf, above=0, finite=False)
+    refuse_outside("x", None, least=3, hint=", or null for none")
 
 
 def test_fields_of_a_strategy_that_share_a_range_are_refused_by_name():
-    refuse_fields(PPOClip(), "clip_low", "clip_high", "dual", above=0)
+    refuse_fields(PPOClip(), "clip_low", "clip_high", "dual", above=0, hint=", or null")
+    with pytest.raises(RefusedError, match=r"^PPOClip.dual is None; it must be > 0 and finite$"):
+        refuse_fields(PPOClip(), "dual", above=0)
     with pytest.raises(RefusedError, match=r"^PPOClip.clip_high is 0.2; it must be > 1 and finite or so$"):
         refuse_fields(PPOClip(), "clip_high", above=1, hint=" or so")
     with pytest.raises(RefusedError, match=r"^GroupMeanStd.eps is 1e-06; it must be 1 .. 2$"):

@@ -53,6 +53,15 @@ def test_the_former_signature_of_a_draw_is_refused_with_the_new_one_when_the_cla
     )
 
 
+def test_a_former_signature_is_refused_also_where_it_has_defaults():
+    """It could be called, and would take the request for the ladder."""
+    with pytest.raises(RefusedError, match=r"InOrder\.draw.* write it as draw\(self, request\)"):
+
+        class InOrder(Schedule):
+            def draw(self, ladder, step=0, count=8, horizon=1, seed=0):
+                return list(range(count))
+
+
 def test_the_former_signatures_of_remember_and_stage_are_refused_with_the_new_ones():
     with pytest.raises(
         RefusedError,

@@ -148,6 +148,8 @@ class Answerer:
             groups: the first completions of each, equally many.
             group_size: completions per group in the result.
         """
+        if not groups:
+            return []
         drawn = groups[0].sampling
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
         with self.clock("generate"):
@@ -173,6 +175,8 @@ class Answerer:
         Returns:
             For each sampling a group per problem, in their order.
         """
+        if not problems:
+            return [ScoredGroups((), ()) for _ in samplings]
         with self.clock("render"):
             prompts = self.renderer.render(problems)
         answers = []

@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from observer import strategies
 from observer.callbacks import (
     AtomicCheckpointIO,
     Completions,
@@ -138,7 +139,7 @@ class RunCLI(LightningCLI):
         parser.add_argument(
             "--learner",
             type=str,
-            default=f"{self._model_class.__module__}.{self._model_class.__qualname__}",
+            default=strategies.import_path(self._model_class),
             help="Import path of the LightningModule class that 'model' configures.",
         )
         if any(action.dest == "model.rewards" for action in parser._actions):

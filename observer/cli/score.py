@@ -75,7 +75,7 @@ def read_job(learner: type, words: list[str]) -> Job:
         parser.parse_args(reduced(words, partial(_scoring_part, left_out=_names(learner) - OPTIONS)))
     )
     model = given.model
-    refuse_outside("model.advantage_clip", model.advantage_clip, above=0, hint=", or null")
+    refuse_outside("model.advantage_clip", model.advantage_clip, above=0, finite=False, hint=", or null")
     recipe = Recipe(
         rubric=Rubric(model.rewards, model.response_format, Verifier(model.verifier)),
         advantage=model.advantage,

@@ -169,8 +169,10 @@ def check_options(schedule: object, hint: str = "", **allowed: tuple[float, floa
 
 
 def _takes(method: Any, count: int) -> bool:
+    """Return whether a method can be called so, and does not name what a request holds by itself."""
+    signature = inspect.signature(method)
     try:
-        inspect.signature(method).bind(*[None] * count)
+        signature.bind(*[None] * count)
     except TypeError:
         return False
-    return True
+    return signature.parameters.keys().isdisjoint({"ladder", "step", "count", "horizon", "seed"})

@@ -67,7 +67,7 @@ class LadderDataModule(lightning.LightningDataModule):
         super().__init__()
         refuse_outside("data.prompts_per_step", prompts_per_step, 1)
         refuse_outside("data.eval_batch", eval_batch, 1)
-        refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=" or null")
+        refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=", or null")
         self.formats = {"train": train, "val": val, "test": test if test is not None else val}
         self.eval_batch = eval_batch
         self.allow_other_draws = allow_other_draws

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.answering import Answerer
 from observer.data.module import LadderDataModule
+from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
@@ -38,6 +39,10 @@ class PolicyModule(lightning.LightningModule):
 
     policy: Policy
     """Set by ``configure_model``."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_former_methods(cls)
 
     def __init__(
         self, spec: PolicySpec, answerer: Answerer, sampling: Sampling, optimization: Optimization

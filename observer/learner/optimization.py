@@ -34,9 +34,9 @@ class Optimization:
     updates_per_rollout: int = 1
 
     def __post_init__(self) -> None:
-        refuse_outside("model.gradient_clip", self.gradient_clip, above=0, hint=", or null")
+        refuse_outside("model.gradient_clip", self.gradient_clip, above=0, finite=False, hint=", or null")
         refuse_outside("model.micro_batch_tokens", self.micro_batch_tokens, 1)
-        refuse_outside("model.micro_batch", self.micro_batch, 1)
+        refuse_outside("model.micro_batch", self.micro_batch, 1, hint=", or null")
         refuse_outside("model.updates_per_rollout", self.updates_per_rollout, 1)
 
     def configured(self, parameters: Iterable[torch.nn.Parameter], steps: int) -> OptimizerLRSchedulerConfig:

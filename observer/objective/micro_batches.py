@@ -65,7 +65,7 @@ class UpdateFilter:
     truncated: Truncated
 
     def __post_init__(self) -> None:
-        refuse_outside("model.advantage_clip", self.advantage_clip, above=0, hint=", or null")
+        refuse_outside("model.advantage_clip", self.advantage_clip, above=0, finite=False, hint=", or null")
         refuse_unlisted(zero_signal=(self.zero_signal, ZeroSignal), truncated=(self.truncated, Truncated))
 
     def select(self, experience: Experience, places: Sequence[int]) -> list[tuple[Group, torch.Tensor]]:

@@ -18,7 +18,7 @@ class Engine(ABC):
     from the inverse CDF at a number that depends only on (seed, step, problem, index in the group, token).
     """
 
-    weights: ClassVar[Literal["shared", "own"]]
+    weights: ClassVar[Literal["shared", "own"]] = "shared"
     """``shared``: it samples from the policy's own module, and a sync only sets the version. ``own``: it has
     a copy of the weights, which a sync replaces."""
 
