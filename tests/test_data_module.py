@@ -35,7 +35,7 @@ def listed(folder):
     [
         ({"prompts_per_step": 0}, "data.prompts_per_step is 0; it must be >= 1"),
         ({"eval_batch": -1}, "data.eval_batch is -1; it must be >= 1"),
-        ({"steps_per_epoch": 0}, "data.steps_per_epoch is 0; it must be >= 1 or null"),
+        ({"steps_per_epoch": 0}, "data.steps_per_epoch is 0; it must be >= 1, or null"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
