@@ -229,30 +229,14 @@ def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_
     )
     capfd.readouterr()
 
-    assert (
-        main(
-            [
-                "test",
-                *QUICK,
-                *SMALL,
-                "--run_dir",
-                str(tmp_path / "other"),
-                "--ckpt_path",
-                str(folder / "checkpoints" / "last.ckpt"),
-            ]
-        )
-        == 0
-    )
+    last = ["--run_dir", str(tmp_path / "other"), "--ckpt_path", str(folder / "checkpoints" / "last.ckpt")]
+    assert main(["test", *QUICK, *SMALL, *last]) == 0
     assert "test/accuracy" in capfd.readouterr().out
     assert main(["validate", *QUICK, *SMALL, "--model.policy.path", str(folder / "export")]) == 0
     assert "val/accuracy" in capfd.readouterr().out
 
-    assert (
-        main(
-            ["export", "--run_dir", str(folder), "--checkpoint", "last", "--output", str(tmp_path / "model")]
-        )
-        == 0
-    )
+    output = ["--checkpoint", "last", "--output", str(tmp_path / "model")]
+    assert main(["export", "--run_dir", str(folder), *output]) == 0
     exported = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
     assert exported == {path.name: path.read_bytes() for path in (folder / "export").iterdir()}
 

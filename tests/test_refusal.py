@@ -28,10 +28,10 @@ def test_a_number_out_of_its_range_is_refused_with_the_range(value, bounds, said
 
 
 def test_numbers_on_their_bounds_and_null_pass():
-    refuse_outside("x", 1, 1, 1)
-    refuse_outside("x", 1e-9, above=0)
-    refuse_outside("x", math.inf, above=0, finite=False)
-    refuse_outside("x", None, least=3, hint=", or null for none")
+    assert refuse_outside("x", 1, 1, 1) is None
+    assert refuse_outside("x", 1e-9, above=0) is None
+    assert refuse_outside("x", math.inf, above=0, finite=False) is None
+    assert refuse_outside("x", None, least=3, hint=", or null for none") is None
 
 
 def test_fields_of_a_strategy_that_share_a_range_are_refused_by_name():
