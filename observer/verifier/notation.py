@@ -28,20 +28,59 @@ _QUOTES = ('""', "''", "``", "“”", "‘’", "«»", "„“")
 # Zero-width and bidi marks show nothing, so that nobody can say why two answers that look the same differ.
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _BLANK = re.compile("[\t\n\v\f\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+_MARKS = {"\u2044": "/", "\u2215": "/", "\u3002": ".", "\u066b": ".", "\u066c": ",", "\u3010": "(", "\u3011": ")"}
+_FULL_WIDTH = {chr(place): chr(place - 0xFEE0) for place in range(0xFF01, 0xFF5E)}
+_AS_ASCII = str.maketrans(_FULL_WIDTH | _DASHES | _MARKS)
+_SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ"
+_SUBSCRIPT = "₀₁₂₃₄₅₆₇₈₉"
+_RAISED = re.compile(f"[{_SUPERSCRIPT}]+")
+_LOWERED = re.compile(f"[{_SUBSCRIPT}]+")
+_LEVEL = str.maketrans(_SUPERSCRIPT + _SUBSCRIPT, "0123456789+-()nx0123456789")
+_FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215e]")
+_OTHER_LETTER = re.compile("[\U0001d400-\U0001d7ff]")
+_OTHER_DIGIT = re.compile(r"(?![0-9])\d")
+_TAGGED = re.compile(r"<(answer|ANSWER)>(.*?)</\1>", re.DOTALL)
+_SPACED = re.compile(r"[ ~]*\\![ ~]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_THOUSANDS = re.compile(r"(?<=[0-9])(?:\\,|\{,\}|,\\!)(?=[0-9]{3})")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\\,|\{,\})(?=[0-9]{3})")
 _LATEX_BLANK = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad(?![A-Za-z]))")
 
 
 def clean(text: str) -> str:
-    r"""Take off outer blanks, turn every kind of blank into a space and drop marks that show nothing.
+    r"""Write an answer with the signs of a keyboard, without what is around it.
 
-    >>> clean("\u2003 7\u00a0cm\u200b\n")
-    '7 cm'
+    Outer blanks, marks that show nothing, ``<answer>`` tags and what stands before ``####`` are taken off; every kind
+    of blank becomes a space; dashes, full-width signs, digits of other scripts, raised and lowered ones and fractions
+    of one character are written out.
+
+    >>> clean("\u2003 7\u00a0cm\u200b\n"), clean("（B）"), clean("–2³"), clean("1½")
+    ('7 cm', '(B)', '-2^{3}', '1\\frac{1}{2}')
+    >>> clean("<answer> 3 </answer>"), clean("We add. #### 42")
+    ('3', '42')
     """
-    if text.isascii() and text.isprintable():
-        return text.strip(" ")
-    return _BLANK.sub(" ", _INVISIBLE.sub("", text)).strip(" ")
+    if not (text.isascii() and text.isprintable()):
+        text = _BLANK.sub(" ", _INVISIBLE.sub("", text))
+    if not text.isascii():
+        text = _as_ascii(text)
+    if "####" in text:
+        text = text.rpartition("####")[2]
+    if "</" in text and len(tagged := _TAGGED.findall(text)) == 1:
+        text = tagged[0][1]
+    return text.strip(" ")
+
+
+def _as_ascii(text: str) -> str:
+    text = _FRACTION.sub(_written_out, text.translate(_AS_ASCII))
+    text = _RAISED.sub(lambda match: f"^{{{match[0].translate(_LEVEL)}}}", text)
+    text = _LOWERED.sub(lambda match: f"_{match[0].translate(_LEVEL)}", text)
+    text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
+    return _OTHER_LETTER.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    above, _, below = unicodedata.normalize("NFKC", match[0]).partition("\u2044")
+    return rf"\frac{{{above}}}{{{below}}}"
 
 
 def has_control(text: str) -> bool:
@@ -66,7 +105,7 @@ def bare(text: str) -> str:
     """
     text = text.replace("\u2212", "-").strip()
     if "\\" in text or "{" in text:
-        text = _LATEX_BLANK.sub(" ", _THOUSANDS.sub(",", text)).strip()
+        text = _LATEX_BLANK.sub(" ", _THOUSANDS.sub(",", _SPACED.sub("", text))).strip()
     if text[:1].isalnum() and text[-1:].isalnum():
         return text
     for _ in range(MAX_WRAPPERS):

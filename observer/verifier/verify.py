@@ -12,7 +12,7 @@ import re
 from observer.types import RefusedError, Verdict
 from observer.verifier.kinds.checker import Checker
 from observer.verifier.kinds.choice import check_choice, looks_like_choice
-from observer.verifier.kinds.expression import check_expression, expression_fault, looks_like_expression
+from observer.verifier.kinds.expression import check_expression, gold_fault, looks_like_expression
 from observer.verifier.kinds.multi_select import check_multi_select, looks_like_choices
 from observer.verifier.kinds.number import check_integer, check_number
 from observer.verifier.kinds.ratio import check_ratio, looks_like_ratio
@@ -26,7 +26,8 @@ from observer.verifier.kinds.sequences import (
 )
 from observer.verifier.kinds.time_of_day import check_time
 from observer.verifier.kinds.words import MAX_TEXT, check_text, check_yes_no, looks_like_text
-from observer.verifier.notation import clean, has_control, quote
+from observer.verifier.labels import is_answer, said, without_words
+from observer.verifier.notation import bare, clean, has_control, quote
 
 MAX_LENGTH = 1000
 """Longest answer that is looked at, in characters without outer blanks."""
@@ -84,8 +85,40 @@ def verify(
     prediction = "" if fault else clean(prediction or "")
     if not fault and not prediction:
         fault = "there is no answer"
-    verdict, reason = KINDS[kind](clean(gold), prediction, options)
+    gold = _gold(gold, kind, options)
+    verdict, reason = _check(gold, prediction, kind, options)
     return (Verdict.WRONG, fault) if fault and verdict is not Verdict.UNVERIFIABLE else (verdict, reason)
+
+
+def _gold(gold: str, kind: str, options: tuple[str, ...]) -> str:
+    """Return a gold answer without the words that name it, where only that can be read as its kind."""
+    gold = clean(gold)
+    bald = without_words(gold)
+    if bald == gold or kind in ("text", "yes_no") or gold in options:
+        return gold
+    return bald if kind in ISOLATED or not _reads(gold, kind, options) else gold
+
+
+def _check(gold: str, prediction: str, kind: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
+    """Check a prediction as it is, then what it says its value is."""
+    found = KINDS[kind](gold, prediction, options)
+    if found[0] is not Verdict.WRONG or not _SAYS.search(prediction):
+        return found
+    if kind not in _WORDY or is_answer(prediction):
+        bald = without_words(prediction)
+        if bald != bare(prediction):
+            found = KINDS[kind](gold, bald, options)
+    statement = said(prediction) if kind in _NAMED else None
+    if found[0] is Verdict.CORRECT or statement is None:
+        return found
+    for value in statement.values:
+        found = KINDS[kind](gold, value, options)
+        if found[0] is not Verdict.CORRECT:
+            return found
+    for value in statement.approximations:
+        if KINDS[kind](value, statement.values[0], options)[0] is not Verdict.CORRECT:
+            return Verdict.WRONG, f"{quote(value)} is not nearly {quote(statement.values[0])}"
+    return found
 
 
 def refuse_unverifiable(gold: str, kind: str, options: tuple[str, ...] = ()) -> None:
@@ -103,7 +136,7 @@ def refuse_unverifiable(gold: str, kind: str, options: tuple[str, ...] = ()) -> 
     if kind not in ISOLATED:
         verdict, why = verify(gold, None, kind, options)
         reason = why if verdict is Verdict.UNVERIFIABLE else ""
-    elif fault := expression_fault(clean(gold)):
+    elif fault := gold_fault(_gold(gold, kind, options)):
         reason = f"the gold answer {quote(gold)} {fault}"
     reason = _fault(gold, "gold answer") or reason
     if reason:
@@ -141,8 +174,15 @@ def infer_kind(gold: str, options: tuple[str, ...] = ()) -> str:
         refuse_unverifiable(gold, "choice", options)
         return "choice"
     kind = None if _fault(gold, "gold answer") else _infer(clean(gold))
+    if kind in (None, "text") and (bald := without_words(clean(gold))) != bare(clean(gold)):
+        named = _infer(bald)
+        kind = kind if named in (None, "text") else named
     if kind is not None:
         return kind
+    if _ONE_OR_MANY.fullmatch(clean(gold)):
+        raise RefusedError(
+            f"the answer {quote(gold)} may be one number or several; write it without blanks, or with commas between"
+        )
     raise RefusedError(
         f"no rule can check the answer {quote(gold)}; give a number, a letter, a formula or a text of "
         f"at most {MAX_TEXT} characters, name its kind ({', '.join(KINDS)}), or drop the row"
@@ -150,6 +190,8 @@ def infer_kind(gold: str, options: tuple[str, ...] = ()) -> str:
 
 
 def _infer(gold: str) -> str | None:
+    if _ONE_OR_MANY.fullmatch(gold) and not _readable(gold, "number"):
+        return None
     for kind in ("integer", "number", "yes_no", "time"):
         if _readable(gold, kind):
             # 3m is three metres or three times m; an expression tells 3 from both.
@@ -166,7 +208,11 @@ def _infer(gold: str) -> str | None:
 
 
 def _readable(gold: str, kind: str, options: tuple[str, ...] = ()) -> bool:
-    return verify(gold, None, kind, options)[0] is not Verdict.UNVERIFIABLE
+    return not _fault(gold, "gold answer") and _reads(clean(gold), kind, options)
+
+
+def _reads(gold: str, kind: str, options: tuple[str, ...]) -> bool:
+    return kind not in ISOLATED and KINDS[kind](gold, "", options)[0] is not Verdict.UNVERIFIABLE
 
 
 def _fault(text: str, what: str) -> str:
@@ -178,6 +224,12 @@ def _fault(text: str, what: str) -> str:
     return ""
 
 
+_ONE_OR_MANY = re.compile("[0-9]{1,3}(?: [0-9]{3})+")
+_SAYS = re.compile(r"[=:≈]|\\approx| is ")
+_WORDY = frozenset({"text", "yes_no", "choice", "multi_select", "time"})
+"""Kinds whose answers are words: only ``Answer:`` is taken off."""
+_NAMED = frozenset({"integer", "number", "ratio", "tuple", "interval", "set", "list"})
+"""Kinds whose answers may be said to be the value of a symbol; expressions read that themselves."""
 _GLUED = re.compile(r"\$?[0-9.,]+[A-Za-z]\$?")
 _SHAPES = {
     "list": looks_like_list,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from observer.types import Verdict
+from observer.verifier.kinds.expression import same_formula
+from observer.verifier.kinds.number import equal, read_number
 from observer.verifier.notation import bare, fold, quote
 
 # B or (B), or before a text B. B: B) (B) and a blank; mark and blank keep "a dog" and "a.m" from being A
-_LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:]?|([A-Za-z])[.:)])(?:\s+(.*))?|([A-Za-z])", re.DOTALL)
+_LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])(?:[.:)](?!\S)|、))\s*(.*)|([A-Za-z])", re.DOTALL)
+_GLUED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)]|([A-Z])[- ])\s*(\S.*)", re.DOTALL)
+_BOLD = re.compile(r"(?:\*\*|\\(?:text|textbf|mathrm|mathbf) ?\{)\s*(\(?[A-Za-z]\)?[.:]?)\s*(?:\*\*|\})")
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,10 @@ def check_choice(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[
         chosen = right
     if chosen is None:
         return Verdict.WRONG, f"{quote(prediction)} chooses no option"
-    if chosen.index != right.index:
+    same_text = bool(texts) and bool(texts[right.index]) and texts[chosen.index] == texts[right.index]
+    if chosen.index != right.index and not same_text:
         return Verdict.WRONG, f"{quote(prediction)} chooses another option than {quote(gold)}"
-    if chosen.text and right.text and chosen.text != right.text:
+    if chosen.text and right.text and not same_option(right.text, chosen.text):
         return Verdict.WRONG, f"{quote(prediction)} names another text than {quote(gold)}"
     return Verdict.CORRECT, f"{quote(prediction)} chooses {quote(gold)}"
 
@@ -61,6 +66,7 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
     >>> read_choice("(b)", ()), read_choice("Dot", ("square", "dot"))
     (Choice(index=1, text=''), Choice(index=1, text=''))
     """
+    text = _BOLD.sub(r"\1 ", bare(text)).strip()
     whole = fold(text)
     label = _LABEL.fullmatch(bare(text))
     chosen = Choice(_index(label), fold(label[3] or "")) if label else None
@@ -68,11 +74,36 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
         chosen = None
     if chosen is not None and not chosen.text:
         return chosen
-    if whole and texts.count(whole) == 1:
-        return Choice(texts.index(whole))
-    if chosen is not None and texts and texts[chosen.index] not in ("", chosen.text):
-        return None
+    if whole and whole in texts:
+        return Choice(texts.index(whole)) if texts.count(whole) == 1 or chosen is None else None
+    if chosen is None and texts and (glued := _GLUED.fullmatch(text)):
+        letter, rest = glued[1] or glued[2] or glued[3], fold(glued[4])
+        place = ord(letter) - ord("A")
+        if place < len(texts) and same_option(texts[place], rest):
+            return Choice(place, texts[place])
+    if chosen is not None and texts:
+        known = texts[chosen.index]
+        return chosen if known == "" or same_option(known, chosen.text) else None
+    if chosen is None and texts:
+        alike = [place for place, option in enumerate(texts) if same_option(option, whole)]
+        return Choice(alike[0]) if len(alike) == 1 else None
     return chosen
+
+
+def same_option(option: str, text: str) -> bool:
+    """Return whether a text repeats an option: in its words, as the same number or as the same formula.
+
+    A unit may be missing on one side; nothing is rounded.
+
+    >>> same_option("40 cm", r"40\\text{ cm}"), same_option("2√3", r"2\\sqrt{3}"), same_option("0.6", "0.61")
+    (True, True, False)
+    """
+    if option == text or not option or not text:
+        return option == text
+    right, given = read_number(option), read_number(text)
+    if right is not None and given is not None:
+        return equal(replace(right, step=None), replace(given, step=None))
+    return right is None and given is None and same_formula(option, text)
 
 
 def looks_like_choice(gold: str) -> bool:

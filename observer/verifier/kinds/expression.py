@@ -1,101 +1,119 @@
-"""Answers that are mathematical expressions, in LaTeX or plain: compared by what they are equal to.
+"""Answers that are formulas, in LaTeX or plain: compared by what they are equal to.
 
-The comparison is math-verify's, in LaTeX only: its plain reader evaluates text as code. It may need any time
-and memory, so that this checker runs in a process that can be killed; what can be seen to be hopeless is
-refused here, by tests that are linear in the input.
+What ``observer.verifier.maths`` reads is compared by it, in bounded time. The rest, such as sums and integrals, goes to
+SymPy, which may need any time and memory: this checker runs in a process that can be killed, and what can be seen to
+be hopeless is refused here, by tests that are linear in the input.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
-from fractions import Fraction
-from typing import Any
+from functools import lru_cache
 
 from observer.types import Verdict
-from observer.verifier.kinds.number import Number, equal, read_number
+from observer.verifier.kinds.number import equal, read_number
+from observer.verifier.kinds.symbolic import same_symbolic
 from observer.verifier.kinds.units import Unit, read_unit
+from observer.verifier.maths.parse import parse
+from observer.verifier.maths.same import same
+from observer.verifier.maths.tokens import FUNCTIONS, SYMBOLS
+from observer.verifier.maths.tree import Node, UnreadableError, names_in, number, renamed
 from observer.verifier.notation import bare, quote
 
 MAX_DEPTH = 12
 """Levels of brackets, at most."""
 
-_FUNCTIONS = (
-    "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|pi|theta|alpha|beta|gamma"
-    "|infinity|infty|inf|min|max|gcd|lcm"
+_PLAIN_FUNCTION = re.compile(
+    rf"(?<![A-Za-z\\])({'|'.join(sorted(FUNCTIONS, key=len, reverse=True))}|pi|theta|alpha|beta|gamma|infinity|infty|inf)"
+    "(?![A-Za-z])"
 )
-_PLAIN_FUNCTION = re.compile(rf"(?<![A-Za-z\\])({_FUNCTIONS})(?![A-Za-z])")
 _COMMANDS = {"infinity": "infty", "inf": "infty"}
-_SYMBOLS = {
-    "**": "^",
-    "√": r"\sqrt ",
-    "·": r"\cdot ",
-    "⋅": r"\cdot ",
-    "×": r"\times ",
-    "÷": r"\div ",
-    "π": r"\pi ",
-    "∞": r"\infty ",
-    "≤": r"\le ",
-    "≥": r"\ge ",
-    "≠": r"\ne ",
-    "²": "^{2}",
-    "³": "^{3}",
-    "θ": r"\theta ",
-    "α": r"\alpha ",
-    "β": r"\beta ",
-    "°": r"^{\circ}",
-}
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|operatorname|begin|end)\s*\{[^{}]*\}")
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
 _LONG_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{5,}")
-_DELIMITER = re.compile(r"\$|\\[()\[\]]|\\(?:boxed|fbox)(?![A-Za-z])")
+_BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
+_WRAPPED = r"\\(?:text|mathrm|mbox|textrm|rm)\s*\{[^{}]*\}|\{[a-z]{2,}\}"
+_RAISED = r"(?:\s*\^\s*\{?-?[0-9]\}?)?"
 _UNIT = re.compile(
-    r"(?:\\(?:text|mathrm|mbox|textrm)\s*\{([^{}]*)\}((?:\^\{?-?[0-9]\}?)?)|(?<=\S) ([A-Za-z]{2,}[²³]?))$"
+    rf"(?<![-+*/=^_(\s])[\s~]*(?P<unit>(?:{_WRAPPED}|(?<![A-Za-z\\])(?:(?:square|cubic|sq|cu)\.? )?[A-Za-z]{{2,}}"
+    rf"|(?<=\s)m(?=\s*\^|/s)){_RAISED}(?:\s*/\s*(?:{_WRAPPED}|[A-Za-z]+){_RAISED})*)$"
 )
-_NAME = re.compile(r"(?:[A-Za-z]|\\[A-Za-z]+)(?:_\{?[A-Za-z0-9]+\}?)?'?(?: ?\([A-Za-z]\))?")
-_BIG_FACTORIAL = re.compile(r"[0-9]{4,} ?!|! ?[)}\]]* ?!")
+_BIG_FACTORIAL = re.compile(r"[0-9]{5,} ?!|! ?[)}\]]* ?!")
 _BIG_EXPONENT = re.compile(r"\^ ?[({]? ?[+-]? ?[0-9,.]{5,}")
 _COMMAND = re.compile(r"\\[A-Za-z]{2,}")
 _OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*[-+*/=<>≤≥]\s*[A-Za-z0-9({\[\\√π-]")
 _COEFFICIENT = re.compile(
     r"(?:^|[^A-Za-z0-9_])[0-9.]+(?!st|nd|rd|th)[A-Za-zπθ]{1,2}(?![A-Za-z])|[0-9)]√|√[0-9(]"
-    r"|[0-9)]!|^-[a-z]$|^[0-9.]+ [a-z]$"
+    r"|[0-9)]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])|^[0-9]+_\{?[0-9]+\}?$"
 )
-_SPARE = "qwzvukjhgbdcamnprst"
+_PERCENT = re.compile(r"\\?%")
 _DIGITS = re.compile(r"[-/. 0-9]*")
 
 
 def check_expression(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
-    r"""Check an expression. May take any time and memory: only ever called in a process that can be killed.
+    r"""Check a formula. May take any time and memory: only ever called in a process that can be killed.
 
     - Two numbers without units are compared by the number rule.
     - A decimal may be off by ``RELATIVE_TOLERANCE`` from a gold that is a constant.
-    - A prediction may name what it is the value of (``x = 5``) where the gold has no relation, and leave the
-      name away where the gold has it; any other relation must be equivalent.
+    - A prediction may name what it is the value of (``x = 5``) where the gold has no name, and leave the name away
+      where the gold has it. What it says on the way must be right: ``x = 6 = 5`` and ``\pi \approx 3.2`` are not.
+    - Equations are equal when one is a multiple of the other; inequalities and intervals are one when they mean the
+      same.
+    - Several values without brackets may come in any order.
     - A trailing unit may be missing on one side; where both have one, the prediction is converted.
     - A percent sign stands on both or on neither.
+    - Angles with a degree sign are in degrees.
     - Capitals are other letters only where the gold has both forms of a letter.
 
     >>> check_expression("x^2 + 2x + 1", "(x+1)^2", ())[0].value
     'correct'
     """
-    fault = expression_fault(gold)
-    parsed = None if fault else _parse(_Written(gold).body)
-    if parsed is None or not _same(parsed, parsed):  # 1/0 is not even itself
-        return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} {fault or 'is no expression'}"
+    if fault := gold_fault(gold):
+        return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} {fault}"
+    right = _Written(gold)
     if not prediction:
-        return Verdict.WRONG, "there is no answer"
-    number, given = read_number(gold), read_number(prediction)
-    if number is not None and given is not None and number.unit is None and given.unit is None:
-        same = equal(number, given)
+        unread = right.tree is None and same_symbolic(right.body, right.body) is None
+        return (
+            (Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} is no expression")
+            if unread
+            else (Verdict.WRONG, "there is no answer")
+        )
+    a, b = read_number(gold), read_number(prediction)
+    if a is not None and b is not None and a.unit is None and b.unit is None:
+        verdict: bool | None = equal(a, b)
     elif fault := expression_fault(prediction):
         return Verdict.WRONG, f"{quote(prediction)} {fault}"
     else:
-        same = _equivalent(_Written(gold), _Written(prediction))
-    if same:
+        verdict = _equivalent(right, _Written(prediction))
+    if verdict is None:
+        return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} is no expression"
+    if verdict:
         return Verdict.CORRECT, f"{quote(prediction)} equals {quote(gold)}"
     return Verdict.WRONG, f"{quote(prediction)} does not equal {quote(gold)}"
+
+
+def same_formula(gold: str, prediction: str) -> bool:
+    r"""Return whether two texts are the same formula, as far as ``maths`` reads them: in bounded time.
+
+    >>> same_formula(r"2\sqrt{3}\text{ cm}", "2√3 cm"), same_formula("50^\circ", "50°"), same_formula("red", "red")
+    (True, True, False)
+    """
+    if expression_fault(gold) or expression_fault(prediction):
+        return False
+    right, given = _Written(gold), _Written(prediction)
+    return right.tree is not None and given.tree is not None and _equivalent(right, given) is True
+
+
+def gold_fault(gold: str) -> str:
+    r"""Return why no answer could be compared with a gold one, as far as a look shows; else nothing.
+
+    >>> gold_fault("x^2"), gold_fault("1/0"), gold_fault("9^{9^9}")
+    ('', 'does not equal itself', 'holds a tower of powers')
+    """
+    if fault := expression_fault(gold):
+        return fault
+    tree = _Written(gold).tree
+    return "" if tree is None or _is_itself(tree) else "does not equal itself"
 
 
 def expression_fault(text: str) -> str:
@@ -112,9 +130,9 @@ def expression_fault(text: str) -> str:
         return "has brackets that do not match"
     if depths > MAX_DEPTH:
         return f"has brackets more than {MAX_DEPTH} deep"
-    if _DELIMITER.search(text):
+    if _BOXED.search(text):
         return "is more than one expression"
-    if _LONG_WORD.search(_TEXT.sub(" ", text)):
+    if _LONG_WORD.search(_TEXT.sub(" ", _split_unit(text)[0])):
         return "holds words"
     if _BIG_FACTORIAL.search(text):
         return "holds a huge factorial"
@@ -130,122 +148,96 @@ def looks_like_expression(gold: str) -> bool:
     [True, True, True, False, False]
     """
     text = bare(gold)
-    if expression_fault(gold) or _DIGITS.fullmatch(text):
+    if gold_fault(gold) or _DIGITS.fullmatch(text):
         return False
     bald = _PLAIN_FUNCTION.sub(r"\\pi ", _TEXT.sub(" ", text))
     if _WORD.search(bald):
-        return False
+        return _names_figure(gold)
     mixed = any(letter.isdigit() or letter in "(=+*<>≤≥\\" for letter in text)
     return bool(
         "^" in text
         or _COMMAND.search(bald)
         or (mixed and _OPERATOR.search(bald))
-        or _COEFFICIENT.search(bald)
+        or _COEFFICIENT.search(text)
         or any(sign in text for sign in ("π", "∞", r"\begin"))
+        or _lists_points(gold)
     )
+
+
+def _lists_points(gold: str) -> bool:
+    tree = _Written(gold).tree
+    return tree is not None and tree.op == "list" and all(part.op == "tuple" for part in tree.parts)
+
+
+def _names_figure(gold: str) -> bool:
+    r"""Return whether a gold answer is ``\angle ABC`` or the like."""
+    tree = _Written(gold).tree
+    return tree is not None and tree.op == "name" and " " in str(tree.args[0])
 
 
 class _Written:
-    """An expression as it was written, its unit and what is left of it."""
+    """A formula as it was written: its unit, and what is left of it, read if it can be."""
 
     def __init__(self, text: str) -> None:
-        body, self.unit = _split_unit(_plain(bare(text)))
-        self.body = bare(body)
-        self.percent = "%" in self.body
+        plain = _plain(bare(text))
+        body, self.unit = _split_unit(plain)
+        self.percent = "%" in body
+        self.body = bare(_PERCENT.sub("", body))
+        self.tree = _tree(self.body)
 
 
-def _equivalent(gold: _Written, prediction: _Written) -> bool:
+@lru_cache(maxsize=4096)
+def _tree(body: str) -> Node | None:
+    try:
+        return parse(body)
+    except UnreadableError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _is_itself(tree: Node) -> bool:
+    """Return whether a formula has a value: 1/0 is not even itself."""
+    try:
+        return same(tree, tree)
+    except UnreadableError:
+        return False
+
+
+def _equivalent(gold: _Written, prediction: _Written) -> bool | None:
+    """Return whether two formulas are equal; None when the gold one cannot be read."""
+    if gold.tree is None or prediction.tree is None:
+        if gold.percent != prediction.percent or gold.unit != prediction.unit:
+            return False
+        return same_symbolic(_braced_roots(gold.body), _braced_roots(prediction.body))
     if gold.percent != prediction.percent:
         return False
-    if "=" in prediction.body and "=" not in gold.body:
-        name, _, value = prediction.body.partition("=")
-        if not _NAME.fullmatch(name.strip()) or "=" in value:
-            return False
-        prediction.body = bare(value)
+    given = _recased(gold.tree, prediction.tree)
     if gold.unit is not None and prediction.unit is not None and gold.unit != prediction.unit:
         if gold.unit.dimension != prediction.unit.dimension or prediction.unit.zero or gold.unit.zero:
             return False
-        factor = prediction.unit.worth / gold.unit.worth
-        prediction.body = rf"({prediction.body}) \cdot \frac{{{factor.numerator}}}{{{factor.denominator}}}"
-    capitals = _capitals(_letters(gold.body), _letters(prediction.body))
-    right, given = _parse(_recased(gold.body, capitals)), _parse(_recased(prediction.body, capitals))
-    if right is None or given is None:
+        given = Node("multiply", ((given, number(prediction.unit.worth / gold.unit.worth)),))
+    try:
+        return same(gold.tree, given)
+    except UnreadableError:
         return False
-    number = read_number(prediction.body)
-    if number is not None and number.step is not None:
-        constant = _value(right[0])
-        if constant is not None:
-            return equal(Number(constant, is_fraction=True, percent=number.percent), number)
-    return _same(right, given)
 
 
-def _same(gold: list[Any], prediction: list[Any]) -> bool:
-    from math_verify import verify
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return bool(verify(gold, prediction, timeout_seconds=None))
-
-
-def _value(parsed: Any) -> Fraction | None:
-    """Return the value of a real constant, to 30 digits; None for anything else."""
-    from sympy import Limit
-    from sympy.concrete.expr_with_limits import ExprWithLimits
-
-    # Sums, integrals and limits may have no value, which raises.
-    if not getattr(parsed, "is_number", False) or parsed.has(ExprWithLimits, Limit):
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        value = parsed.evalf(30)
-    return Fraction(str(value)) if value.is_Float and value.is_finite else None
-
-
-def _letters(text: str) -> set[str]:
-    return set(re.findall("[A-Za-z]", _COMMAND.sub(" ", text)))
-
-
-def _capitals(gold: set[str], prediction: set[str]) -> dict[int, str]:
-    """Return other letters for the capitals that the gold tells from small ones.
-
-    The library knows small letters only: to it, R - r is 0.
-    """
-    both = sorted(letter for letter in gold if letter.isupper() and letter.lower() in gold)
-    taken = {letter.lower() for letter in gold | prediction}
-    return str.maketrans(dict(zip(both, (letter for letter in _SPARE if letter not in taken), strict=False)))
-
-
-def _recased(text: str, capitals: dict[int, str]) -> str:
-    pieces = re.split(r"(\\[A-Za-z]+)", text)
-    return "".join(piece if piece.startswith("\\") else piece.translate(capitals) for piece in pieces)
-
-
-def _parse(body: str) -> list[Any] | None:
-    """Return what math-verify reads; None when it reads nothing."""
-    # These take seconds to import and nobody but the processes that check expressions needs them.
-    from latex2sympy2_extended import NormalizationConfig
-    from math_verify import LatexExtractionConfig, parse
-
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it warns of time-outs that are not its own
-    # Left to itself it takes a trailing t, h or m for a unit and drops it.
-    normalisation = NormalizationConfig(
-        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none", equations=False
-    )
-    latex = LatexExtractionConfig(boxed_match_priority=-1, normalization_config=normalisation)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return (
-            parse(f"${_braced_roots(body)}$", [latex], fallback_mode="no_fallback", parsing_timeout=None)
-            or None
-        )
+def _recased(gold: Node, given: Node) -> Node:
+    """Write letters as the gold does: capitals are other letters only where it has both."""
+    wanted, there = names_in(gold), names_in(given)
+    other = {name: name.swapcase() for name in there - wanted if len(name) == 1}
+    return renamed(given, {a: b for a, b in other.items() if b in wanted and b not in there})
 
 
 def _plain(text: str) -> str:
-    """Write symbols and plain functions as LaTeX."""
-    for symbol, latex in _SYMBOLS.items():
-        text = text.replace(symbol, latex)
+    """Write symbols and plain functions as LaTeX, without maths delimiters."""
+    for symbol, latex in SYMBOLS.items():
+        if symbol in text:
+            text = text.replace(symbol, latex)
     return " ".join(
-        _PLAIN_FUNCTION.sub(lambda match: "\\" + _COMMANDS.get(match[1], match[1]) + " ", text).split()
+        _PLAIN_FUNCTION.sub(
+            lambda match: "\\" + _COMMANDS.get(match[1], match[1]) + " ", text.replace("$", " ").replace("**", "^")
+        ).split()
     )
 
 
@@ -269,7 +261,7 @@ def _split_unit(text: str) -> tuple[str, Unit | None]:
     match = _UNIT.search(text)
     if match is None or not match.start():
         return text, None
-    unit = read_unit((match[1] or match[3] or "").strip() + (match[2] or ""))
+    unit = read_unit(match["unit"])
     return (text, None) if unit is None else (text[: match.start()], unit)
 
 

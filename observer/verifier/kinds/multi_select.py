@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from observer.types import Verdict
-from observer.verifier.kinds.choice import looks_like_choice, read_choice
+from observer.verifier.kinds.choice import looks_like_choice, read_choice, same_option
 from observer.verifier.notation import bare, fold, quote
 
 MAX_CHOICES = 26
 """Options that one answer may choose at most."""
 
-_GLUED = re.compile(r"[A-Z]{2,26}|(?:\([A-Za-z]\)\s*){2,26}")
+_GLUED = re.compile(r"[A-Z]{2,26}|[A-Z](?: [A-Z]){1,25}|(?:\([A-Za-z]\)\s*){2,26}")
 _AND = re.compile(r"\s*[,;]\s*(?:and\s+)?|\s+(?:and|&)\s+|\s*[\n&]\s*", re.IGNORECASE)
 _BRACKETS = ("[]", "{}", "()")
 
@@ -32,7 +32,7 @@ def check_multi_select(gold: str, prediction: str, options: tuple[str, ...]) -> 
         return Verdict.WRONG, f"{quote(prediction)} chooses no options"
     if chosen.keys() != right.keys():
         return Verdict.WRONG, f"{quote(prediction)} chooses other options than {quote(gold)}"
-    if any(text and right[index] and text != right[index] for index, text in chosen.items()):
+    if any(text and right[index] and not same_option(right[index], text) for index, text in chosen.items()):
         return Verdict.WRONG, f"{quote(prediction)} names another text than {quote(gold)}"
     return Verdict.CORRECT, f"{quote(prediction)} chooses {quote(gold)}"
 

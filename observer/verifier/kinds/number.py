@@ -1,9 +1,9 @@
 r"""Answers that are numbers: how they are read and when two of them are equal.
 
-Read: integers (``-7``, ``1,234``), decimals (``.5``), scientific notation (``1.2e5``, ``1.2 \times 10^{5}``),
-simple fractions (``1/4``, ``\frac{1}{4}``), mixed numbers (``2 1/4``), each with or without a percent sign or
-a unit (``7 cm``, ``$5``, ``60^\circ``). Only the digits 0 to 9 are digits. Not read: words, expressions,
-tuples, ratios, ranges. Arithmetic is exact throughout.
+Read: integers (``-7``, ``1,234``, ``1 000``, ``0x1F``), decimals (``.5``), scientific notation (``1.2e5``,
+``1.2 \times 10^{5}``), simple fractions (``1/4``, ``\frac{1}{4}``), mixed numbers (``2 1/4``), each with or without a
+percent sign, a unit (``7 cm``, ``$5``, ``60^\circ``) or the thing that is counted (``7 apples``). Not read: words,
+expressions, tuples, ratios, ranges. Arithmetic is exact throughout.
 """
 
 from __future__ import annotations
@@ -32,6 +32,18 @@ _FRACTION = re.compile(rf"{_FRAC}|{_SLASH}")
 _SCIENTIFIC = re.compile(rf"({_NATURAL}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]+)|{_TIMES}{_POWER})")
 _POWER_OF_TEN = re.compile(_POWER)
 _DECIMAL = re.compile(rf"{_NATURAL}(?:\.[0-9]*)?|\.[0-9]+")
+_HEXADECIMAL = re.compile("0[xX]([0-9a-fA-F]{1,16})")
+_BLANK_THOUSANDS = re.compile("[0-9]{1,3}(?: [0-9]{3})* 0[0-9]{2}(?: [0-9]{3})*")
+_THING = re.compile(
+    r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z ]+)\.?\s*\}|\(([a-z][a-z ]+)\)|([a-z]{2,}(?: [a-z]{2,}){0,2})", re.IGNORECASE
+)
+_NO_THING = frozenset(
+    "and or to nor not no minus plus point half quarter dozen hundred thousand million billion trillion squared cubed"
+    " times st nd rd th percent pct square cubic per of by over in the am pm".split()
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+FLOAT_DIGITS = 15
+"""A decimal of this many digits or more was written by a machine: its last digits say nothing."""
 _PERCENT = ("%", "\\%", "percent", "pct")
 _MONEY = re.compile(r"([+-]?)\s*(?:US)?(\\?[$€£¥₹])\s*(?=[0-9.])(.*)", re.DOTALL)
 
@@ -50,6 +62,8 @@ class Number:
     """Whether it was written with a percent sign."""
     unit: Unit | None = None
     """Its unit; None when it was written without one."""
+    thing: str = ""
+    """What is counted, folded; empty where the number stands alone."""
 
 
 def check_integer(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
@@ -72,15 +86,17 @@ def equal(gold: Number, prediction: Number) -> bool:
       ``RELATIVE_TOLERANCE``. The same holds for a decimal prediction in another unit than the gold's.
     - Any other gold is exact.
     - A percent sign stands on both or on neither: 25% is not 25, nor 0.25.
+    - A gold of ``FLOAT_DIGITS`` digits or more, such as 0.30000000000000004, may be off by ``RELATIVE_TOLERANCE``.
     - A unit may be missing on one side. Where both have one, the prediction is converted exactly; a unit of
       another dimension is wrong.
+    - What is counted may be missing in the prediction; it is not named where the gold does not.
 
     >>> equal(read_number("0.33"), read_number("1/3")), equal(read_number("1/3"), read_number("0.33"))
     (True, False)
     >>> [equal(read_number("2 m"), read_number(text)) for text in ("200 cm", "2", "2 cm", "2 s")]
     [True, True, False, False]
     """
-    if gold.percent != prediction.percent:
+    if gold.percent != prediction.percent or prediction.thing not in ("", gold.thing):
         return False
     value, converted = prediction.value, False
     if gold.unit is not None and prediction.unit is not None:
@@ -110,6 +126,10 @@ def read_number(text: str) -> Number | None:
     text = bare(text)
     if _digits(text):
         return Number(Fraction(int(text)))
+    if _HEXADECIMAL.fullmatch(text):
+        return Number(Fraction(int(text, 16)))
+    if _BLANK_THOUSANDS.fullmatch(text):
+        return Number(Fraction(int(text.replace(" ", ""))))
     unit_before = ""
     if (money := _MONEY.fullmatch(text)) is not None and money[3].count("$") % 2 == 0:
         unit_before = money[2].removeprefix("\\").replace("$", "dollar")
@@ -122,13 +142,39 @@ def read_number(text: str) -> Number | None:
     number, rest = _leading(text)
     if number is None:
         return None
-    number = replace(number, value=sign * number.value)
+    number, rest = _scaled(replace(number, value=sign * number.value), rest)
     if rest in _PERCENT and not unit_before:
         return replace(number, percent=True)
     if not rest and not unit_before:
         return number
+    if rest[:1] + rest[-1:] == "()" and read_unit(rest[1:-1]) is not None:
+        rest = rest[1:-1]
     unit = read_unit(f"{unit_before} {rest}".strip())
-    return None if unit is None else replace(number, unit=unit)
+    if unit is not None:
+        return replace(number, unit=unit)
+    thing = "" if unit_before else _counted(rest)
+    return replace(number, thing=thing) if thing else None
+
+
+def _scaled(number: Number, rest: str) -> tuple[Number, str]:
+    """Multiply a number by the word behind it: 5 million."""
+    word, _, after = rest.partition(" ")
+    scale = _SCALES.get(word.lower())
+    if scale is None:
+        return number, rest
+    step = None if number.step is None else number.step * scale
+    return replace(number, value=number.value * scale, step=step), after.strip()
+
+
+def _counted(text: str) -> str:
+    r"""Return what is counted, without its plural; nothing where that is not sure.
+
+    >>> _counted("Apples"), _counted(r"\text{ways.}"), _counted("(red apples)"), _counted("or so"), _counted("x")
+    ('apple', 'way', 'red apple', '', '')
+    """
+    match = _THING.fullmatch(text.strip())
+    words = "" if match is None else " ".join((match[1] or match[2] or match[3]).lower().split())
+    return "" if not words or _NO_THING & set(words.split()) else words.removesuffix("s")
 
 
 def _leading(text: str) -> tuple[Number | None, str]:
@@ -173,7 +219,10 @@ def _read_decimal(groups: list[str]) -> Number | None:
     if not point:
         return Number(Fraction(natural))
     step = Fraction(1, 10 ** len(decimals))
-    return Number(natural + int(decimals) * step, step)
+    value = natural + int(decimals) * step
+    if len(f"{natural}{decimals}".lstrip("0")) >= FLOAT_DIGITS:
+        return Number(value, max(step, 2 * RELATIVE_TOLERANCE * value))
+    return Number(value, step)
 
 
 _FORMS = (

@@ -33,7 +33,7 @@ _PREFIXES = {
 # symbol, names, worth, in which unit, prefixes
 _METRIC = """
 m   meter,metre          1     m                nμmcdk
-g   gram,gramme          .001  kg               μmk
+g   gram,gramme,gm       .001  kg               μmk
 s   second,sec           1     s                nμm
 A   ampere,amp           1     A                μmk
 K   kelvin               1     K                -
@@ -101,7 +101,8 @@ _WRAPPER = re.compile(r"\\(?:text|textrm|mbox|mathrm|mathit|mathbf|textbf|operat
 _BLANKS = re.compile(r"[~$.]|\\(?:cdot|times)(?![A-Za-z])|[·⋅×*]")
 _DEGREES = re.compile(r"\^?\s*\{?\s*\\circ(?![A-Za-z])\s*\}?|\\degree(?![A-Za-z])|º")
 _SCALES = re.compile(r"(?:°|\bdeg(?:rees?)?\b)\s*(C|F|celsius|fahrenheit)\b", re.IGNORECASE)
-_FACTOR = re.compile(r"(°[CF]?|[^\W\d_]+|[′″€£¥₹¢])(?:\^?\(?(-?[0-9])\)?)?")
+_GLUED_POWER = re.compile(r"^(square|cubic)(?=[a-z])")
+_FACTOR = re.compile(r"(°[CF]?|[^\W\d_]+|[′″€£¥₹¢])(?:(?<![′″])\^?\(?(-?[0-9])\)?)?")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def read_unit(text: str) -> Unit | None:
     text = _WRAPPER.sub(" ", _DEGREES.sub("°", text.replace(r"\mu", "μ").replace(r"\Omega", "Ω")))
     text = _BLANKS.sub(" ", text.translate(_SUPERSCRIPTS).replace("**", "^").replace(r"\$", " dollar "))
     text = _SCALES.sub(lambda match: f"°{match[1][0].upper()}", text).replace(" per ", "/")
-    text = text.strip()
+    text = _GLUED_POWER.sub(r"\1 ", text.strip())
     alone = _named(text.replace("- ", "-"))
     if alone is not None:
         return alone

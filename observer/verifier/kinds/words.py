@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from observer.verifier.kinds.checker import checker
 from observer.verifier.notation import bare, compatible, unquote
 
@@ -9,16 +11,19 @@ MAX_TEXT = 64
 """Longest gold answer that is taken for a short text by itself, in characters."""
 
 _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
+_INDEX = re.compile(r"_\{?([0-9]+)\}?")
+_IN_MATHS = re.compile(r"\$([A-Za-z0-9 ]+)\$")
 _ARTICLES = ("the ", "an ", "a ")
 
 
 def read_text(text: str) -> str | None:
-    """Return a text without what does not matter: Unicode form, case, blanks, quotes, period, article.
+    """Return a text without what does not matter: Unicode form, case, blanks, quotes, period, article, low digits.
 
-    >>> read_text(' The  "Red" square. '), read_text("“Red square”"), read_text(".")
-    ('"red" square', 'red square', None)
+    >>> read_text(' The  "Red" square. '), read_text("“Red square”"), read_text("."), read_text("CO_2")
+    ('"red" square', 'red square', None, 'co2')
     """
-    text = " ".join(bare(compatible(text)).split()).casefold()
+    text = _IN_MATHS.sub(r"\1", _INDEX.sub(r"\1", compatible(text)))
+    text = " ".join(bare(text).split()).casefold()
     text = bare(unquote(text))
     for article in _ARTICLES:
         if text.startswith(article):

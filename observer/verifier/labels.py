@@ -1,0 +1,79 @@
+r"""What stands around a value: ``Area = 9 cm``, ``x = 5``, ``\frac{1}{3} \approx 0.33``. It reads no meaning."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from observer.verifier.notation import bare
+
+_WORDS = re.compile(
+    r"(?:\\(?:text|mathrm|mbox|textbf|textrm) ?\{ ?)?((?:[A-Za-z]\.){2,}[A-Za-z .'-]*|[A-Za-z][A-Za-z.'-]+(?: [A-Za-z][A-Za-z.'-]*){0,5})"
+    r" ?\}?\$? ?(?P<sign>[=:]|\\approx(?![A-Za-z])|≈| is(?= ))\s*(?P<rest>.+)",
+    re.DOTALL,
+)
+_SYMBOL = re.compile(
+    r"(?:\\?[A-Za-z]+|\\(?:vec|bar|hat|overline|mathrm|text|angle|triangle)\b ?\{?[A-Za-z]+\}?)(?:_(?:[A-Za-z0-9]|\{[^{}]*\}))?'*"
+    r"(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
+)
+_SIGN = re.compile(r"(?<![<>!:=\\])(=|\\approx(?![A-Za-z])|≈)(?!=)")
+_ANSWER = re.compile(r"(?:the )?(?:final |correct |right )?(?:answer|option|choice|ans)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A value with what was written around it."""
+
+    name: str
+    """What it is the value of, as words or a symbol; empty where nothing is named."""
+    values: tuple[str, ...]
+    """The value, and whatever it is said to equal."""
+    approximations: tuple[str, ...]
+    """What it is said to be nearly equal to."""
+
+
+def without_words(text: str) -> str:
+    r"""Take off the words that name a value.
+
+    >>> without_words(r"Area $=9.4 \mathrm{~cm}^2$"), without_words("slope =-4"), without_words("x=5"), without_words("3:15")
+    ('9.4 \\mathrm{~cm}^2', '-4', 'x=5', '3:15')
+    """
+    text = bare(text)
+    match = _WORDS.fullmatch(text)
+    if match is not None and not (match["sign"].strip() == "is" and not _ANSWER.fullmatch(match[1])):
+        text = match["rest"]
+    elif text.startswith("="):
+        text = text[1:]
+    else:
+        return text
+    return bare(text.replace("$", "") if text.count("$") % 2 else text)
+
+
+def is_answer(text: str) -> bool:
+    """Return whether a text begins by saying that it is the answer.
+
+    >>> is_answer("Answer: red"), is_answer("Colour: red")
+    (True, False)
+    """
+    match = _WORDS.fullmatch(bare(text))
+    return match is not None and _ANSWER.fullmatch(match[1]) is not None
+
+
+def said(text: str) -> Said | None:
+    r"""Return what a text says is equal to what; None where it says nothing of the kind.
+
+    >>> said("x = 10/2 = 5"), said(r"\frac{1}{3} \approx 0.33")
+    (Said(name='x', values=('10/2', '5'), approximations=()), Said(name='', values=('\\frac{1}{3}',), approximations=('0.33',)))
+    >>> said("5"), said("x+y = 4").name
+    (None, '')
+    """
+    pieces = _SIGN.split(bare(text))
+    if len(pieces) < 3:
+        return None
+    sides = [bare(piece.replace("$", "")) for piece in pieces[::2]]
+    signs = ["=", *pieces[1::2]]
+    name = ""
+    if _SYMBOL.fullmatch(sides[0]):
+        name, sides, signs = sides[0], sides[1:], ["=", *signs[2:]]
+    values = tuple(side for side, sign in zip(sides, signs, strict=True) if sign == "=")
+    return Said(name, values, tuple(side for side, sign in zip(sides, signs, strict=True) if sign != "="))

@@ -1,0 +1,77 @@
+"""The tree of a formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+class UnreadableError(Exception):
+    """The text is no formula that this package reads. Never leaves the verifier."""
+
+
+class UndefinedError(Exception):
+    """The formula has no value there, such as 1/0. Never leaves the verifier."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation and what it is applied to.
+
+    Values: ``number`` (value), ``name`` (text), ``constant`` (pi, e, i, infinity), ``digits`` (numeral, base);
+    ``add`` and ``multiply`` (terms), ``divide``, ``power``, ``root`` (n, radicand), ``call`` (function, argument),
+    ``log`` (base, argument), ``binomial``, ``degrees``, ``plus_minus`` (+1 or -1, term).
+    Shapes: ``tuple`` (brackets, parts), ``set``, ``list``, ``union``, ``matrix`` (rows), ``relation`` (signs, sides).
+    """
+
+    op: str
+    args: tuple[Node | Fraction | str | int | tuple[Node, ...] | tuple[str, ...], ...] = ()
+    places: int | None = None
+    """Digits behind the decimal point of a number that was written with one."""
+
+    @property
+    def parts(self) -> tuple[Node, ...]:
+        """The nodes below, in order."""
+        found: list[Node] = []
+        for arg in self.args:
+            if isinstance(arg, Node):
+                found.append(arg)
+            elif isinstance(arg, tuple):
+                found.extend(part for part in arg if isinstance(part, Node))
+        return tuple(found)
+
+
+SHAPES = frozenset({"tuple", "set", "list", "union", "matrix", "relation"})
+"""Nodes that are no single value."""
+
+
+def names_in(node: Node) -> frozenset[str]:
+    """Return the names that a formula holds."""
+    if node.op == "name":
+        return frozenset({str(node.args[0])})
+    return frozenset().union(*(names_in(part) for part in node.parts))
+
+
+def holds(node: Node, ops: frozenset[str]) -> bool:
+    """Return whether a formula holds one of these operations."""
+    return node.op in ops or any(holds(part, ops) for part in node.parts)
+
+
+def number(value: Fraction | int, places: int | None = None) -> Node:
+    """Return the node of a number."""
+    return Node("number", (Fraction(value),), places)
+
+
+def renamed(node: Node, names: dict[str, str]) -> Node:
+    """Return a formula with other names."""
+    if not names:
+        return node
+    if node.op == "name":
+        return Node("name", (names.get(str(node.args[0]), str(node.args[0])),))
+    args = tuple(
+        tuple(renamed(part, names) if isinstance(part, Node) else part for part in arg)
+        if isinstance(arg, tuple)
+        else (renamed(arg, names) if isinstance(arg, Node) else arg)
+        for arg in node.args
+    )
+    return Node(node.op, args, node.places)  # type: ignore[arg-type]
