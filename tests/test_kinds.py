@@ -177,7 +177,7 @@ INFERRED = {
     "multi_select": ["A, C", "B and D", "A;B;C"],
     "expression": ["x^2", r"\sqrt{2}", "2x+1", "x=5", r"2\pi", "3m", "(x+1)(x-1)", "sin(x)+1", "4√3",
     r"(0, \frac{\pi}{2})", "5!", "-x", "5 x", "∞", "2π"],
-    "text": ["red", "x", "K", "Eiffel Tower", "2019-2020", "7 apples", "3rd", "H2O", "T-shirt", "A-B",
+    "text": ["red", "x", "K", "Eiffel Tower", "2019-2020", "7 or more", "3rd", "H2O", "T-shirt", "A-B",
     "red, blue", "C++"],
 }  # fmt: skip
 

@@ -64,14 +64,14 @@ def test_expressions_are_compared_by_what_they_are_equal_to(gold, prediction, ve
 
 
 @pytest.mark.parametrize("gold", ["", " ", r"\frac{1}{", "}{", "9^{9^9}", "99999!", "x^{123456}", "\0",
-    "x\0", "$a$ or $b$",
+    "x\0", "$a$ or $b$ maybe", r"\frac{1}{0}",
                                   "colour of the sky", "(" * 50 + "x" + ")" * 50,
                                   "x" * (MAX_LENGTH + 1)])  # fmt: skip
 def test_a_gold_that_cannot_be_compared_is_refused_without_asking_the_library(gold, monkeypatch):
     def asked(*_):
         raise AssertionError
 
-    monkeypatch.setattr(expression, "_parse", asked)
+    monkeypatch.setattr(expression, "same_symbolic", asked)
     with pytest.raises(RefusedError, match="kind expression"):
         refuse_unverifiable(gold, "expression")
     assert verify(gold, gold, "expression")[0] is Verdict.UNVERIFIABLE
@@ -80,7 +80,7 @@ def test_a_gold_that_cannot_be_compared_is_refused_without_asking_the_library(go
 
 
 def test_the_library_may_find_a_gold_unreadable_that_looks_like_an_expression():
-    for gold in (r"\frac{1}", r"\frac{1}{0}", "x^"):
+    for gold in (r"\frac{1}", "x^"):
         for prediction in (gold, "1", "", None):
             verdict, reason = verify(gold, prediction, "expression")
             assert verdict is Verdict.UNVERIFIABLE

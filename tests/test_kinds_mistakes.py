@@ -12,7 +12,7 @@ def right(gold, prediction, kind, options=()):
 
 UNREADABLE = {kind: ["", " ", ".", "9" * (MAX_LENGTH + 1), "7\0", "\ud800"] for kind in KINDS}
 UNREADABLE["integer"] += ["red", "yes", "(3,4)", "1228 142.67", "3:4", "7.5", "7 cm"]
-UNREADABLE["number"] += ["red", "yes", "(3,4)", "1228 142.67", "3:4", "7 apples"]
+UNREADABLE["number"] += ["red", "yes", "(3,4)", "1228 142.67", "3:4", "7 or so"]
 UNREADABLE["choice"] += ["red", "yes", "(3,4)", "1228 142.67", "3:4"]
 UNREADABLE["multi_select"] += ["red", "(3,4)", "A, 7"]
 UNREADABLE["yes_no"] += ["red", "7", "maybe", "yes no"]

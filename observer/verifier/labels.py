@@ -17,6 +17,7 @@ _SYMBOL = re.compile(
     r"(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
 )
 _SIGN = re.compile(r"(?<![<>!:=\\])(=|\\approx(?![A-Za-z])|≈)(?!=)")
+_SHORT = frozenset({"sum", "ans", "gcd", "lcm", "min", "max", "avg", "top"})
 _ANSWER = re.compile(r"(?:the )?(?:final |correct |right )?(?:answer|option|choice|ans)", re.IGNORECASE)
 
 
@@ -40,13 +41,20 @@ def without_words(text: str) -> str:
     """
     text = bare(text)
     match = _WORDS.fullmatch(text)
-    if match is not None and not (match["sign"].strip() == "is" and not _ANSWER.fullmatch(match[1])):
+    if match is not None and _names(match[1], match["sign"].strip()):
         text = match["rest"]
     elif text.startswith("="):
         text = text[1:]
     else:
         return text
     return bare(text.replace("$", "") if text.count("$") % 2 else text)
+
+
+def _names(words: str, sign: str) -> bool:
+    """Return whether words name a value: a product such as ``xy`` does not."""
+    if sign == "is":
+        return _ANSWER.fullmatch(words) is not None
+    return len(words) > 3 or words.lower() in _SHORT or (len(words) > 1 and not words.islower())
 
 
 def is_answer(text: str) -> bool:

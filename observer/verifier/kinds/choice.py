@@ -13,7 +13,7 @@ from observer.verifier.notation import bare, fold, quote
 # B or (B), or before a text B. B: B) (B) and a blank; mark and blank keep "a dog" and "a.m" from being A
 _LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])(?:[.:)](?!\S)|、))\s*(.*)|([A-Za-z])", re.DOTALL)
 _GLUED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)]|([A-Z])[- ])\s*(\S.*)", re.DOTALL)
-_BOLD = re.compile(r"(?:\*\*|\\(?:text|textbf|mathrm|mathbf) ?\{)\s*(\(?[A-Za-z]\)?[.:]?)\s*(?:\*\*|\})")
+_BOLD = re.compile(r"(?:\*\*|\\(?:text|textbf|mathrm|mathbf) ?\{)\s*(\(?[A-Za-z]\)?[.:]?)\s*(?:\*\*|\})(\b)?")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ def check_choice(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[
         chosen = right
     if chosen is None:
         return Verdict.WRONG, f"{quote(prediction)} chooses no option"
-    same_text = bool(texts) and bool(texts[right.index]) and texts[chosen.index] == texts[right.index]
-    if chosen.index != right.index and not same_text:
+    if chosen.index != right.index:
         return Verdict.WRONG, f"{quote(prediction)} chooses another option than {quote(gold)}"
     if chosen.text and right.text and not same_option(right.text, chosen.text):
         return Verdict.WRONG, f"{quote(prediction)} names another text than {quote(gold)}"
@@ -66,7 +65,7 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
     >>> read_choice("(b)", ()), read_choice("Dot", ("square", "dot"))
     (Choice(index=1, text=''), Choice(index=1, text=''))
     """
-    text = _BOLD.sub(r"\1 ", bare(text)).strip()
+    text = _unmarked(text)
     whole = fold(text)
     label = _LABEL.fullmatch(bare(text))
     chosen = Choice(_index(label), fold(label[3] or "")) if label else None
@@ -74,8 +73,8 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
         chosen = None
     if chosen is not None and not chosen.text:
         return chosen
-    if whole and whole in texts:
-        return Choice(texts.index(whole)) if texts.count(whole) == 1 or chosen is None else None
+    if whole and texts.count(whole) == 1:
+        return Choice(texts.index(whole))
     if chosen is None and texts and (glued := _GLUED.fullmatch(text)):
         letter, rest = glued[1] or glued[2] or glued[3], fold(glued[4])
         place = ord(letter) - ord("A")
@@ -99,7 +98,7 @@ def same_option(option: str, text: str) -> bool:
     (True, True, False)
     """
     if option == text or not option or not text:
-        return option == text
+        return bool(option) and option == text
     right, given = read_number(option), read_number(text)
     if right is not None and given is not None:
         return equal(replace(right, step=None), replace(given, step=None))
@@ -112,9 +111,14 @@ def looks_like_choice(gold: str) -> bool:
     >>> [looks_like_choice(gold) for gold in ("E", "(b)", "B. circle", "x", "red", "a")]
     [True, True, True, False, False, False]
     """
-    text = bare(gold)
+    text = _unmarked(gold)
     label = _LABEL.fullmatch(text)
     return label is not None and _index(label) < 10 and (text[0] == "(" or text[0].isupper())
+
+
+def _unmarked(text: str) -> str:
+    """Take bold and the like off a letter."""
+    return _BOLD.sub(lambda match: match[1] + (" " if match[2] is not None else ""), bare(text))
 
 
 def _index(label: re.Match[str]) -> int:

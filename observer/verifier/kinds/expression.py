@@ -41,12 +41,16 @@ _UNIT = re.compile(
 _BIG_FACTORIAL = re.compile(r"[0-9]{5,} ?!|! ?[)}\]]* ?!")
 _BIG_EXPONENT = re.compile(r"\^ ?[({]? ?[+-]? ?[0-9,.]{5,}")
 _COMMAND = re.compile(r"\\[A-Za-z]{2,}")
-_OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*[-+*/=<>≤≥]\s*[A-Za-z0-9({\[\\√π-]")
+_OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*(?:[<>!]=|=[<>]|[-+*/=<>≤≥≠])\s*[A-Za-z0-9({\[\\√π-]")
 _COEFFICIENT = re.compile(
     r"(?:^|[^A-Za-z0-9_])[0-9.]+(?!st|nd|rd|th)[A-Za-zπθ]{1,2}(?![A-Za-z])|[0-9)]√|√[0-9(]"
-    r"|[0-9)]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])|^[0-9]+_\{?[0-9]+\}?$"
+    r"|[0-9)]!|(?<![A-Za-z])[a-z]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])|^-?[0-9]+_\{?[0-9]+\}?$"
 )
+_AND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
 _PERCENT = re.compile(r"\\?%")
+_BEYOND = re.compile(r"\\(?:sum|prod|int|iint|oint|lim|cap|setminus|mathbb|begin|partial|det)(?![A-Za-z])|\\\{.*(?:\||\\mid|:)")
+"""What SymPy reads and ``maths`` does not."""
+_SIGNS = re.compile(r"[0-9\\^=<>≤≥+*/√π∞]")
 _DIGITS = re.compile(r"[-/. 0-9]*")
 
 
@@ -95,11 +99,11 @@ def check_expression(gold: str, prediction: str, options: tuple[str, ...]) -> tu
 def same_formula(gold: str, prediction: str) -> bool:
     r"""Return whether two texts are the same formula, as far as ``maths`` reads them: in bounded time.
 
-    >>> same_formula(r"2\sqrt{3}\text{ cm}", "2√3 cm"), same_formula("50^\circ", "50°"), same_formula("red", "red")
-    (True, True, False)
+    >>> same_formula(r"2\sqrt{3}\text{ cm}", "2√3 cm"), same_formula("x=1", "x=2"), same_formula("on", "no")
+    (True, False, False)
     """
-    if expression_fault(gold) or expression_fault(prediction):
-        return False
+    if any(not _SIGNS.search(text) or expression_fault(text) or _WORD.search(_bald(text)) for text in (gold, prediction)):
+        return False  # "on" is no product that equals "no"
     right, given = _Written(gold), _Written(prediction)
     return right.tree is not None and given.tree is not None and _equivalent(right, given) is True
 
@@ -112,8 +116,10 @@ def gold_fault(gold: str) -> str:
     """
     if fault := expression_fault(gold):
         return fault
-    tree = _Written(gold).tree
-    return "" if tree is None or _is_itself(tree) else "does not equal itself"
+    written = _Written(gold)
+    if written.tree is None:
+        return "" if _BEYOND.search(written.body) else "cannot be read"
+    return "" if _is_itself(written.tree) else "does not equal itself"
 
 
 def expression_fault(text: str) -> str:
@@ -122,7 +128,7 @@ def expression_fault(text: str) -> str:
     >>> expression_fault("x^2"), expression_fault("9^{9^9}"), expression_fault("I do not know")
     ('', 'holds a tower of powers', '')
     """
-    text = _plain(bare(text))
+    text = _symbols(bare(text))
     depths = _depths(text)
     if not text:
         return "is blank"
@@ -132,7 +138,7 @@ def expression_fault(text: str) -> str:
         return f"has brackets more than {MAX_DEPTH} deep"
     if _BOXED.search(text):
         return "is more than one expression"
-    if _LONG_WORD.search(_TEXT.sub(" ", _split_unit(text)[0])):
+    if _LONG_WORD.search(_functions(_TEXT.sub(" ", _split_unit(text)[0]))):
         return "holds words"
     if _BIG_FACTORIAL.search(text):
         return "holds a huge factorial"
@@ -150,7 +156,7 @@ def looks_like_expression(gold: str) -> bool:
     text = bare(gold)
     if gold_fault(gold) or _DIGITS.fullmatch(text):
         return False
-    bald = _PLAIN_FUNCTION.sub(r"\\pi ", _TEXT.sub(" ", text))
+    bald = _bald(text)
     if _WORD.search(bald):
         return _names_figure(gold)
     mixed = any(letter.isdigit() or letter in "(=+*<>≤≥\\" for letter in text)
@@ -162,6 +168,11 @@ def looks_like_expression(gold: str) -> bool:
         or any(sign in text for sign in ("π", "∞", r"\begin"))
         or _lists_points(gold)
     )
+
+
+def _bald(text: str) -> str:
+    """Return a formula without words that are part of it."""
+    return _PLAIN_FUNCTION.sub(r"\\pi ", _AND.sub(" ", _TEXT.sub(" ", _split_unit(text)[0])))
 
 
 def _lists_points(gold: str) -> bool:
@@ -179,10 +190,9 @@ class _Written:
     """A formula as it was written: its unit, and what is left of it, read if it can be."""
 
     def __init__(self, text: str) -> None:
-        plain = _plain(bare(text))
-        body, self.unit = _split_unit(plain)
+        body, self.unit = _split_unit(_symbols(bare(text)))
         self.percent = "%" in body
-        self.body = bare(_PERCENT.sub("", body))
+        self.body = bare(_functions(_PERCENT.sub("", body)))
         self.tree = _tree(self.body)
 
 
@@ -229,16 +239,17 @@ def _recased(gold: Node, given: Node) -> Node:
     return renamed(given, {a: b for a, b in other.items() if b in wanted and b not in there})
 
 
-def _plain(text: str) -> str:
-    """Write symbols and plain functions as LaTeX, without maths delimiters."""
+def _symbols(text: str) -> str:
+    """Write symbols as LaTeX, without maths delimiters and needless blanks."""
     for symbol, latex in SYMBOLS.items():
         if symbol in text:
             text = text.replace(symbol, latex)
-    return " ".join(
-        _PLAIN_FUNCTION.sub(
-            lambda match: "\\" + _COMMANDS.get(match[1], match[1]) + " ", text.replace("$", " ").replace("**", "^")
-        ).split()
-    )
+    return " ".join(text.replace("$", " ").replace("**", "^").split())
+
+
+def _functions(text: str) -> str:
+    """Write plain functions as LaTeX."""
+    return _PLAIN_FUNCTION.sub(lambda match: "\\" + _COMMANDS.get(match[1], match[1]) + " ", text).strip()
 
 
 def _braced_roots(text: str) -> str:

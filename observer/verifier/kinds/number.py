@@ -35,11 +35,11 @@ _DECIMAL = re.compile(rf"{_NATURAL}(?:\.[0-9]*)?|\.[0-9]+")
 _HEXADECIMAL = re.compile("0[xX]([0-9a-fA-F]{1,16})")
 _BLANK_THOUSANDS = re.compile("[0-9]{1,3}(?: [0-9]{3})* 0[0-9]{2}(?: [0-9]{3})*")
 _THING = re.compile(
-    r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z ]+)\.?\s*\}|\(([a-z][a-z ]+)\)|([a-z]{2,}(?: [a-z]{2,}){0,2})", re.IGNORECASE
+    r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z -]+)\.?\s*\}|\(([a-z][a-z -]+)\)|([a-z][a-z-]+(?: [a-z][a-z-]+){0,2})", re.IGNORECASE
 )
 _NO_THING = frozenset(
     "and or to nor not no minus plus point half quarter dozen hundred thousand million billion trillion squared cubed"
-    " times st nd rd th percent pct square cubic per of by over in the am pm".split()
+    " st nd rd th percent pct square cubic per of by over in the am pm".split()
 )
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 FLOAT_DIGITS = 15

@@ -29,7 +29,7 @@ _BRACES = (
     (re.compile(r"\\langle(?![A-Za-z])|⟨"), "("),
     (re.compile(r"\\rangle(?![A-Za-z])|⟩"), ")"),
 )
-_AND = re.compile(r"(?:,| |\\text\{)\s*(?:and|or|&)(?: |\})")
+_AND = re.compile(r"(?:,| |\\(?:text|mbox|textrm|mathrm) ?\{)\s*,?\s*(?:and|or|&)\s*(?: |\}|(?<=\s))")
 _UNION = re.compile(r"\\cup(?![A-Za-z])|[∪⋃]| [Uu] | or ")
 _INFINITY = re.compile(r"([+-]?) ?(?:\\infty|∞|\binf\b|\binfinity\b|\boo\b)")
 _EMPTY = ("{}", r"\emptyset", r"\varnothing", "∅", "Ø")

