@@ -53,6 +53,10 @@ class RefusedError(ValueError):
     """Input that is refused before any compute. The message names it, its place, its value and a remedy."""
 
 
+class NotNowError(RefusedError):
+    """A row that is refused now and may be admitted next time, for example after a timeout of its check."""
+
+
 class Verdict(StrEnum):
     """The verdict on an answer. Correctness is read from here, never from a sum of rewards."""
 

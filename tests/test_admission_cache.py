@@ -11,11 +11,11 @@ from PIL import Image
 from kept_rows import ROWS, entries
 from observer.data import Jsonl, LadderDataModule
 from observer.data import module as data_module
-from observer.data.checks.admission import NotNowError, refused_rows
+from observer.data.checks.admission import refused_rows
 from observer.data.checks.admission_cache import OUTCOMES, AdmissionCache
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
-from observer.types import RefusedError
+from observer.types import NotNowError, RefusedError
 from observer.verifier import Limits, Verifier
 
 ROOT = Path(__file__).parents[1]

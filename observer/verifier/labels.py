@@ -1,4 +1,4 @@
-r"""What stands around a value: ``Area = 9 cm``, ``x = 5``, ``\frac{1}{3} \approx 0.33``. It reads no meaning."""
+r"""What stands around a value: ``Area = 9 cm``, ``x = 5``, ``\frac{1}{3} \approx 0.33``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from observer.verifier.notation import bare
 
 _WORDS = re.compile(
-    r"(?:\\(?:text|mathrm|mbox|textbf|textrm) ?\{ ?)?((?:[A-Za-z]\.){2,}[A-Za-z .'-]*|[A-Za-z][A-Za-z.'-]+(?: [A-Za-z][A-Za-z.'-]*){0,5})"
+    r"(?:\\(?:text|mathrm|mbox|textbf|textrm) ?\{ ?)?((?:[A-Za-z]\.){2,}[A-Za-z .'-]*"
+    r"|[A-Za-z][A-Za-z.'-]+(?: [A-Za-z][A-Za-z.'-]*){0,5})"
     r" ?\}?\$? ?(?P<sign>[=:]|\\approx(?![A-Za-z])|≈| is(?= ))\s*(?P<rest>.+)",
     re.DOTALL,
 )
 _SYMBOL = re.compile(
-    r"(?:\\?[A-Za-z]+|\\(?:vec|bar|hat|overline|mathrm|text|angle|triangle)\b ?\{?[A-Za-z]+\}?)(?:_(?:[A-Za-z0-9]|\{[^{}]*\}))?'*"
-    r"(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
+    r"(?:\\?[A-Za-z]+|\\(?:vec|bar|hat|overline|mathrm|text|angle|triangle)\b ?\{?[A-Za-z]+\}?)"
+    r"(?:_(?:[A-Za-z0-9]|\{[^{}]*\}))?'*(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
 )
 _SIGN = re.compile(r"(?<![<>!:=\\])(=|\\approx(?![A-Za-z])|≈)(?!=)")
 _SHORT = frozenset({"sum", "ans", "gcd", "lcm", "min", "max", "avg", "top"})
@@ -36,8 +37,8 @@ class Said:
 def without_words(text: str) -> str:
     r"""Take off the words that name a value.
 
-    >>> without_words(r"Area $=9.4 \mathrm{~cm}^2$"), without_words("slope =-4"), without_words("x=5"), without_words("3:15")
-    ('9.4 \\mathrm{~cm}^2', '-4', 'x=5', '3:15')
+    >>> [without_words(text) for text in (r"Area $=9 \mathrm{~cm}^2$", "slope =-4", "x=5", "3:15")]
+    ['9 \\mathrm{~cm}^2', '-4', 'x=5', '3:15']
     """
     text = bare(text)
     match = _WORDS.fullmatch(text)
@@ -70,8 +71,10 @@ def is_answer(text: str) -> bool:
 def said(text: str) -> Said | None:
     r"""Return what a text says is equal to what; None where it says nothing of the kind.
 
-    >>> said("x = 10/2 = 5"), said(r"\frac{1}{3} \approx 0.33")
-    (Said(name='x', values=('10/2', '5'), approximations=()), Said(name='', values=('\\frac{1}{3}',), approximations=('0.33',)))
+    >>> said("x = 10/2 = 5")
+    Said(name='x', values=('10/2', '5'), approximations=())
+    >>> said(r"\frac13 \approx 0.33")
+    Said(name='', values=('\\frac13',), approximations=('0.33',))
     >>> said("5"), said("x+y = 4").name
     (None, '')
     """

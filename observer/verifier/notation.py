@@ -29,7 +29,15 @@ _QUOTES = ('""', "''", "``", "“”", "‘’", "«»", "„“")
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _BLANK = re.compile("[\t\n\v\f\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
-_MARKS = {"\u2044": "/", "\u2215": "/", "\u3002": ".", "\u066b": ".", "\u066c": ",", "\u3010": "(", "\u3011": ")"}
+_MARKS = {
+    "\u2044": "/",
+    "\u2215": "/",
+    "\u3002": ".",
+    "\u066b": ".",
+    "\u066c": ",",
+    "\u3010": "(",
+    "\u3011": ")",
+}
 _FULL_WIDTH = {chr(place): chr(place - 0xFEE0) for place in range(0xFF01, 0xFF5E)}
 _AS_ASCII = str.maketrans(_FULL_WIDTH | _DASHES | _MARKS)
 _SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ"
@@ -50,9 +58,9 @@ _LATEX_BLANK = re.compile(r"(?<!\\)\\(?:[,;:!> ]|q?quad(?![A-Za-z]))")
 def clean(text: str) -> str:
     r"""Write an answer with the signs of a keyboard, without what is around it.
 
-    Outer blanks, marks that show nothing, ``<answer>`` tags and what stands before ``####`` are taken off; every kind
-    of blank becomes a space; dashes, full-width signs, digits of other scripts, raised and lowered ones and fractions
-    of one character are written out.
+    Outer blanks, marks that show nothing, ``<answer>`` tags and what stands before ``####`` are taken off.
+    Every kind of blank becomes a space. Dashes, full-width signs, digits of other scripts, raised and lowered
+    ones and fractions of one character are written out.
 
     >>> clean("\u2003 7\u00a0cm\u200b\n"), clean("（B）"), clean("–2³"), clean("1½")
     ('7 cm', '(B)', '-2^{3}', '1\\frac{1}{2}')

@@ -11,9 +11,13 @@ import re
 
 from observer.types import RefusedError, Verdict
 from observer.verifier.kinds.checker import Checker
-from observer.verifier.kinds.choice import check_choice, looks_like_choice
+from observer.verifier.kinds.choice import (
+    check_choice,
+    check_multi_select,
+    looks_like_choice,
+    looks_like_choices,
+)
 from observer.verifier.kinds.expression import check_expression, gold_fault, looks_like_expression
-from observer.verifier.kinds.multi_select import check_multi_select, looks_like_choices
 from observer.verifier.kinds.number import check_integer, check_number
 from observer.verifier.kinds.ratio import check_ratio, looks_like_ratio
 from observer.verifier.kinds.sequences import (
@@ -181,7 +185,7 @@ def infer_kind(gold: str, options: tuple[str, ...] = ()) -> str:
         return kind
     if _ONE_OR_MANY.fullmatch(clean(gold)):
         raise RefusedError(
-            f"the answer {quote(gold)} may be one number or several; write it without blanks, or with commas between"
+            f"the answer {quote(gold)} may be one number or several; write it without blanks or with commas"
         )
     raise RefusedError(
         f"no rule can check the answer {quote(gold)}; give a number, a letter, a formula or a text of "

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.rows import Rows
 from observer.rollout import PromptRenderer
-from observer.types import Problem, RefusedError, Verdict
+from observer.types import NotNowError, Problem, RefusedError, Verdict
 from observer.verifier.notation import quote
 from observer.verifier.verifier import Question, Verifier
 from observer.verifier.verify import ISOLATED
@@ -30,10 +30,6 @@ class Fault(NamedTuple):
 
 Faults = dict[Question, Fault]
 """Gold answer -> why no rule can check it."""
-
-
-class NotNowError(RefusedError):
-    """A row that is refused now and may be admitted next time, for example after a timeout of its check."""
 
 
 def refused_rows(

@@ -8,11 +8,10 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.checks import cache
-from observer.data.checks.admission import NotNowError
 from observer.data.checks.file_cache import UNREADABLE
 from observer.data.rows import Rows
 from observer.rollout import PromptRenderer
-from observer.types import RefusedError
+from observer.types import NotNowError, RefusedError
 from observer.verifier.verifier import Verifier
 
 OUTCOMES = 8

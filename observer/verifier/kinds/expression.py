@@ -1,8 +1,8 @@
 """Answers that are formulas, in LaTeX or plain: compared by what they are equal to.
 
-What ``observer.verifier.maths`` reads is compared by it, in bounded time. The rest, such as sums and integrals, goes to
-SymPy, which may need any time and memory: this checker runs in a process that can be killed, and what can be seen to
-be hopeless is refused here, by tests that are linear in the input.
+What ``observer.verifier.maths`` reads is compared by it, in bounded time. The rest, such as sums and
+integrals, goes to SymPy, which may need any time and memory: this checker runs in a process that can be
+killed, and what can be seen to be hopeless is refused here, by tests that are linear in the input.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MAX_DEPTH = 12
 """Levels of brackets, at most."""
 
 _PLAIN_FUNCTION = re.compile(
-    rf"(?<![A-Za-z\\])({'|'.join(sorted(FUNCTIONS, key=len, reverse=True))}|pi|theta|alpha|beta|gamma|infinity|infty|inf)"
-    "(?![A-Za-z])"
+    rf"(?<![A-Za-z\\])({'|'.join(sorted(FUNCTIONS, key=len, reverse=True))}"
+    "|pi|theta|alpha|beta|gamma|infinity|infty|inf)(?![A-Za-z])"
 )
 _COMMANDS = {"infinity": "infty", "inf": "infty"}
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|operatorname|begin|end)\s*\{[^{}]*\}")
@@ -35,7 +35,8 @@ _BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _WRAPPED = r"\\(?:text|mathrm|mbox|textrm|rm)\s*\{[^{}]*\}|\{[a-z]{2,}\}"
 _RAISED = r"(?:\s*\^\s*\{?-?[0-9]\}?)?"
 _UNIT = re.compile(
-    rf"(?<![-+*/=^_(\s])[\s~]*(?P<unit>(?:{_WRAPPED}|(?<![A-Za-z\\])(?:(?:square|cubic|sq|cu)\.? )?[A-Za-z]{{2,}}"
+    rf"(?<![-+*/=^_(\s])[\s~]*(?P<unit>(?:{_WRAPPED}"
+    r"|(?<![A-Za-z\\])(?:(?:square|cubic|sq|cu)\.? )?[A-Za-z]{2,}"
     rf"|(?<=\s)m(?=\s*\^|/s)){_RAISED}(?:\s*/\s*(?:{_WRAPPED}|[A-Za-z]+){_RAISED})*)$"
 )
 _BIG_FACTORIAL = re.compile(r"[0-9]{5,} ?!|! ?[)}\]]* ?!")
@@ -43,12 +44,16 @@ _BIG_EXPONENT = re.compile(r"\^ ?[({]? ?[+-]? ?[0-9,.]{5,}")
 _COMMAND = re.compile(r"\\[A-Za-z]{2,}")
 _OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*(?:[<>!]=|=[<>]|[-+*/=<>≤≥≠])\s*[A-Za-z0-9({\[\\√π-]")
 _COEFFICIENT = re.compile(
-    r"(?:^|[^A-Za-z0-9_])[0-9.]+(?!st|nd|rd|th)[A-Za-zπθ]{1,2}(?![A-Za-z])|[0-9)]√|√[0-9(]"
-    r"|[0-9)]!|(?<![A-Za-z])[a-z]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])|^-?[0-9]+_\{?[0-9]+\}?$"
+    r"(?:^|[^A-Za-z0-9_])[0-9.]+(?!st|nd|rd|th)[A-Za-zπθ]{1,2}(?![A-Za-z])|[0-9)]√|√[0-9(]|[0-9)]!"
+    r"|(?<![A-Za-z])[a-z]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])"
+    r"|^-?[0-9]+_\{?[0-9]+\}?$"
 )
+"""2x, 2√3, 5!, n!, -a, 15 x y, p - q, 4210_5."""
 _AND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
 _PERCENT = re.compile(r"\\?%")
-_BEYOND = re.compile(r"\\(?:sum|prod|int|iint|oint|lim|cap|setminus|mathbb|begin|partial|det)(?![A-Za-z])|\\\{.*(?:\||\\mid|:)")
+_BEYOND = re.compile(
+    r"\\(?:sum|prod|int|iint|oint|lim|cap|setminus|mathbb|begin|partial|det)(?![A-Za-z])|\\\{.*(?:\||\\mid|:)"
+)
 """What SymPy reads and ``maths`` does not."""
 _SIGNS = re.compile(r"[0-9\\^=<>≤≥+*/√π∞]")
 _DIGITS = re.compile(r"[-/. 0-9]*")
@@ -59,10 +64,10 @@ def check_expression(gold: str, prediction: str, options: tuple[str, ...]) -> tu
 
     - Two numbers without units are compared by the number rule.
     - A decimal may be off by ``RELATIVE_TOLERANCE`` from a gold that is a constant.
-    - A prediction may name what it is the value of (``x = 5``) where the gold has no name, and leave the name away
-      where the gold has it. What it says on the way must be right: ``x = 6 = 5`` and ``\pi \approx 3.2`` are not.
-    - Equations are equal when one is a multiple of the other; inequalities and intervals are one when they mean the
-      same.
+    - A prediction may name what it is the value of (``x = 5``) where the gold has no name, and leave the name
+      away where the gold has it. What it says on the way must be right: ``x = 6 = 5`` and ``\pi \approx 3.2``
+      are not.
+    - Equations are equal when one is a multiple of the other. An inequality is the interval it describes.
     - Several values without brackets may come in any order.
     - A trailing unit may be missing on one side; where both have one, the prediction is converted.
     - A percent sign stands on both or on neither.
@@ -102,7 +107,10 @@ def same_formula(gold: str, prediction: str) -> bool:
     >>> same_formula(r"2\sqrt{3}\text{ cm}", "2√3 cm"), same_formula("x=1", "x=2"), same_formula("on", "no")
     (True, False, False)
     """
-    if any(not _SIGNS.search(text) or expression_fault(text) or _WORD.search(_bald(text)) for text in (gold, prediction)):
+    if any(
+        not _SIGNS.search(text) or expression_fault(text) or _WORD.search(_bald(text))
+        for text in (gold, prediction)
+    ):
         return False  # "on" is no product that equals "no"
     right, given = _Written(gold), _Written(prediction)
     return right.tree is not None and given.tree is not None and _equivalent(right, given) is True
@@ -183,7 +191,7 @@ def _lists_points(gold: str) -> bool:
 def _names_figure(gold: str) -> bool:
     r"""Return whether a gold answer is ``\angle ABC`` or the like."""
     tree = _Written(gold).tree
-    return tree is not None and tree.op == "name" and " " in str(tree.args[0])
+    return tree is not None and tree.op == "name" and " " in tree.text
 
 
 class _Written:

@@ -1,9 +1,9 @@
 r"""Answers that are numbers: how they are read and when two of them are equal.
 
 Read: integers (``-7``, ``1,234``, ``1 000``, ``0x1F``), decimals (``.5``), scientific notation (``1.2e5``,
-``1.2 \times 10^{5}``), simple fractions (``1/4``, ``\frac{1}{4}``), mixed numbers (``2 1/4``), each with or without a
-percent sign, a unit (``7 cm``, ``$5``, ``60^\circ``) or the thing that is counted (``7 apples``). Not read: words,
-expressions, tuples, ratios, ranges. Arithmetic is exact throughout.
+``1.2 \times 10^{5}``), simple fractions (``1/4``, ``\frac{1}{4}``), mixed numbers (``2 1/4``), each with or
+without a percent sign, a unit (``7 cm``, ``$5``, ``60^\circ``) or the thing that is counted (``7 apples``).
+Not read: words, expressions, tuples, ratios, ranges. Arithmetic is exact throughout.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ _DECIMAL = re.compile(rf"{_NATURAL}(?:\.[0-9]*)?|\.[0-9]+")
 _HEXADECIMAL = re.compile("0[xX]([0-9a-fA-F]{1,16})")
 _BLANK_THOUSANDS = re.compile("[0-9]{1,3}(?: [0-9]{3})* 0[0-9]{2}(?: [0-9]{3})*")
 _THING = re.compile(
-    r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z -]+)\.?\s*\}|\(([a-z][a-z -]+)\)|([a-z][a-z-]+(?: [a-z][a-z-]+){0,2})", re.IGNORECASE
+    r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z -]+)\.?\s*\}|\(([a-z][a-z -]+)\)"
+    r"|([a-z][a-z-]+(?: [a-z][a-z-]+){0,2})",
+    re.IGNORECASE,
 )
 _NO_THING = frozenset(
-    "and or to nor not no minus plus point half quarter dozen hundred thousand million billion trillion squared cubed"
-    " st nd rd th percent pct square cubic per of by over in the am pm".split()
+    {"and", "or", "to", "nor", "not", "no", "minus", "plus", "point", "half", "quarter", "dozen", "hundred"}
+    | {"squared", "cubed", "square", "cubic", "st", "nd", "rd", "th", "percent", "pct", "per", "of", "by"}
+    | {"over", "in", "the", "am", "pm", "thousand", "million", "billion", "trillion"}
 )
+"""Words after which a number is not that of a thing."""
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 FLOAT_DIGITS = 15
 """A decimal of this many digits or more was written by a machine: its last digits say nothing."""
@@ -86,7 +90,8 @@ def equal(gold: Number, prediction: Number) -> bool:
       ``RELATIVE_TOLERANCE``. The same holds for a decimal prediction in another unit than the gold's.
     - Any other gold is exact.
     - A percent sign stands on both or on neither: 25% is not 25, nor 0.25.
-    - A gold of ``FLOAT_DIGITS`` digits or more, such as 0.30000000000000004, may be off by ``RELATIVE_TOLERANCE``.
+    - A gold of ``FLOAT_DIGITS`` digits or more, such as 0.30000000000000004, may be off by
+      ``RELATIVE_TOLERANCE``.
     - A unit may be missing on one side. Where both have one, the prediction is converted exactly; a unit of
       another dimension is wrong.
     - What is counted may be missing in the prediction; it is not named where the gold does not.
@@ -169,8 +174,8 @@ def _scaled(number: Number, rest: str) -> tuple[Number, str]:
 def _counted(text: str) -> str:
     r"""Return what is counted, without its plural; nothing where that is not sure.
 
-    >>> _counted("Apples"), _counted(r"\text{ways.}"), _counted("(red apples)"), _counted("or so"), _counted("x")
-    ('apple', 'way', 'red apple', '', '')
+    >>> _counted("Apples"), _counted(r"\text{ways.}"), _counted("(red apples)"), _counted("or so")
+    ('apple', 'way', 'red apple', '')
     """
     match = _THING.fullmatch(text.strip())
     words = "" if match is None else " ".join((match[1] or match[2] or match[3]).lower().split())

@@ -29,7 +29,7 @@ _BRACES = (
     (re.compile(r"\\langle(?![A-Za-z])|⟨"), "("),
     (re.compile(r"\\rangle(?![A-Za-z])|⟩"), ")"),
 )
-_AND = re.compile(r"(?:,| |\\(?:text|mbox|textrm|mathrm) ?\{)\s*,?\s*(?:and|or|&)\s*(?: |\}|(?<=\s))")
+_AND = re.compile(r"(?:,| |\\(?:text|mbox|textrm|mathrm) ?\{) ?,? ?(?:and|or|&) ?(?: |\}|(?<= ))")
 _UNION = re.compile(r"\\cup(?![A-Za-z])|[∪⋃]| [Uu] | or ")
 _INFINITY = re.compile(r"([+-]?) ?(?:\\infty|∞|\binf\b|\binfinity\b|\boo\b)")
 _EMPTY = ("{}", r"\emptyset", r"\varnothing", "∅", "Ø")
@@ -203,6 +203,7 @@ def _parts(text: str) -> tuple[Part, ...] | None:
 
 
 def _ways(text: str) -> list[list[str]]:
+    text = " ".join(text.split())
     commas = split_top(text, ",")
     ways = [commas]
     if ", " in text and len(spaced := split_top(text.replace(", ", "; "), ";")) < len(commas):

@@ -1,7 +1,7 @@
-"""Formulas beyond what ``maths`` reads, such as sums and integrals: compared by math-verify, that is by SymPy.
+"""Formulas beyond what ``maths`` reads, such as sums and integrals: compared by math-verify, that is SymPy.
 
-Its LaTeX reader only: the plain one evaluates text as code. It may need any time and memory, so that it runs in
-processes that can be killed.
+Its LaTeX reader only: the plain one evaluates text as code. It may need any time and memory, so that it runs
+in processes that can be killed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _same(gold: list[Any], prediction: list[Any]) -> bool:
 
 
 def _near(gold: Any, prediction: Any) -> bool:
-    """Return whether two constants agree: to the library what is small is zero, and an infinity is any number."""
+    """Return whether two constants agree: to the library what is small is 0, and an infinity any number."""
     from sympy import Limit
     from sympy.concrete.expr_with_limits import ExprWithLimits
 

@@ -17,7 +17,9 @@ _ARTICLES = ("the ", "an ", "a ")
 
 
 def read_text(text: str) -> str | None:
-    """Return a text without what does not matter: Unicode form, case, blanks, quotes, period, article, low digits.
+    """Return a text without what does not matter: Unicode form, case, blanks, quotes, period, article.
+
+    Lowered digits are digits.
 
     >>> read_text(' The  "Red" square. '), read_text("“Red square”"), read_text("."), read_text("CO_2")
     ('"red" square', 'red square', None, 'co2')

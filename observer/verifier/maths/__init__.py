@@ -1,1 +1,1 @@
-"""What does a formula say, and do two of them say the same? Read and compared in bounded time, without SymPy."""
+"""What does a formula say, and do two say the same? Read and compared in bounded time, without SymPy."""

@@ -10,10 +10,10 @@ _MATRIX = frozenset({"matrix"})
 
 
 def whole_matrices(node: Node) -> Node:
-    r"""Return a formula with its sums and multiples of matrices worked out; products of matrices stay as they are.
+    r"""Return a formula with its sums and multiples of matrices worked out; their products stay as they are.
 
     >>> from observer.verifier.maths.parse import parse
-    >>> two = r"\\begin{pmatrix}2\\\\4\\end{pmatrix}"
+    >>> two = r"\begin{pmatrix}2\\4\end{pmatrix}"
     >>> whole_matrices(parse("3" + two)).op, whole_matrices(parse(f"{two}-{two}")).op
     ('matrix', 'matrix')
     """
@@ -24,7 +24,10 @@ def whole_matrices(node: Node) -> Node:
     parts = [whole_matrices(part) for part in node.parts]
     matrices = [part for part in parts if part.op == "matrix"]
     if node.op == "multiply" and len(matrices) == 1:
-        return _each(lambda cell: Node("multiply", (tuple(cell if part is matrices[0] else part for part in parts),)), *matrices)
+        return _each(
+            lambda cell: Node("multiply", (tuple(cell if part is matrices[0] else part for part in parts),)),
+            *matrices,
+        )
     if node.op == "add" and len(matrices) == len(parts) and len({_shape(matrix) for matrix in matrices}) == 1:
         return _each(lambda *cells: Node("add", (cells,)), *matrices)
     return node
@@ -36,4 +39,17 @@ def _shape(matrix: Node) -> tuple[int, ...]:
 
 def _each(work: Callable[..., Node], *matrices: Node) -> Node:
     rows = zip(*(matrix.parts for matrix in matrices), strict=True)
-    return Node("matrix", tuple(Node("list", (tuple(map(work, *(row.parts for row in row_of)),),)) for row_of in rows))
+    return Node(
+        "matrix",
+        tuple(
+            Node(
+                "list",
+                (
+                    tuple(
+                        map(work, *(row.parts for row in row_of)),
+                    ),
+                ),
+            )
+            for row_of in rows
+        ),
+    )

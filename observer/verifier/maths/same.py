@@ -1,31 +1,20 @@
-"""Whether two formulas say the same.
+"""Whether two formulas say the same: values, lists, intervals, matrices, equations and inequalities.
 
-Values without names are compared to 60 digits, or exactly where they are rational. Values with names are compared at
-points: two different formulas of the size of an answer agree at none of them but by a chance that is not worth
-naming (Schwartz and Zippel). Equations are the same when one is a multiple of the other.
+Equations are the same when one is a multiple of the other; an inequality is the interval that it describes.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from itertools import pairwise
 
+from observer.verifier.maths.equal import ratio, same_value
 from observer.verifier.maths.matrices import whole_matrices
-from observer.verifier.maths.parse import negative
-from observer.verifier.maths.tree import SHAPES, Node, UndefinedError, UnreadableError, holds, names_in
-from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
+from observer.verifier.maths.tree import SHAPES, Node, UnreadableError, holds, names_in, negative, rebuilt
+from observer.verifier.maths.values import FINE
 
-TOLERANCE = Fraction(1, 10**6)
-"""How far a decimal may be from a constant, relative to it: 1.414214 is the root of 2 and 1.41 is not."""
-POINTS = 5
-"""Points at which formulas with names are compared."""
-ENOUGH = 2
-"""Points at which both must have a value."""
-
-_WHOLE = frozenset({"binomial"})
 _ORDERS = {"<": (1, True), r"\le": (1, False), ">": (-1, True), r"\ge": (-1, False)}
+_INFINITY = Node("constant", ("infinity",))
 
 
 def same(gold: Node, given: Node) -> bool:
@@ -57,113 +46,6 @@ def same(gold: Node, given: Node) -> bool:
     return given.op not in SHAPES and same_value(gold, given)
 
 
-def same_value(gold: Node, given: Node) -> bool:
-    """Return whether two formulas have the same value, whatever their names stand for.
-
-    Raises:
-        UnreadableError: they cannot be worked out.
-
-    >>> from observer.verifier.maths.parse import parse
-    >>> same_value(parse("(a+b)(a-b)"), parse("a^2-b^2")), same_value(parse("x^2"), parse("2x"))
-    (True, False)
-    """
-    if _infinite(gold) or _infinite(given):
-        return _infinite(gold) == _infinite(given)
-    if gold.op == "digits":
-        return _same_digits(gold, given)
-    if not names_in(gold) and not names_in(given):
-        return _same_constant(gold, given)
-    one_sided = holds_call(gold, "abs") != holds_call(given, "abs")
-    agreed = 0
-    for point in _points(gold, given):
-        try:
-            verdict = _equal_at(gold, given, point)
-        except UndefinedError:
-            continue
-        if verdict is None:  # one is real there and the other is not
-            if one_sided:
-                return False
-            continue
-        if not verdict:
-            return False
-        agreed += 1
-    if agreed < ENOUGH:
-        raise UnreadableError("they have values at too few points")
-    return True
-
-
-def holds_call(node: Node, name: str) -> bool:
-    """Return whether a formula calls a function."""
-    return (node.op == "call" and node.args[0] == name) or any(holds_call(part, name) for part in node.parts)
-
-
-def _same_constant(gold: Node, given: Node) -> bool:
-    try:
-        if gold.places is None and given.places is None:
-            return bool(_equal_at(gold, given, {}))
-        right, value = (real(evaluate(node, {}, FINE), FINE) for node in (gold, given))
-    except UndefinedError:
-        return False
-    gap = abs(right - value)
-    if gold.places is not None:
-        return bool(gap <= FINE.mpf(10) ** -gold.places / 2)
-    return bool(gap <= abs(right) * real(TOLERANCE, FINE))
-
-
-def _same_digits(gold: Node, given: Node) -> bool:
-    """Return whether a numeral is the same, its base named or not."""
-    if given.op == "digits":
-        return gold == given
-    return given.op == "number" and given.places is None and str(given.args[0]) == str(gold.args[0])
-
-
-def _infinite(node: Node) -> int:
-    if node == Node("constant", ("infinity",)):
-        return 1
-    return -1 if node == negative(Node("constant", ("infinity",))) else 0
-
-
-def _equal_at(gold: Node, given: Node, point: dict[str, Fraction]) -> bool | None:
-    """Return whether two values are equal at a point; None when only one of them is real."""
-    right, value = evaluate(gold, point, ROUGH), evaluate(given, point, ROUGH)
-    if isinstance(right, Fraction) and isinstance(value, Fraction):
-        return right == value
-    if _is_real(right) != _is_real(value):
-        return None
-    gap, size = _gap(right, value, ROUGH)
-    if size > 1e-12 and gap > size * 1e-15:
-        return False
-    # Nearly equal, or nearly zero: what is no difference shrinks as digits are added.
-    fine, size = _gap(evaluate(gold, point, FINE), evaluate(given, point, FINE), FINE)
-    return bool(fine <= size * FINE.mpf(10) ** -45 or fine <= gap * FINE.mpf(10) ** -20)
-
-
-def _gap(right: Value, value: Value, mp: object) -> tuple[Value, Value]:
-    right, value = real(right, mp), real(value, mp)  # type: ignore[arg-type]
-    return abs(right - value), max(abs(right), abs(value))
-
-
-def _is_real(value: Value) -> bool:
-    return isinstance(value, Fraction) or not hasattr(value, "_mpc_") or abs(value.imag) <= abs(value) * 1e-20
-
-
-def _points(*nodes: Node) -> Iterator[dict[str, Fraction]]:
-    """Yield points: positive ones, whole ones where only those have a value, then ones of both signs."""
-    names = sorted(frozenset().union(*(names_in(node) for node in nodes)))
-    whole = any(holds(node, _WHOLE) or holds_call(node, "factorial") for node in nodes)
-    for place in range(POINTS):
-        point = {}
-        for name in names:
-            seed = int.from_bytes(hashlib.blake2b(f"{place} {name}".encode(), digest_size=6).digest(), "big")
-            value = Fraction(seed % 900 + 101, 353)
-            if whole:
-                value = Fraction(seed % 9 + 2)
-            elif place % 2 and seed % 3:
-                value = -value
-            point[name] = value
-        yield point
-
-
 def _in_order(gold: Sequence[Node], given: Sequence[Node], rows: bool = False) -> bool:
     pairs = zip(gold, given, strict=False)
     if len(gold) != len(given):
@@ -177,11 +59,18 @@ def _cover(gold: Sequence[Node], given: Sequence[Node]) -> bool:
         return False
     left = list(given)
     for item in gold:
-        found = next((place for place, other in enumerate(left) if same(item, other)), None)
+        found = next((place for place, other in enumerate(left) if _meets(item, other)), None)
         if found is None:
             return False
         left.pop(found)
     return True
+
+
+def _meets(item: Node, other: Node) -> bool:
+    try:
+        return same(item, other)
+    except UnreadableError:
+        return False
 
 
 def _alternatives(node: Node) -> Node:
@@ -190,7 +79,7 @@ def _alternatives(node: Node) -> Node:
         items = [_alternatives(part) for part in node.parts]
         flat = [part for item in items for part in (item.parts if item.op == "list" else (item,))]
         return Node("list", (tuple(flat),))
-    if not holds(node, frozenset({"plus_minus"})) or (node.op == "relation" and node.args[0] != ("=",)):
+    if not holds(node, frozenset({"plus_minus"})) or node.signs not in ((), ("=",)):
         return node
     return Node("list", (tuple(_chosen(node, choice) for choice in (1, -1)),))
 
@@ -199,13 +88,7 @@ def _chosen(node: Node, choice: int) -> Node:
     if node.op == "plus_minus":
         term = _chosen(node.parts[0], choice)
         return term if node.args[0] == choice else negative(term)
-    args = tuple(
-        tuple(_chosen(part, choice) if isinstance(part, Node) else part for part in arg)
-        if isinstance(arg, tuple)
-        else (_chosen(arg, choice) if isinstance(arg, Node) else arg)
-        for arg in node.args
-    )
-    return Node(node.op, args, node.places)  # type: ignore[arg-type]
+    return rebuilt(node, lambda part: _chosen(part, choice))
 
 
 def _same_relations(gold: Node, given: Node) -> bool:
@@ -220,8 +103,10 @@ def _same_relations(gold: Node, given: Node) -> bool:
         if same(right[1][0], value[1][0]):
             return True
         return bool(right[0] and value[0] and names_in(right[1][0])) and _same_equation(gold, given)
-    if gold.op == given.op and gold.args[0] == given.args[0] and gold.args[0] in ((r"\ne",), (r"\equiv",)):
-        return _in_order([_alternatives(side) for side in gold.parts], [_alternatives(side) for side in given.parts])
+    if gold.signs == given.signs and gold.signs in ((r"\ne",), (r"\equiv",)):
+        return _in_order(
+            [_alternatives(side) for side in gold.parts], [_alternatives(side) for side in given.parts]
+        )
     interval = _interval(gold), _interval(given)
     if interval[0] is not None and interval[1] is not None:
         return same(interval[0], interval[1])
@@ -233,11 +118,11 @@ def _same_relations(gold: Node, given: Node) -> bool:
 
 
 def _named(node: Node) -> tuple[str, tuple[Node, ...]] | None:
-    """Return the name of a value and its values, as they follow one another in ``x = 2\\pi = 6.28``."""
+    r"""Return the name of a value and its values, as they follow one another in ``x = 2\pi = 6.28``."""
     if node.op != "relation":
         return "", (node,)
-    signs, sides = node.args[0], node.parts
-    if any(sign not in ("=", r"\approx") for sign in signs):  # type: ignore[union-attr]
+    sides = node.parts
+    if any(sign not in ("=", r"\approx") for sign in node.signs):
         return None
     named = 0
     while named < len(sides) - 1 and _is_name(sides[named]):
@@ -254,7 +139,10 @@ def _is_name(node: Node) -> bool:
 
 def _consistent(values: tuple[Node, ...]) -> bool:
     """Return whether values that are said to be the same are, a decimal as far as it is written."""
-    return all(same(after, before) if after.places is not None else same(before, after) for before, after in pairwise(values))
+    return all(
+        same(after, before) if after.places is not None else same(before, after)
+        for before, after in pairwise(values)
+    )
 
 
 def _same_name(gold: str, given: str) -> bool:
@@ -267,34 +155,18 @@ def _difference(left: Node, right: Node) -> Node:
 
 
 def _same_equation(gold: Node, given: Node) -> bool:
-    if any(node.op != "relation" or node.args[0] != ("=",) for node in (gold, given)):
+    if not gold.signs == given.signs == ("=",):
         return False
-    return _ratio(_difference(*gold.parts), _difference(*given.parts)) is not None
-
-
-def _ratio(gold: Node, given: Node) -> Value | None:
-    """Return by what a formula has to be multiplied to be the other, if that is the same number everywhere."""
-    found = None
-    agreed = 0
-    for point in _points(gold, given):
-        try:
-            right, value = evaluate(gold, point, FINE), evaluate(given, point, FINE)
-            ratio = real(value, FINE) / real(right, FINE)
-        except (UndefinedError, ZeroDivisionError):
-            continue
-        if ratio == 0 or (found is not None and abs(ratio - found) > abs(found) * FINE.mpf(10) ** -40):
-            return None
-        found, agreed = ratio, agreed + 1
-    return found if agreed >= ENOUGH else None
+    return ratio(_difference(*gold.parts), _difference(*given.parts)) is not None
 
 
 def _inequalities(node: Node) -> list[tuple[Node, bool]] | None:
     """Return what must be positive, and whether strictly so."""
     found = []
-    for sign, (left, right) in zip(node.args[0], pairwise(node.parts), strict=True):  # type: ignore[arg-type]
+    for sign, (left, right) in zip(node.signs, pairwise(node.parts), strict=True):
         if sign not in _ORDERS:
             return None
-        direction, strict = _ORDERS[str(sign)]
+        direction, strict = _ORDERS[sign]
         found.append((_difference(right, left) if direction > 0 else _difference(left, right), strict))
     return found
 
@@ -303,11 +175,15 @@ def _same_inequalities(gold: Node, given: Node) -> bool:
     right, value = _inequalities(gold), _inequalities(given)
     if right is None or value is None or len(right) != len(value):
         return False
-    for positive, strict in right:
-        ratios = [(_ratio(positive, other), other_strict) for other, other_strict in value]
-        if not any(ratio is not None and FINE.re(ratio) > 0 and other == strict for ratio, other in ratios):
-            return False
-    return True
+    return all(any(_same_bound(bound, other) for other in value) for bound in right) and all(
+        any(_same_bound(bound, other) for bound in right) for other in value
+    )
+
+
+def _same_bound(gold: tuple[Node, bool], given: tuple[Node, bool]) -> bool:
+    """Return whether two formulas are positive, or not negative, at the same places."""
+    multiple = ratio(gold[0], given[0])
+    return gold[1] == given[1] and multiple is not None and bool(FINE.re(multiple) > 0)
 
 
 def _interval(node: Node) -> Node | None:
@@ -316,22 +192,23 @@ def _interval(node: Node) -> Node | None:
         return node
     if node.op != "relation":
         return None
-    signs, sides = node.args[0], node.parts
-    if signs == (r"\in",):
-        return sides[1] if sides[0].op == "name" else None
-    if any(sign not in _ORDERS for sign in signs) or len({_ORDERS[str(sign)][0] for sign in signs}) > 1:  # type: ignore[union-attr]
+    if node.signs == (r"\in",):
+        return node.parts[1] if node.parts[0].op == "name" else None
+    middle = [place for place, side in enumerate(node.parts) if side.op == "name"]
+    ordered = (
+        all(sign in _ORDERS for sign in node.signs) and len({_ORDERS[sign][0] for sign in node.signs}) == 1
+    )
+    if not ordered or len(middle) != 1 or len(node.parts) > 3:
         return None
-    ends = [("", Node("constant", ("infinity",))), ("", Node("constant", ("infinity",)))]
-    middle = [place for place, side in enumerate(sides) if side.op == "name"]
-    if len(middle) != 1 or any(names_in(side) for side in sides if side.op != "name") or len(sides) > 3:
+    if any(names_in(side) for side in node.parts if side.op != "name"):
         return None
-    infinity = Node("constant", ("infinity",))
-    ends = [("(", negative(infinity)), (")", infinity)]
-    rising = _ORDERS[str(signs[0])][0] > 0  # type: ignore[index]
-    for place, side in enumerate(sides):
+    low, high = ("(", negative(_INFINITY)), (")", _INFINITY)
+    for place, side in enumerate(node.parts):
         if place == middle[0]:
             continue
-        low = (place < middle[0]) == rising
-        strict = _ORDERS[str(signs[min(place, middle[0])])][1]  # type: ignore[index]
-        ends[0 if low else 1] = (("(" if strict else "[") if low else (")" if strict else "]"), side)
-    return Node("tuple", (ends[0][0] + ends[1][0], (ends[0][1], ends[1][1])))
+        rises, strict = _ORDERS[node.signs[min(place, middle[0])]]
+        if (place < middle[0]) == (rises > 0):
+            low = ("(" if strict else "[", side)
+        else:
+            high = (")" if strict else "]", side)
+    return Node("tuple", (low[0] + high[0], (low[1], high[1])))

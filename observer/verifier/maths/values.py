@@ -1,9 +1,9 @@
-"""What a formula is worth: exactly where it is rational, else to a set number of digits; always in bounded time."""
+"""The value of a formula: exact where it is rational, else to a set number of digits; in bounded time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -77,7 +77,8 @@ def _product(values: list[Value], mp: MPContext) -> Value:
     return product if rest is None or product == 0 else rest * real(product, mp)
 
 
-def _quotient(above: Value, below: Value, mp: MPContext) -> Value:
+def _quotient(sides: Sequence[Value], mp: MPContext) -> Value:
+    above, below = sides
     if isinstance(above, Fraction) and isinstance(below, Fraction):
         return _bounded(above / below)
     return real(above, mp) / real(below, mp)
@@ -109,7 +110,7 @@ def _power_of(base: Value, exponent: Value, mp: MPContext) -> Value:
 
 
 def _root(degree: int, value: Value, mp: MPContext) -> Value:
-    """Return a root: exactly where it is rational, and the real one of a negative number where there is one."""
+    """Return a root: an exact one where it is rational, the real one of a negative number if there is one."""
     if isinstance(value, Fraction):
         if value < 0 and degree % 2:
             return -_root(degree, -value, mp)
@@ -140,7 +141,7 @@ def _bounded(value: Fraction) -> Fraction:
 
 
 def _call(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
-    name, argument = str(node.args[0]), node.parts[0]
+    name, argument = node.text, node.parts[0]
     if argument.op in ("tuple", "list"):
         values = _all(argument, names, mp)
         if not all(isinstance(value, Fraction) for value in values):
@@ -200,27 +201,31 @@ def _factorial(value: Fraction) -> Fraction:
 
 def _binomial(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
     above, below = _all(node, names, mp)
-    whole = isinstance(above, Fraction) and isinstance(below, Fraction) and above.denominator == below.denominator == 1
+    whole = (
+        isinstance(above, Fraction)
+        and isinstance(below, Fraction)
+        and above.denominator == below.denominator == 1
+    )
     if not whole or not 0 <= above <= MAX_FACTORIAL or below < 0:
         raise UnreadableError("a binomial of no small whole numbers")
     return Fraction(math.comb(int(above), int(below)))
 
 
 def _constant(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
-    if node.args[0] == "infinity":
+    if node.text == "infinity":
         raise UndefinedError("infinity is no number")
-    return {"pi": +mp.pi, "e": +mp.e, "i": mp.mpc(0, 1)}[str(node.args[0])]
+    return {"pi": +mp.pi, "e": +mp.e, "i": mp.mpc(0, 1)}[node.text]
 
 
 def _name(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
-    value = names.get(str(node.args[0]))
+    value = names.get(node.text)
     if value is None:
-        raise UnreadableError(f"{node.args[0]} has no value")
+        raise UnreadableError(f"{node.text} has no value")
     return value
 
 
 def _digits(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
-    return Fraction(int(str(node.args[0]), int(node.args[1])))  # type: ignore[call-overload]
+    return Fraction(int(node.text, int(str(node.args[1]))))
 
 
 def _pow(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
@@ -234,21 +239,21 @@ def _rooted(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
     degree, value = _all(node, names, mp)
     if isinstance(degree, Fraction) and degree.denominator == 1 and 1 < degree < 100:
         return _root(int(degree), value, mp)
-    return _power(value, _quotient(Fraction(1), degree, mp), mp)
+    return _power(value, _quotient((Fraction(1), degree), mp), mp)
 
 
-_PERIODIC: dict[str, Callable[[MPContext, Value], Value]] = {
-    name: lambda mp, value, name=name: getattr(mp, name)(value) for name in ("sin", "cos", "tan", "cot", "sec", "csc")
-}
+def _method(name: str, bounded: bool = False) -> Callable[[MPContext, Value], Value]:
+    return lambda mp, value: getattr(mp, name)(_small(value) if bounded else value)
+
+
+_PERIODIC = {name: _method(name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
 _PLAIN: dict[str, Callable[[MPContext, Value], Value]] = {
-    "ln": lambda mp, value: mp.log(value),
+    "ln": _method("log"),
     "abs": lambda mp, value: abs(value),
-    "floor": lambda mp, value: mp.floor(value),
-    "ceil": lambda mp, value: mp.ceil(value),
-    **{f"arc{name}": lambda mp, value, name=name: getattr(mp, f"a{name}")(value) for name in ("sin", "cos", "tan", "cot")},
-    **{
-        name: lambda mp, value, name=name: getattr(mp, name)(_small(value)) for name in ("sinh", "cosh", "tanh")
-    },
+    "floor": _method("floor"),
+    "ceil": _method("ceil"),
+    **{f"arc{name}": _method(f"a{name}") for name in ("sin", "cos", "tan", "cot")},
+    **{name: _method(name, bounded=True) for name in ("sinh", "cosh", "tanh")},
 }
 _EXACT: dict[str, Callable[[Fraction], Fraction]] = {
     "abs": abs,
@@ -263,13 +268,13 @@ _OF_SEVERAL: dict[str, Callable[[list[Fraction]], Any]] = {
     "lcm": lambda values: math.lcm(*(int(value) for value in values)),
 }
 _OPERATIONS: dict[str, Callable[[Node, Mapping[str, Fraction], MPContext], Value]] = {
-    "number": lambda node, names, mp: node.args[0],
+    "number": lambda node, names, mp: node.value,
     "name": _name,
     "constant": _constant,
     "digits": _digits,
     "add": lambda node, names, mp: _sum(_all(node, names, mp), mp),
     "multiply": lambda node, names, mp: _product(_all(node, names, mp), mp),
-    "divide": lambda node, names, mp: _quotient(*_all(node, names, mp), mp),
+    "divide": lambda node, names, mp: _quotient(_all(node, names, mp), mp),
     "power": _pow,
     "root": _rooted,
     "call": _call,
