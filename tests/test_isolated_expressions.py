@@ -45,7 +45,7 @@ def test_expressions_are_checked(real):
 
 def hanging_among_64():
     return [
-        Question("expression", "x^2+1", f"(a+b+c+d+e+f)^{{{60 + i}}}" if i % 8 == 0 else f"x^2+{i}")
+        Question("expression", "x^2+1", rf"\int (a+b+c+d+e+f)^{{{60 + i}}} dx" if i % 8 == 0 else f"x^2+{i}")
         for i in range(64)
     ]
 

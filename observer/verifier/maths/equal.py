@@ -107,7 +107,8 @@ def _equal_at(gold: Node, given: Node, point: dict[str, Fraction]) -> bool | Non
         return False
     # Nearly equal, or nearly zero: what is no difference shrinks as digits are added.
     fine, size = _gap(evaluate(gold, point, FINE), evaluate(given, point, FINE), FINE)
-    return bool(fine <= size * FINE.mpf(10) ** -45 or fine <= gap * FINE.mpf(10) ** -20)
+    least = gap * FINE.mpf(10) ** -20 if gap else FINE.mpf(10) ** -50
+    return bool(fine <= size * FINE.mpf(10) ** -45 or fine <= least)
 
 
 def _gap(right: Value, value: Value, mp: MPContext) -> tuple[Value, Value]:

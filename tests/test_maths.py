@@ -1,0 +1,151 @@
+"""Formulas are read and compared rightly and in bounded time, whatever they hold."""
+
+from contextlib import suppress
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from growth import no_hang, work
+from observer.verifier.maths.equal import same_value
+from observer.verifier.maths.parse import parse
+from observer.verifier.maths.same import same
+from observer.verifier.maths.tree import UndefinedError, UnreadableError
+from observer.verifier.maths.values import MAX_FACTORIAL, evaluate
+
+NUMBERS = st.integers(-20, 20).map(lambda value: f"({value})" if value < 0 else str(value))
+
+
+def polynomial(text):
+    """Work a formula of +, - and * out in exact arithmetic of our own: monomial -> coefficient."""
+
+    class Sum(dict):
+        def __add__(self, other):
+            return Sum({key: self.get(key, 0) + other.get(key, 0) for key in self.keys() | other.keys()})
+
+        def __sub__(self, other):
+            return self + other * Sum({(0, 0, 0): -1})
+
+        def __mul__(self, other):
+            found = Sum()
+            for a, one in self.items():
+                for b, two in other.items():
+                    found += Sum({tuple(map(sum, zip(a, b, strict=True))): one * two})
+            return found
+
+        def __neg__(self):
+            return Sum({(0, 0, 0): -1}) * self
+
+    def read(part):
+        if isinstance(part, tuple):
+            left, sign, right = part
+            return {"+": Sum.__add__, "-": Sum.__sub__, "*": Sum.__mul__}[sign](read(left), read(right))
+        if part in "xyz":
+            return Sum({tuple(int(part == name) for name in "xyz"): 1})
+        return Sum({(0, 0, 0): int(part.strip("()"))})
+
+    return {key: value for key, value in read(text).items() if value}
+
+
+def written(tree):
+    return tree if isinstance(tree, str) else f"({written(tree[0])}{tree[1]}{written(tree[2])})"
+
+
+TREES = st.recursive(
+    NUMBERS | st.sampled_from("xyz"),
+    lambda below: st.tuples(below, st.sampled_from("+-*"), below),
+    max_leaves=8,
+)
+
+
+@given(TREES, TREES)
+@settings(max_examples=150, deadline=None)
+def test_polynomials_are_equal_exactly_when_their_coefficients_are(one, other):
+    assert same_value(parse(written(one)), parse(written(other))) == (polynomial(one) == polynomial(other))
+
+
+@given(TREES)
+@settings(max_examples=80, deadline=None)
+def test_a_formula_equals_itself_and_not_itself_and_one(tree):
+    text = written(tree)
+    assert same(parse(text), parse(f"{text}+0"))
+    assert not same(parse(text), parse(f"{text}+1"))
+
+
+def test_what_is_tiny_is_told_from_zero_and_from_its_multiples():
+    for gold, wrong in [
+        (r"2^{-2000}\sqrt{2}", "0"),
+        (r"2^{-2000}\sqrt{2}", r"2^{-2001}\sqrt{2}"),
+        (r"\sqrt{2}+10^{-25}", r"\sqrt{2}"),
+        ("0", r"10^{-40}\pi"),
+    ]:
+        assert not same(parse(gold), parse(wrong))
+    assert same(parse("0"), parse(r"\sin \pi"))
+    assert same(parse(r"\sqrt{2}\sqrt{3}-\sqrt{6}"), parse("0"))
+
+
+def test_names_of_either_sign_are_tried():
+    assert not same(parse(r"\sqrt{x^2}"), parse("x"))
+    assert same(parse(r"\sqrt{x^2}"), parse("|x|"))
+    assert same(parse(r"\sqrt[3]{x^3}"), parse("x"))
+    assert not same(parse(r"\ln|x|"), parse(r"\ln x"))
+    assert same(parse(r"x^{2/3}"), parse(r"\sqrt[3]{x^2}"))
+
+
+def test_angles_with_a_degree_sign_are_in_degrees_inside_functions():
+    assert evaluate(parse("45^\\circ"), {}) == Fraction(45)
+    assert same(parse(r"\sin 30^\circ"), parse(r"\frac12"))
+    assert same(parse(r"\cos(90^\circ-30^\circ)"), parse(r"\frac12"))
+    assert not same(parse(r"\sin 30"), parse(r"\frac12"))
+
+
+def test_equations_are_equal_when_one_is_a_multiple_of_the_other():
+    line = parse("2x+6y-5=0")
+    for text in ("6y=5-2x", "y=-x/3+5/6", "-4x-12y+10=0"):
+        assert same(line, parse(text))
+    for text in ("2x+6y+5=0", "2x+6y-5", "(2x+6y-5)^2=0", "x=3"):
+        assert not same(line, parse(text))
+
+
+def test_inequalities_are_the_intervals_that_they_describe():
+    for text in ("5>x>-2", "(-2,5)", r"x\in(-2,5)", "-2<x<5"):
+        assert same(parse("-2<x<5"), parse(text))
+    for text in ("[-2,5)", r"-2\le x<5", "x<5", "5<x<-2"):
+        assert not same(parse("-2<x<5"), parse(text))
+    assert same(parse("2x>6"), parse("3<x"))
+    assert not same(parse("2x>6"), parse("x<3"))
+
+
+HOSTILE = [
+    "√" * 400, "x!" * 300, "1/" * 400 + "1", r"\frac" * 300, "-" * 500 + "1",
+    "((" * 200 + "1" + "))" * 200,     r"\sin" * 300 + "x", "x^" * 300 + "2", "|" * 301, r"\sqrt[" * 200,
+    "{" * 500, r"\vec" * 300 + "x",     "2^{3^{4^{5^{6}}}}", "e^{e^{e^{e^{9}}}}",
+    r"\exp(\exp(\exp(\exp 9)))", f"{MAX_FACTORIAL + 1}!",
+    "((9!)!)!",     "1" * 900 + "^{" + "9" * 90 + "}", r"\sin(10^{99999})", r"\binom{99999}{5000}",
+    "x^{99999999}", "(1/3)^{999999}",     r"\sqrt[99999999]{2}", r"\log_{1}5", "0^0", "0^{-1}", "1/(x-x)",
+    r"\ln(0)", r"\tan(\pi/2)", "1," * 400 + "1",     r"\begin{matrix}" + "1&" * 200 + r"1\end{matrix}",
+    "_" * 300, "x_{" * 200, "'" * 400, "1.2.3", "i^i", "f(", "f(f(x)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_formulas_are_equal_to_themselves_or_refused_in_bounded_time(text):
+    with no_hang():
+        try:
+            verdict = same(parse(text), parse(text))
+        except (UnreadableError, UndefinedError):
+            verdict = False
+    assert isinstance(verdict, bool)
+
+
+@pytest.mark.parametrize(
+    "unit", ["x+", "2x", "(x)", "√2 ", "x,", r"\frac12", "x=", "1/", r"\text{a}", "ab and "]
+)
+def test_reading_is_linear(unit):
+    def read(text):
+        with suppress(UnreadableError):
+            parse.__wrapped__(text)
+
+    once, twice = (work(lambda n=n: read(unit * n)) for n in (400, 800))
+    assert twice < 2.2 * once
