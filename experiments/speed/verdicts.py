@@ -1,10 +1,10 @@
 """How long the verdicts on a rollout's 1,024 formulas take, against math-verify alone, in one run.
 
-128 golds of the forms of MATH-Vision and MATH (roots, multiples of pi, fractions, lines, powers), 8 answers to each:
-itself, written in other ways, and near misses. Both judge the same answers: ``Verifier`` with 2 processes, started
-before the clock runs; math-verify in this process, each answer parsed and compared, as this package did before it
-read formulas itself. Prints wall seconds and milliseconds per answer (median and slowest of math-verify), and on how
-many verdicts the two differ.
+128 golds of the forms of MATH-Vision and MATH (roots, multiples of pi, fractions, lines, powers), 8 answers
+to each: itself, written in other ways, and near misses. Both judge the same answers: ``Verifier`` with 2
+processes, started before the clock runs; math-verify in this process, each answer parsed and compared, as
+this package did before it read formulas itself. Prints wall seconds, milliseconds per answer, and on how many
+verdicts they differ.
 
 Run: python experiments/speed/verdicts.py
 """
@@ -24,7 +24,10 @@ FORMS = (
     (r"\frac{{{a}\pi}}{{{b}}}", ("{a}π/{b}", r"\frac{{{a}}}{{{b}}}\pi", r"\frac{{{a}\pi}}{{{c}}}")),
     (r"{a}+{b}\sqrt{{{c}}}", (r"{b}\sqrt{{{c}}}+{a}", "{a}+{b}√{c}", r"{a}-{b}\sqrt{{{c}}}")),
     (r"{a}\pi-{b}\sqrt{{3}}", (r"-{b}\sqrt{{3}}+{a}\pi", "{a}π-{b}√3", r"{a}\pi-{c}\sqrt{{3}}")),
-    (r"\frac{{{a}^{{100}}-1}}{{{a}^{{101}}}}", (r"\frac{{1}}{{{a}}}-{a}^{{-101}}",) * 2 + (r"\frac{{1}}{{{a}}}",)),
+    (
+        r"\frac{{{a}^{{100}}-1}}{{{a}^{{101}}}}",
+        (r"\frac{{1}}{{{a}}}-{a}^{{-101}}",) * 2 + (r"\frac{{1}}{{{a}}}",),
+    ),
     ("y={a}x+{b}", ("{a}x+{b}", "y-{b}={a}x", "y={a}x-{b}")),
     ("x^2-{a}x+{b}", ("{b}+x^2-{a}x", "x(x-{a})+{b}", "x^2-{a}x-{b}")),
     (r"\frac{{x+{a}}}{{x-{b}}}", (r"(x+{a})(x-{b})^{{-1}}", "(x+{a})/(x-{b})", r"\frac{{x-{b}}}{{x+{a}}}")),
@@ -64,7 +67,7 @@ def main() -> None:
     print(f"observer, 2 processes: {seconds:.2f} s, {1000 * seconds / len(asked):.2f} ms per answer")
     print(
         f"math-verify, 1 process: {sum(took):.2f} s, {1000 * statistics.median(took):.1f} ms per answer in the "
-        f"middle, {1000 * max(took):.0f} ms at most; {sum(took) / 2:.2f} s on 2 cores at best"
+        f"middle, {1000 * max(took):.0f} ms at most; {sum(took) / 2:.2f} s on 2 at best"
     )
     print(f"ratio of wall time, math-verify on 2 cores at best: {sum(took) / 2 / seconds:.1f}")
     print(f"verdicts that differ: {differ}")
