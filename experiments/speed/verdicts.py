@@ -66,8 +66,8 @@ def main() -> None:
     print(f"{len(asked)} answers, {len(set(asked))} of them different")
     print(f"observer, 2 processes: {seconds:.2f} s, {1000 * seconds / len(asked):.2f} ms per answer")
     print(
-        f"math-verify, 1 process: {sum(took):.2f} s, {1000 * statistics.median(took):.1f} ms per answer in the "
-        f"middle, {1000 * max(took):.0f} ms at most; {sum(took) / 2:.2f} s on 2 at best"
+        f"math-verify, 1 process: {sum(took):.2f} s, {1000 * statistics.median(took):.1f} ms per answer in "
+        f"the middle, {1000 * max(took):.0f} ms at most; {sum(took) / 2:.2f} s on 2 at best"
     )
     print(f"ratio of wall time, math-verify on 2 cores at best: {sum(took) / 2 / seconds:.1f}")
     print(f"verdicts that differ: {differ}")
