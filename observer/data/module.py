@@ -145,6 +145,9 @@ class LadderDataModule(lightning.LightningDataModule):
         Raises:
             RefusedError: a source that the stage needs is not configured, or its rows are refused.
         """
+        if (connector := getattr(self.trainer, "_accelerator_connector", None)) is not None:
+            # The loaders yield a rank's own rows. Lightning would share these out among the ranks once more.
+            connector.use_distributed_sampler = False
         # Rows are a few strings; pictures are decoded by threads inside the step.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # There may be no held-out rows.
@@ -171,7 +174,7 @@ class LadderDataModule(lightning.LightningDataModule):
 
         Raises:
             RefusedError: rows that cannot be rendered or verified and may not be skipped, a level that
-                held-out figures cannot name, or too few rows for a step.
+                held-out figures cannot name, too few rows for a step, or fewer held-out rows than ranks.
         """
         for split, rows in self.rows.items():
             row_format = self.formats[split]
@@ -183,6 +186,11 @@ class LadderDataModule(lightning.LightningDataModule):
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
+            if split != "train" and len(self.rows[split]) < self._world_size:
+                raise RefusedError(
+                    f"data.{split} has {len(self.rows[split])} rows, fewer than the {self._world_size} "
+                    f"processes; a process without a row leaves the others waiting: add rows"
+                )
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
                 raise RefusedError(
                     f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
