@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from observer.curriculum import Draws, LadderIndex, Random, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
+from observer.data.row_record import RowRecord
 from observer.data.rows import RowFormat, Rows
-from observer.data.sampler import LadderBatchSampler
+from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
 from observer.refusal import refuse_outside
@@ -73,6 +74,7 @@ class LadderDataModule(lightning.LightningDataModule):
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
         self.rows: dict[str, Rows] = {}
+        self._record, self._folder = RowRecord(), Path()
         self.draws = Draws(None, Random(), prompts_per_step, seed=seed)
         """What each step draws; its rows are known once they were admitted."""
         self.before_draw: Callable[[LadderIndex, int], None] | None = None
@@ -170,12 +172,13 @@ class LadderDataModule(lightning.LightningDataModule):
         Args:
             renderer: the policy's; it knows how long a prompt is.
             verifier: the rubric's; it checks gold answers of kinds that need a process of their own.
-            folder: where ``skipped_rows.jsonl`` goes when rows are left out.
+            folder: the run directory: for ``skipped_rows.jsonl``, when rows are left out, and ``rows/``.
 
         Raises:
             RefusedError: rows that cannot be rendered or verified and may not be skipped, a level that
                 held-out figures cannot name, too few rows for a step, or fewer held-out rows than ranks.
         """
+        self._folder = folder
         for split, rows in self.rows.items():
             row_format = self.formats[split]
             bad = self._refused(rows, renderer, verifier)
@@ -247,7 +250,7 @@ class LadderDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Problem]:
         """Return row batches from ``step`` on, this rank's slice of each."""
         sampler = self._sampler(self._draw_next)
-        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
+        return ResumableLoader(ProblemSet(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
 
     def _draw_next(self, step: int) -> list[int]:
         if self.before_draw is not None:
@@ -283,7 +286,7 @@ class LadderDataModule(lightning.LightningDataModule):
     def _held_out(self, split: str) -> DataLoader[Problem]:
         mine = range(self._rank, len(self.rows[split]), self._world_size)
         return DataLoader(
-            _Problems(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
+            ProblemSet(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
         )
 
     def transfer_batch_to_device(
@@ -310,39 +313,33 @@ class LadderDataModule(lightning.LightningDataModule):
             return [mine]
         return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """A digest of all rows of each split that is open; see ``observer.data.fingerprints``."""
+        return self._record.digests(self.rows)
+
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the run is: builtins and tensors only."""
-        return self.draws.state_dict()
+        """Return how far the run is and digests of its rows: builtins and tensors only.
+
+        The fingerprints that the digests are of are in the run directory from then on.
+        """
+        if self._rank == 0:
+            self._record.write(self.rows, self._folder)
+        return {**self.draws.state_dict(), "fingerprints": self.digests}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint left off.
 
         Raises:
-            RefusedError: the checkpoint's draws were made otherwise than this run's would be, and that was
-                not allowed; names both values.
+            RefusedError: the checkpoint's draws were made otherwise than this run's would be, or its rows
+                were others, and that was not allowed; names both values, or how many rows differ.
         """
         if self.draws.index is None:  # validate and test read weights only
             return
-        for change in self.draws.load_state_dict(state_dict, self.allow_other_draws):
-            rank_zero_info(change)
-
-
-class _Problems(Dataset[Problem]):
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> Problem:
-        return self._rows[row]
-
-
-class _TrainLoader(DataLoader[Problem]):
-    """Tells Lightning that it can resume inside an epoch: the data module's step is the position."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to do: the sampler starts at the data module's step."""
+        path = getattr(self.trainer, "ckpt_path", None)
+        folders = [self._folder, *([Path(path).absolute().parent.parent] if path else [])]
+        if (saved := state_dict.get("fingerprints")) is None:
+            rank_zero_info("the checkpoint is of an earlier version, without digests: rows are not compared")
+        changes = self._record.changes(self.rows, saved or {}, folders)
+        for told in self.draws.load_state_dict(state_dict, self.allow_other_draws, changes):
+            rank_zero_info(told)
