@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from observer.learner import PolicyModule
+from observer.learner.restoring import frozen_digest
+from observer.refusal import refuse_outside
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
 from observer.run.files import write_folder, write_json
@@ -115,6 +117,8 @@ class RunReport(lightning.Callback):
         if start is None and trainer.ckpt_path is None:
             weights = weights_digest(pl_module.policy.state_dict())
             start = {"model": pl_module.spec.path, "weights": weights, "weights_of": WEIGHTS_OF}
+            if pl_module.spec.lora is not None:
+                start["frozen"] = frozen_digest(pl_module)
         self.record = {"rows": pl_module.data.digests, "start": start, **environment()}
 
     def on_save_checkpoint(
@@ -138,6 +142,8 @@ class RunReport(lightning.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
+        for name in ("seconds", "step_seconds", "tokens"):
+            refuse_outside(f"RunReport.{name}", state_dict[name], 0)
         self._seconds, self._step_seconds = state_dict["seconds"], state_dict["step_seconds"]
         self._tokens = state_dict["tokens"]
 

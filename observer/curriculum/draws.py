@@ -165,16 +165,30 @@ class Draws:
                 f"cannot resume: {'; '.join(rows.values())}; bring the rows back, or set "
                 f"data.allow_other_draws"
             )
+        for name, least in (("step", 0), ("horizon", 1)):
+            if type(state[name]) is not int or not least <= state[name] < 2**53:
+                raise ValueError(f"{name} is {repr(state[name])[:80]}")
         self.step = state["step"]
         self.horizon = state["horizon"]  # a run that is made longer does not rewind its curriculum
         if OF_THE_ROWS.isdisjoint(changed) and "train" not in rows:
             self.index.load_state_dict(state["ladder"])
         if "schedule" in changed:
             self.index.memory = {}
+        if self.step < self.horizon:
+            self._rehearse()
         return [
             *(f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}" for name in changed),
             *(f"rows differ from here on: {change}" for change in rows.values()),
         ]
+
+    def _rehearse(self) -> None:
+        """Draw the next step and remember it, both without effect: what was restored must serve for that."""
+        assert self.index is not None
+        if int(self.index.last_step_R.max()) >= self.step:
+            raise ValueError(f"a row was seen at step {int(self.index.last_step_R.max())}, after {self.step}")
+        with suppress(RefusedError):  # of the step, when it comes
+            rows = self.draw(self.step)
+            self.schedule.memory_after(self._request(self.step), rows, [0.5] * len(rows))
 
     def _decisive(self) -> dict[str, Any]:
         """Return what decides which rows are drawn."""

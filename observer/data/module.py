@@ -26,6 +26,7 @@ from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
 from observer.refusal import refuse_outside
 from observer.rollout import PromptRenderer
+from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
@@ -338,8 +339,11 @@ class LadderDataModule(lightning.LightningDataModule):
             return
         path = getattr(self.trainer, "ckpt_path", None)
         folders = [self._folder, *([Path(path).absolute().parent.parent] if path else [])]
-        if (saved := state_dict.get("fingerprints")) is None:
-            rank_zero_info("the checkpoint is of an earlier version, without digests: rows are not compared")
-        changes = self._record.changes(self.rows, saved or {}, folders)
-        for told in self.draws.load_state_dict(state_dict, self.allow_other_draws, changes):
-            rank_zero_info(told)
+        with restoring(path or "state", "LadderDataModule"):
+            saved = state_dict.get("fingerprints")
+            if saved is None:
+                rank_zero_info("a checkpoint of an earlier version, without digests: rows are not compared")
+            changes = self._record.changes(self.rows, {} if saved is None else saved, folders)
+            told = self.draws.load_state_dict(state_dict, self.allow_other_draws, changes)
+        for change in told:
+            rank_zero_info(change)

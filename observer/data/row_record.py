@@ -53,6 +53,8 @@ class RowRecord:
             saved: the digests that the checkpoint holds.
             folders: run directories that may hold the fingerprints themselves.
         """
+        if not isinstance(saved, Mapping) or (saved and "train" not in saved):
+            raise ValueError(f"fingerprints is {repr(saved)[:80]}")
         changes = {}
         for split in rows:
             now_R, named = self._of(split, rows[split])

@@ -49,9 +49,8 @@ def weights_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     found = blake2b(digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach()
-        tensor = getattr(
-            tensor, "to_local", lambda tensor=tensor: tensor
-        )()  # of sharded ones this rank's part
+        if hasattr(tensor, "to_local"):  # sharded: this rank's part
+            tensor = tensor.to_local()
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         bytes_N = tensor.contiguous().reshape(-1).view(torch.uint8)
         size = len(bytes_N)
