@@ -9,6 +9,7 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from observer.run.checkpoints import refuse_other_version
 from observer.run.files import remove_unfinished, whole_file, writing
 
 
@@ -55,8 +56,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             path: the file.
             map_location: the device its tensors go to.
             weights_only: taken as True, whatever it is.
+
+        Raises:
+            RefusedError: it is of a run, and of no version of Lightning that a run can go on from.
         """
-        return super().load_checkpoint(path, map_location=map_location, weights_only=True)
+        checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=True)
+        if isinstance(checkpoint, dict) and {"state_dict", "loops", "callbacks"} & checkpoint.keys():
+            refuse_other_version(checkpoint, path)
+        return checkpoint
 
 
 class _Writer:

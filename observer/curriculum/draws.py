@@ -174,8 +174,7 @@ class Draws:
             self.index.load_state_dict(state["ladder"])
         if "schedule" in changed:
             self.index.memory = {}
-        if self.step < self.horizon:
-            self._rehearse()
+        self._rehearse()
         return [
             *(f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}" for name in changed),
             *(f"rows differ from here on: {change}" for change in rows.values()),

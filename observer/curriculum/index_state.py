@@ -20,11 +20,22 @@ def refuse_impossible(state: dict[str, Any]) -> None:
         "pass_rate_sums": ((sums_N >= 0) & (sums_N <= visits_N + 1e-3)).all(),
         "last_pass_rates": ((last_N >= 0) & (last_N <= 1)).all(),
         "last_steps": steps_N.dtype == torch.int32 and (steps_N >= 0).all(),
-        "memory": isinstance(state["memory"], dict) and _finite(state["memory"]),
+        "memory": isinstance(state["memory"], dict)
+        and _finite(state["memory"])
+        and state.get("remembered", leaves(state["memory"])) == leaves(state["memory"]),
     }
     for name, holds in possible.items():
         if not holds or (name != "memory" and state[name].shape != (len(rows_N),)):
             raise ValueError(f"{name} is {repr(state[name])[:80]}")
+
+
+def leaves(value: Any) -> int:
+    """Return how many values a memory holds, so that one that is lost is noticed."""
+    if isinstance(value, dict):
+        return sum(map(leaves, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(leaves, value))
+    return value.numel() if isinstance(value, torch.Tensor) else 1
 
 
 def _finite(value: Any) -> bool:

@@ -22,6 +22,7 @@ from observer.types import RefusedError
 
 COUNTED = (
     "epoch_progress",
+    "epoch_loop.state_dict",
     "epoch_loop.batch_progress",
     "epoch_loop.manual_optimization.optim_step_progress",
 )
@@ -54,6 +55,11 @@ def refuse_unlike(checkpoint: Mapping[str, Any], module: Any) -> None:
         _optimizer(checkpoint, module)
         _callbacks(checkpoint["callbacks"], module)
         _base(checkpoint.get("environment"), module)
+
+
+def optimizer_entries(checkpoint: Mapping[str, Any]) -> list[int]:
+    """Return of how many parameters each optimizer remembers something: of one without gradient nothing."""
+    return [len(held["state"]) for held in checkpoint.get("optimizer_states", [])]
 
 
 def _need(condition: object, where: str, value: object) -> None:
@@ -124,9 +130,10 @@ def _counts(checkpoint: Mapping[str, Any], module: Any) -> None:
     _need(
         isinstance(loaders, list) and all(isinstance(held, dict) for held in loaders), "the loaders", loaders
     )
-    _count(loop.get("epoch_loop.state_dict", {}).get("_batches_that_stepped", 0), "_batches_that_stepped")
     step, updates = checkpoint["LadderDataModule"]["step"], module.optimization.updates_per_rollout
     _count(step, "LadderDataModule.step")
+    stepped = loop["epoch_loop.state_dict"]["_batches_that_stepped"]
+    _count(stepped, "epoch_loop.state_dict._batches_that_stepped", max(0, step - 1), step)
     steps, batches = step * updates, loop["epoch_loop.batch_progress"]
     _count(checkpoint["global_step"], "global_step", steps, steps)
     for name in ("ready", "completed"):
@@ -152,6 +159,8 @@ def _optimizer(checkpoint: Mapping[str, Any], module: Any) -> None:
         for name, value in expected.items():
             if name != "lr":
                 _need(held[name] == value, f"param_groups.{name}", held[name])
+    entries = checkpoint.get("optimizer_entries", optimizer_entries(checkpoint))  # not of earlier versions
+    _need(entries == optimizer_entries(checkpoint), "optimizer_states", f"of other lengths than {entries}")
     steps = checkpoint["global_step"]
     _need(rates.keys() <= schedule.keys(), "lr_schedulers", rates)
     for name in ("base_lrs", "lr_lambdas"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from packaging.version import Version
 
 from observer.types import RefusedError
 
@@ -31,8 +33,10 @@ def restoring(path: object, entry: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except RefusedError:
-        raise
+    except RefusedError as error:
+        if path is None or str(path) in str(error):
+            raise
+        raise RefusedError(f"{error} ({path})") from error
     except Exception as error:
         what = f"{entry}: {_reason(error)}" if entry else _reason(error)
         raise RefusedError(
@@ -138,6 +142,17 @@ def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
         raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
     check_checkpoint(path)
     return path
+
+
+def refuse_other_version(checkpoint: Mapping[str, Any], path: object) -> None:
+    """Refuse what Lightning could not tell the version of, or would rewrite for one before its second.
+
+    Raises:
+        RefusedError: names the file and the version.
+    """
+    with restoring(path, "pytorch-lightning_version"):
+        if Version(checkpoint["pytorch-lightning_version"]).major < 2:
+            raise ValueError(f"is {checkpoint['pytorch-lightning_version']}")
 
 
 def finished_rollouts(checkpoint: str | None) -> int | None:
