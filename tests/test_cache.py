@@ -115,7 +115,8 @@ def test_many_at_once_read_the_same(file):
 def test_entries_that_nobody_asks_for_are_removed_and_other_files_are_not(file, tmp_path):
     rows = tmp_path / "cache" / "rows"
     rows.mkdir(parents=True)
-    old, half, others = rows / f"{'a' * 64}.rows", rows / f".{'b' * 64}.rows.12.tmp", rows / "notes.rows"
+    half = rows / f".{'b' * 64}.rows.observer-12-0123abcd-0.tmp"
+    old, others = rows / f"{'a' * 64}.rows", rows / "notes.rows"
     for path in (old, half, others):
         path.write_text("")
         os.utime(path, (0, 0))

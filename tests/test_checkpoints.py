@@ -102,8 +102,9 @@ def test_a_save_that_fails_leaves_the_checkpoint_before_and_nothing_else(tmp_pat
 def test_temporary_files_of_dead_processes_are_removed_and_those_of_living_ones_kept(tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
-    of_dead = tmp_path / f".best.ckpt.{dead.pid}.tmp"
-    of_living = tmp_path / f".best.ckpt.{os.getppid()}.tmp"
+    of_dead, of_living = (
+        tmp_path / f".best.ckpt.observer-{process}-0123abcd-0.tmp" for process in (dead.pid, os.getppid())
+    )
     others = tmp_path / "notes.tmp"
     for path in (of_dead, of_living, others):
         path.touch()

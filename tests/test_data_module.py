@@ -1,8 +1,10 @@
 import json
 from types import SimpleNamespace
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.trainer.states import RunningStage
 from PIL import Image
 
 from admitting import PROMPTS, ROWS, admitted, rows_of
@@ -235,6 +237,32 @@ def test_ranks_share_held_out_rows_so_that_each_comes_once(renderer, ladder_file
             assert all(1 <= len(batch) <= 2 for batch in batches)
             rows += [row for batch in batches for row in batch]
         assert sorted(rows) == list(range(count))
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_a_trainer_of_several_ranks_takes_the_held_out_rows_as_they_are_shared(renderer, tmp_path, stage):
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_checkpointing=False
+    )
+    module = LadderDataModule(val=Tiles(rows=9, split="val"), eval_batch=2)
+    module.trainer = trainer
+    module.setup(stage)
+    loader = {"validate": module.val_dataloader, "test": module.test_dataloader}[stage]()
+    mode = {"validate": RunningStage.VALIDATING, "test": RunningStage.TESTING}[stage]
+    taken = trainer._data_connector._prepare_dataloader(loader, shuffle=False, mode=mode)
+    assert rows_of(taken) == [[0, 2], [4, 6], [8]]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_fewer_held_out_rows_than_ranks_are_refused_with_both_numbers(renderer, ladder_file, tmp_path, split):
+    module = LadderDataModule(Tiles(rows=8), **{split: Jsonl(ladder_file(count=2))}, prompts_per_step=PROMPTS)
+    alike = SimpleNamespace(broadcast=lambda mine, src: mine)
+    module.trainer = SimpleNamespace(global_rank=0, world_size=3, strategy=alike)
+    module.setup("fit")
+    with pytest.raises(
+        RefusedError, match=rf"data.{split} has 2 rows, fewer than the 3 processes; .*add rows"
+    ):
+        module.admit(renderer, Verifier(), tmp_path)
 
 
 def test_without_test_rows_the_last_word_is_spoken_by_the_validation_rows(renderer, tmp_path):

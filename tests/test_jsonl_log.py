@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -136,10 +137,14 @@ def test_a_kill_while_cutting_leaves_the_old_log(log, path, monkeypatch):
 
 def test_what_a_kill_left_beside_the_log_is_in_nobodys_way(log, path):
     log.append({"step": step} for step in range(3))
-    path.with_name(f"{path.name}.tmp").write_text("left over " * 100, encoding="utf-8")
+    left = path.with_name(f".{path.name}.observer-{os.getpid()}-0123abcd-0.tmp")
+    others = path.with_name(f"{path.name}.tmp")
+    for file in (left, others):
+        file.write_text("left over " * 100, encoding="utf-8")
     log.truncate_from(1)
     assert read(path) == [{"step": 0}]
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted([path.name, others.name])
+    assert others.stat().st_size == 1000
 
 
 @pytest.fixture

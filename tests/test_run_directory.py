@@ -59,21 +59,67 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_is_started_again(tmp
     assert claim(tmp_path, resume=False) == tmp_path
 
 
+def unfinished(path, process):
+    """The name under which an earlier process was writing a file or folder."""
+    return path.with_name(f".{path.name}.observer-{process}-0123abcd-0.tmp")
+
+
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path):
     dead = subprocess.Popen(["true"])
     dead.wait()
     (tmp_path / "checkpoints").mkdir()
     kept = [tmp_path / "notes.tmp", tmp_path / ".hidden.tmp", tmp_path / "checkpoints" / "last.ckpt"]
+    kept += [tmp_path / f".summary.json.{dead.pid}.tmp", tmp_path / ".observer-1.tmp"]
     for path in kept:
         path.touch()
-    for name in (".summary.json", ".before.json", "checkpoints/.last.ckpt", "checkpoints/.previous.ckpt"):
-        (tmp_path / f"{name}.{dead.pid}.tmp").touch()
-    for name in (".export", ".export.old"):
-        (tmp_path / f"{name}.{dead.pid}.tmp").mkdir()
-        (tmp_path / f"{name}.{dead.pid}.tmp" / "model.safetensors").touch()
+    for name in ("summary.json", "before.json", "checkpoints/last.ckpt", "checkpoints/previous.ckpt"):
+        unfinished(tmp_path / name, dead.pid).touch()
+    for name in ("export", "export.old"):
+        unfinished(tmp_path / name, dead.pid).mkdir()
+        (unfinished(tmp_path / name, dead.pid) / "model.safetensors").touch()
     claim(tmp_path, resume=True)
     left = {path for path in tmp_path.rglob("*") if path.is_file() or path.suffix == ".tmp"}
     assert left == {*kept, tmp_path / ".lock"}
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_others_have_written_stays_whatever_it_is_called(tmp_path, resume):
+    theirs = [tmp_path / ".mine.1234.tmp" / "thesis.txt", tmp_path / "checkpoints" / ".x.1.tmp" / "a"]
+    theirs += [tmp_path / "completions.jsonl.tmp", tmp_path / ".export.old.77.tmp" / "b"]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("years of work")
+    claim(tmp_path, resume)
+    write_folder(tmp_path / "export", lambda folder: (folder / "a.txt").write_text("1"))
+    assert [path.read_text() for path in theirs] == ["years of work"] * 4
+
+
+def test_a_link_that_is_called_like_an_unfinished_folder_goes_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a.txt").write_text("1")
+    link = unfinished(tmp_path / "run" / "export", 1)
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "theirs")
+    claim(tmp_path / "run", resume=False)
+    assert names(tmp_path / "run") == [".lock"]
+    assert (tmp_path / "theirs" / "a.txt").read_text() == "1"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("name", ["export", "config.yaml", "before.json"])
+def test_a_directory_where_a_run_would_replace_what_others_have_written_is_refused(tmp_path, name, resume):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RefusedError, match=rf"holds {name}, which no run has written and this one would"):
+        claim(tmp_path, resume)
+    assert (tmp_path / name).read_text() == "mine"
+    assert names(tmp_path) == [name]
+
+
+def test_what_a_run_has_written_before_its_first_step_is_in_nobodys_way(tmp_path):
+    claim(tmp_path, resume=False)
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "before.json").touch()
+    assert claim(tmp_path, resume=False) == tmp_path
 
 
 @pytest.mark.parametrize("resume", [True, False])
@@ -123,9 +169,9 @@ def test_a_folder_is_made_with_its_parents_and_replaced_as_a_whole(tmp_path):
 def test_a_folder_that_a_killed_process_of_the_same_number_had_begun_is_written_anew(tmp_path):
     path = tmp_path / "export"
     path.mkdir()
-    for name in (f".export.{os.getpid()}.tmp", f".export.old.{os.getpid()}.tmp"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "half.txt").touch()
+    for name in ("export", "export.old"):
+        unfinished(tmp_path / name, os.getpid()).mkdir()
+        (unfinished(tmp_path / name, os.getpid()) / "half.txt").touch()
     write_folder(path, lambda folder: (folder / "new.txt").write_text("1"))
     assert names(path) == ["new.txt"]
     assert names(tmp_path) == ["export"]

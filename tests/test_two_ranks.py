@@ -100,6 +100,25 @@ def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):
     assert_same(first[0]["weights"], second[0]["weights"])
 
 
+@pytest.mark.slow
+def test_two_ranks_of_a_plain_trainer_measure_each_held_out_row_once(tmp_path):
+    """Lightning's own sampler would share out the rows of a rank once more."""
+    kept = []
+    for ranks in (1, 2):
+        output = tmp_path / f"{ranks}.pt"
+        words = [sys.executable, str(HELPERS / "two_ranks_held_out.py"), str(output), str(ranks), "9"]
+        done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        kept.append(torch.load(output, weights_only=True))
+    for verb in ("validate", "test", "fit"):
+        one, two = (
+            {name: value for name, value in run[verb].items() if name.startswith(("val/", "test/"))}
+            for run in kept
+        )
+        assert {value for name, value in two.items() if name.endswith("problems")} == {9.0}
+        assert two == one
+
+
 def assert_same(one, other):
     """Equal bit for bit."""
     assert one.keys() == other.keys()

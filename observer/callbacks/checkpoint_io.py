@@ -9,7 +9,8 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from observer.run.files import TEMPORARY, whole_file, writing
+from observer.run.checkpoints import refuse_other_version
+from observer.run.files import remove_unfinished, whole_file, writing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -37,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
         target = Path(path)
         with whole_file(target, "wb") as file:
-            _remove_stale(target.parent)
+            remove_unfinished(target.parent)
             writer = _Writer(file)
             try:
                 torch.save(checkpoint, cast(BinaryIO, writer))
@@ -55,8 +56,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             path: the file.
             map_location: the device its tensors go to.
             weights_only: taken as True, whatever it is.
+
+        Raises:
+            RefusedError: it is of a run, and of no version of Lightning that a run can go on from.
         """
-        return super().load_checkpoint(path, map_location=map_location, weights_only=True)
+        checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=True)
+        if isinstance(checkpoint, dict) and {"state_dict", "loops", "callbacks"} & checkpoint.keys():
+            refuse_other_version(checkpoint, path)
+        return checkpoint
 
 
 class _Writer:
@@ -75,23 +82,6 @@ class _Writer:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _remove_stale(folder: Path) -> None:
-    for path in folder.iterdir():
-        name = TEMPORARY.fullmatch(path.name)
-        if name is not None and not _alive(int(name[1])):
-            path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # there, and another user's
-        return True
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

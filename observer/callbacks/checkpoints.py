@@ -6,11 +6,13 @@ content of a checkpoint is Lightning's.
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -140,9 +142,14 @@ class Best(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the score to beat if its file is here, also when the run directory was moved."""
         path, score = self.format_checkpoint_name({}), state_dict["best_model_score"]
-        if score is not None and Path(path).is_file():
+        if score is None:
+            return
+        if not isinstance(score, torch.Tensor) or score.numel() != 1 or not math.isfinite(score):
+            raise ValueError(f"best_model_score is {repr(score)[:80]}")
+        if Path(path).is_file():
+            scores = {"best_model_score": score, "kth_value": score, "best_k_models": {path: score}}
             here = {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
-            super().load_state_dict(state_dict | here | {"best_k_models": {path: score}})
+            super().load_state_dict({**scores, **here, "last_model_path": ""})
 
 
 def checkpoint_callbacks(run_dir: Path, every_n_steps: int, validates: bool) -> list[Checkpoint]:

@@ -14,7 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from observer.learner import PolicyModule
+from observer.learner.restoring import frozen_digest
+from observer.refusal import refuse_outside
 from observer.run.directory import claim
+from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
 from observer.run.files import write_folder, write_json
 
 
@@ -24,6 +27,10 @@ class RunReport(lightning.Callback):
     ``summary.json`` says ``running`` from the start and ``complete`` only at the very end; a run that was
     stopped says ``interrupted``, one that failed says ``failed`` and why. Figures measured before training
     are kept in ``before.json``: a resumed run does not measure them again.
+
+    ``environment.json`` says where the run was made: digests of the rows and of the weights it started from,
+    versions, the git state of the working directory, hardware. A resumed run adds a file of its own. The
+    record is in every checkpoint and in the export.
     """
 
     def __init__(self, export: bool = True) -> None:
@@ -34,6 +41,8 @@ class RunReport(lightning.Callback):
         """
         self.export = export
         self.before: dict[str, float] | None = None
+        self.record: dict[str, Any] = {}
+        """What ``environment.json`` says."""
         self._began = False
         self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
         self._start = self._step_start = time.perf_counter()
@@ -42,6 +51,7 @@ class RunReport(lightning.Callback):
         """Claim the run directory, and read what an earlier process measured before training."""
         if trainer.is_global_zero:
             claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
+        self._note_environment(trainer, pl_module)
         file = Path(trainer.default_root_dir) / "before.json"
         resumed = trainer.ckpt_path is not None and file.is_file()
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
@@ -54,6 +64,10 @@ class RunReport(lightning.Callback):
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
         self._write(trainer, pl_module, {"status": "running"})
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            resumed = f"environment.resumed-{len(list(folder.glob('environment.resumed-*.json'))) + 1}.json"
+            write_json(folder / (resumed if trainer.ckpt_path else FILE), self.record)
         pl_module.clock.restart()
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -73,6 +87,7 @@ class RunReport(lightning.Callback):
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
             write_folder(folder / "export", pl_module.policy.save_pretrained)
+            write_json(folder / "export" / FILE, self.record)
         summary = self._write(trainer, pl_module, {"status": "complete", **_compare(before, after)})
         if trainer.is_global_zero:
             if after:
@@ -96,6 +111,30 @@ class RunReport(lightning.Callback):
         except OSError as error:  # must not hide why the run ends, of which it may be a consequence
             rank_zero_warn(str(error))
 
+    def _note_environment(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:
+        """Note where this process runs; what the run started from is known from its checkpoint, if any."""
+        start = self.record.get("start")
+        if start is None and trainer.ckpt_path is None:
+            weights = weights_digest(pl_module.policy.state_dict())
+            start = {"model": pl_module.spec.path, "weights": weights, "weights_of": WEIGHTS_OF}
+            if pl_module.spec.lora is not None:
+                start["frozen"] = frozen_digest(pl_module)
+        self.record = {"rows": pl_module.data.digests, "start": start, **environment()}
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the record of the environment."""
+        checkpoint["environment"] = self.record
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Take from the record what the run started from; earlier versions kept none."""
+        saved = checkpoint.get("environment")
+        start = saved.get("start") if isinstance(saved, dict) else None
+        self.record = {"start": start} if isinstance(start, dict) else {}
+
     def state_dict(self) -> dict[str, Any]:
         """Return the counts that a resumed run adds to."""
         seconds = self._seconds + time.perf_counter() - self._start
@@ -103,6 +142,8 @@ class RunReport(lightning.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
+        for name in ("seconds", "step_seconds", "tokens"):
+            refuse_outside(f"RunReport.{name}", state_dict[name], 0)
         self._seconds, self._step_seconds = state_dict["seconds"], state_dict["step_seconds"]
         self._tokens = state_dict["tokens"]
 

@@ -12,6 +12,7 @@ import torch
 from observer.cli.parser import Parser, quieten, reduced
 from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
+from observer.data.row_record import RowRecord
 from observer.data.rows import Rows
 from observer.data.subset import Subset
 from observer.run.checkpoints import resolve_checkpoint
@@ -41,6 +42,8 @@ def estimates_command(words: list[str]) -> None:
             f"{checkpoint} was drawn from {state['draws']['rows']} rows, and data.train of "
             f"{run_dir / 'config.yaml'} holds {len(index)} others now; bring back the file it was trained on"
         )
+    if changes := RowRecord().changes({"train": rows}, state.get("fingerprints", {}), [run_dir]):
+        raise RefusedError(f"{changes['train']}; bring back the file that {checkpoint} was trained on")
     index.load_state_dict(state["ladder"])
     output = Path(given.output)
     written = write_estimates(output, rows, index, given.prior_visits, given.visited_only)

@@ -183,7 +183,14 @@ class CurriculumCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the stage and the history of a checkpoint."""
-        self._stage = state_dict["stage"]
+        stage = state_dict["stage"]
+        if not (stage is None or isinstance(stage, str)):
+            raise ValueError(f"stage is {stage!r}")
+        for level, count, total in (cell for step in state_dict["history"] for cell in step):
+            refuse_outside("the history's level", level, 0)
+            refuse_outside("the history's count", count, 1)
+            refuse_outside("the history's pass rates", total, 0, count)
+        self._stage = stage
         self._history = [
             {level: (count, total) for level, count, total in step} for step in state_dict["history"]
         ]

@@ -5,7 +5,7 @@ Batches are those of all ranks together. It opens no rows, cuts no slices and ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -124,22 +124,26 @@ class Draws:
             "draws": self._decisive(),
         }
 
-    def load_state_dict(self, state: dict[str, Any], allow_other_draws: bool = False) -> list[str]:
+    def load_state_dict(
+        self, state: dict[str, Any], allow_other_draws: bool = False, rows: Mapping[str, str] | None = None
+    ) -> list[str]:
         """Go on where a checkpoint left off.
 
         Args:
             state: what ``state_dict`` returned.
             allow_other_draws: go on with another schedule, data, seed or number of prompts. What was seen of
                 other data, and what another schedule remembered, is forgotten.
+            rows: split -> how its rows differ from the checkpoint's, a sentence; ``train`` is drawn from.
 
         Returns:
             What differs from here on, a sentence each.
 
         Raises:
-            RefusedError: the checkpoint's draws were made otherwise than this run's would be, and that was
-                not allowed; names both values.
+            RefusedError: the checkpoint's draws were made otherwise than this run's would be, or of other
+                rows, and that was not allowed; names both values, or says how they differ.
         """
         assert self.index is not None
+        rows = rows or {}
         saved, now = dict(state["draws"]), self._decisive()
         saved["schedule"] = with_present_names("schedule", saved["schedule"])
         changed = [name for name, value in now.items() if saved[name] != value]
@@ -151,17 +155,39 @@ class Draws:
                     if allow_other_draws
                     else "resume with the configuration it was started with, or set data.allow_other_draws"
                 )
+                told = f" ({rows['train']})" if name in OF_THE_ROWS and "train" in rows else ""
                 raise RefusedError(
                     f"cannot resume: the checkpoint was drawn with {name} {saved[name]}, this run has "
-                    f"{now[name]}; {mend}"
+                    f"{now[name]}; {mend}{told}"
                 )
+        if rows and not allow_other_draws:
+            raise RefusedError(
+                f"cannot resume: {'; '.join(rows.values())}; bring the rows back, or set "
+                f"data.allow_other_draws"
+            )
+        for name, least in (("step", 0), ("horizon", 1)):
+            if type(state[name]) is not int or not least <= state[name] < 2**53:
+                raise ValueError(f"{name} is {repr(state[name])[:80]}")
         self.step = state["step"]
         self.horizon = state["horizon"]  # a run that is made longer does not rewind its curriculum
-        if OF_THE_ROWS.isdisjoint(changed):
+        if OF_THE_ROWS.isdisjoint(changed) and "train" not in rows:
             self.index.load_state_dict(state["ladder"])
         if "schedule" in changed:
             self.index.memory = {}
-        return [f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}" for name in changed]
+        self._rehearse()
+        return [
+            *(f"draws differ from here on: {name} was {saved[name]}, it is {now[name]}" for name in changed),
+            *(f"rows differ from here on: {change}" for change in rows.values()),
+        ]
+
+    def _rehearse(self) -> None:
+        """Draw the next step and remember it, both without effect: what was restored must serve for that."""
+        assert self.index is not None
+        if int(self.index.last_step_R.max()) >= self.step:
+            raise ValueError(f"a row was seen at step {int(self.index.last_step_R.max())}, after {self.step}")
+        with suppress(RefusedError):  # of the step, when it comes
+            rows = self.draw(self.step)
+            self.schedule.memory_after(self._request(self.step), rows, [0.5] * len(rows))
 
     def _decisive(self) -> dict[str, Any]:
         """Return what decides which rows are drawn."""

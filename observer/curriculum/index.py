@@ -17,6 +17,7 @@ import numpy
 import torch
 
 from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
+from observer.curriculum.index_state import leaves, refuse_impossible, refuse_objects
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -131,7 +132,7 @@ class LadderIndex:
 
     @memory.setter
     def memory(self, memory: dict[str, Any]) -> None:
-        _refuse_objects(memory, "memory")
+        refuse_objects(memory, "memory")
         self._memory = memory
 
     def with_memory(self, memory: dict[str, Any]) -> LadderIndex:
@@ -302,6 +303,7 @@ class LadderIndex:
             "last_pass_rates": self.last_pass_rate_R[rows_N],
             "last_steps": self.last_step_R[rows_N],
             "memory": self.memory,
+            "remembered": leaves(self.memory),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -321,25 +323,10 @@ class LadderIndex:
                 f"the checkpoint has pass rates up to row {int(rows_N.max())} of a ladder of "
                 f"{state['size']} rows, this ladder has {len(self)} rows; resume with the run's own ladder"
             )
+        refuse_impossible(state)
         self._forget()
         self.visits_R[rows_N] = state["visits"]
         self.pass_rate_sums_R[rows_N] = state["pass_rate_sums"]
         self.last_pass_rate_R[rows_N] = state["last_pass_rates"]
         self.last_step_R[rows_N] = state["last_steps"]
         self.memory = state["memory"]
-
-
-def _refuse_objects(value: Any, where: str) -> None:
-    """Refuse objects that ``torch.load(weights_only=True)`` could not read back."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_objects(key, f"a key of {where}")
-            _refuse_objects(item, f"{where}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        for place, item in enumerate(value):
-            _refuse_objects(item, f"{where}[{place}]")
-    elif not (value is None or type(value) in (bool, int, float, str) or isinstance(value, torch.Tensor)):
-        raise RefusedError(
-            f"a schedule remembers a {type(value).__name__} as {where}; it may remember builtins and tensors "
-            "only, or no checkpoint could hold it"
-        )

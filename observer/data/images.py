@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -119,6 +120,11 @@ def open_picture(path: str | Path, limits: PictureLimits) -> Image.Image:
         image.load()
         picture = _rgb(image)
     return picture if turn is None else picture.transpose(turn)
+
+
+def picture_hash(content: bytes) -> bytes:
+    """Return 8 bytes that tell the content of a picture's file from another."""
+    return blake2b(content, digest_size=8).digest()
 
 
 def file_picture(name: str, root: str | Path, limits: PictureLimits | None = None) -> Picture:

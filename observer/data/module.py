@@ -14,17 +14,19 @@ from typing import Any, TypeVar
 import lightning
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from observer.curriculum import Draws, LadderIndex, Random, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
+from observer.data.row_record import RowRecord
 from observer.data.rows import RowFormat, Rows
-from observer.data.sampler import LadderBatchSampler
+from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
 from observer.refusal import refuse_outside
 from observer.rollout import PromptRenderer
+from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
@@ -73,6 +75,7 @@ class LadderDataModule(lightning.LightningDataModule):
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
         self.rows: dict[str, Rows] = {}
+        self._record, self._folder = RowRecord(), Path()
         self.draws = Draws(None, Random(), prompts_per_step, seed=seed)
         """What each step draws; its rows are known once they were admitted."""
         self.before_draw: Callable[[LadderIndex, int], None] | None = None
@@ -145,6 +148,9 @@ class LadderDataModule(lightning.LightningDataModule):
         Raises:
             RefusedError: a source that the stage needs is not configured, or its rows are refused.
         """
+        if (connector := getattr(self.trainer, "_accelerator_connector", None)) is not None:
+            # The loaders yield a rank's own rows. Lightning would share these out among the ranks once more.
+            connector.use_distributed_sampler = False
         # Rows are a few strings; pictures are decoded by threads inside the step.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # There may be no held-out rows.
@@ -167,12 +173,13 @@ class LadderDataModule(lightning.LightningDataModule):
         Args:
             renderer: the policy's; it knows how long a prompt is.
             verifier: the rubric's; it checks gold answers of kinds that need a process of their own.
-            folder: where ``skipped_rows.jsonl`` goes when rows are left out.
+            folder: the run directory: for ``skipped_rows.jsonl``, when rows are left out, and ``rows/``.
 
         Raises:
             RefusedError: rows that cannot be rendered or verified and may not be skipped, a level that
-                held-out figures cannot name, or too few rows for a step.
+                held-out figures cannot name, too few rows for a step, or fewer held-out rows than ranks.
         """
+        self._folder = folder
         for split, rows in self.rows.items():
             row_format = self.formats[split]
             bad = self._refused(rows, renderer, verifier)
@@ -183,6 +190,11 @@ class LadderDataModule(lightning.LightningDataModule):
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
+            if split != "train" and len(self.rows[split]) < self._world_size:
+                raise RefusedError(
+                    f"data.{split} has {len(self.rows[split])} rows, fewer than the {self._world_size} "
+                    f"processes; a process without a row leaves the others waiting: add rows"
+                )
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
                 raise RefusedError(
                     f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
@@ -239,7 +251,7 @@ class LadderDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Problem]:
         """Return row batches from ``step`` on, this rank's slice of each."""
         sampler = self._sampler(self._draw_next)
-        return _TrainLoader(_Problems(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
+        return ResumableLoader(ProblemSet(self.rows["train"]), batch_sampler=sampler, collate_fn=list)
 
     def _draw_next(self, step: int) -> list[int]:
         if self.before_draw is not None:
@@ -275,7 +287,7 @@ class LadderDataModule(lightning.LightningDataModule):
     def _held_out(self, split: str) -> DataLoader[Problem]:
         mine = range(self._rank, len(self.rows[split]), self._world_size)
         return DataLoader(
-            _Problems(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
+            ProblemSet(self.rows[split]), batch_size=self.eval_batch, sampler=mine, collate_fn=list
         )
 
     def transfer_batch_to_device(
@@ -302,39 +314,36 @@ class LadderDataModule(lightning.LightningDataModule):
             return [mine]
         return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """A digest of all rows of each split that is open; see ``observer.data.fingerprints``."""
+        return self._record.digests(self.rows)
+
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the run is: builtins and tensors only."""
-        return self.draws.state_dict()
+        """Return how far the run is and digests of its rows: builtins and tensors only.
+
+        The fingerprints that the digests are of are in the run directory from then on.
+        """
+        if self._rank == 0:
+            self._record.write(self.rows, self._folder)
+        return {**self.draws.state_dict(), "fingerprints": self.digests}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a checkpoint left off.
 
         Raises:
-            RefusedError: the checkpoint's draws were made otherwise than this run's would be, and that was
-                not allowed; names both values.
+            RefusedError: the checkpoint's draws were made otherwise than this run's would be, or its rows
+                were others, and that was not allowed; names both values, or how many rows differ.
         """
         if self.draws.index is None:  # validate and test read weights only
             return
-        for change in self.draws.load_state_dict(state_dict, self.allow_other_draws):
+        path = getattr(self.trainer, "ckpt_path", None)
+        folders = [self._folder, *([Path(path).absolute().parent.parent] if path else [])]
+        with restoring(path or "state", "LadderDataModule"):
+            saved = state_dict.get("fingerprints")
+            if saved is None:
+                rank_zero_info("a checkpoint of an earlier version, without digests: rows are not compared")
+            changes = self._record.changes(self.rows, {} if saved is None else saved, folders)
+            told = self.draws.load_state_dict(state_dict, self.allow_other_draws, changes)
+        for change in told:
             rank_zero_info(change)
-
-
-class _Problems(Dataset[Problem]):
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> Problem:
-        return self._rows[row]
-
-
-class _TrainLoader(DataLoader[Problem]):
-    """Tells Lightning that it can resume inside an epoch: the data module's step is the position."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to do: the sampler starts at the data module's step."""

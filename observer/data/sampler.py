@@ -1,4 +1,4 @@
-"""The batch sampler: each step's rows, drawn when the step begins.
+"""The batch sampler: each step's rows, drawn when the step begins; what loaders need around it.
 
 It holds no state: its owner holds and saves the step, so a resumed run continues at the step it stopped at,
 also in the middle of an epoch.
@@ -7,11 +7,13 @@ also in the middle of an epoch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from observer.data.rows import Rows
 from observer.refusal import refuse_outside
-from observer.types import RefusedError
+from observer.types import Problem, RefusedError
 
 
 class LadderBatchSampler(Sampler[list[int]]):
@@ -78,3 +80,27 @@ class LadderBatchSampler(Sampler[list[int]]):
             )
         size = len(rows) // self.world_size
         return rows[self.rank * size : (self.rank + 1) * size]
+
+
+class ProblemSet(Dataset[Problem]):
+    """The problems of rows, as loaders take them."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Problem:
+        return self._rows[row]
+
+
+class ResumableLoader(DataLoader[Problem]):
+    """Tells Lightning that it can resume inside an epoch: the data module's step is the position."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the data module's own state says it all."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to do: the sampler starts at the data module's step."""

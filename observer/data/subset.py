@@ -48,6 +48,10 @@ class Subset(Rows):
     def __getitem__(self, row: int) -> Problem:
         return replace(self._rows[int(self._kept_R[row])], row=row)
 
+    def fingerprints(self) -> np.ndarray:
+        """Return those of the rows that are left."""
+        return self._rows.fingerprints()[self._kept_R]
+
     def checked_rows(self) -> list[int]:
         """Return the source's rows to check, without those that were left out."""
         checked = set(self._rows.checked_rows())

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from observer.data.fingerprints import fingerprint
 from observer.data.images import PictureLimits, file_picture
 from observer.data.rows import Identity, Rows, Skipped
 from observer.types import Problem, Turn
@@ -34,9 +35,11 @@ SCHEMA = pa.schema(
         "level": pa.int64(),
         "metadata": pa.string(),
         "source": pa.string(),
+        "fingerprint": pa.uint64(),
     }
 )
-"""One row per problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
+"""One row per problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them. The
+fingerprint knows pictures by name until they are looked at."""
 
 
 def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
@@ -59,6 +62,7 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
         "level": problem.level,
         "metadata": json.dumps(dict(problem.metadata), ensure_ascii=False) if problem.metadata else None,
         "source": source if isinstance(source := problem.metadata.get("source"), str) else None,
+        "fingerprint": fingerprint(problem),
     }
 
 
@@ -121,6 +125,10 @@ class FileRows(Rows):
             metadata=json.loads(record["metadata"] or "{}"),
             source=f"{self._path}:{record['line']}",
         )
+
+    def fingerprints(self) -> np.ndarray:
+        """Return those that were stored with the rows."""
+        return self._column("fingerprint", np.uint64)
 
     def checked_rows(self) -> range:
         """Return all rows: any row of a file may be too long."""

@@ -24,6 +24,7 @@ from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
+from observer.learner.restoring import optimizer_entries, refuse_unlike
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.policy.checkpoint import first_misfit
@@ -198,6 +199,7 @@ class PolicyModule(lightning.LightningModule):
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
         checkpoint["recipe"] = self.recipe()
+        checkpoint["optimizer_entries"] = optimizer_entries(checkpoint)
         if self.spec.lora is not None:
             trained = self._trained_names()
             checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
@@ -212,21 +214,22 @@ class PolicyModule(lightning.LightningModule):
         if lost := {"policy", "recipe", type(self.data).__qualname__} - checkpoint.keys():
             raise RefusedError(
                 f"the checkpoint holds no {', '.join(sorted(lost))}: it was made by no fit, or is damaged; "
-                f"give another with --ckpt_path"
+                f"give another with --ckpt_path ({self.trainer.ckpt_path})"
             )
+        refuse_unlike(checkpoint, self)
         self.answerer.engine.version = -1
         own = self.state_dict()
         expected = own.keys() if self.spec.lora is None else self._trained_names()
         if misfit := first_misfit(checkpoint["state_dict"], own, expected):
             raise RefusedError(
                 f"the checkpoint is of another model: {misfit}; set model.policy.path and "
-                f"model.policy.lora to what it was trained with"
+                f"model.policy.lora to what it was trained with ({self.trainer.ckpt_path})"
             )
         adapters, trained_with = self.spec.lora and asdict(self.spec.lora), checkpoint["policy"]["lora"]
         if adapters != trained_with:  # no shape depends on alpha
             raise RefusedError(
                 f"the checkpoint is of another model: its adapters are {trained_with}, here {adapters}; set "
-                f"model.policy.lora to what it was trained with"
+                f"model.policy.lora to what it was trained with ({self.trainer.ckpt_path})"
             )
         if self.trainer.state.fn is not TrainerFn.FITTING:
             return
@@ -237,7 +240,8 @@ class PolicyModule(lightning.LightningModule):
             if before != now:
                 raise RefusedError(
                     f"cannot resume: the checkpoint was made with {name} {before}, this run has {now}; "
-                    f"resume with the configuration it was started with, or start a new run from its export"
+                    f"resume with the configuration it was started with, or start a new run from its export "
+                    f"({self.trainer.ckpt_path})"
                 )
 
     def _trained_names(self) -> set[str]:

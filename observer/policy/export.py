@@ -9,7 +9,8 @@ import torch
 from observer.policy.checkpoint import first_misfit
 from observer.policy.loading import Lora, PolicySpec, load_processor
 from observer.policy.policy import Policy
-from observer.run.files import write_folder
+from observer.run.environment import FILE
+from observer.run.files import write_folder, write_json
 from observer.types import RefusedError
 
 
@@ -48,3 +49,4 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
     write_folder(output, policy.save_pretrained)
+    write_json(output / FILE, {**state.get("environment", {}), "checkpoint": str(checkpoint)})

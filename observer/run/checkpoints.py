@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+from packaging.version import Version
 
 from observer.types import RefusedError
 
@@ -15,8 +18,31 @@ FOLDER = "checkpoints"
 """Where checkpoints are, below the run directory."""
 _NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 """Entries that resuming needs; a file without one of them is no checkpoint of a run."""
-_UNREADABLE = (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""Errors of a file that is cut, damaged, empty or no checkpoint."""
+
+
+@contextmanager
+def restoring(path: object, entry: str = "") -> Iterator[None]:
+    """Turn whatever goes wrong while a checkpoint is restored inside into one refusal.
+
+    Args:
+        path: of the checkpoint.
+        entry: what of it is restored.
+
+    Raises:
+        RefusedError: names the file and the entry.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        if path is None or str(path) in str(error):
+            raise
+        raise RefusedError(f"{error} ({path})") from error
+    except Exception as error:
+        what = f"{entry}: {_reason(error)}" if entry else _reason(error)
+        raise RefusedError(
+            f"checkpoint {path} cannot be restored: {what}; it is damaged, or no run has written it: give "
+            f"another with --ckpt_path"
+        ) from error
 
 
 def newest_checkpoint(run_dir: Path) -> Path:
@@ -38,12 +64,12 @@ def newest_checkpoint(run_dir: Path) -> Path:
     for path in sorted(folder.glob("*.ckpt")):
         try:
             found[path] = (_steps_in(path), path.stat().st_mtime_ns)
-        except _UNREADABLE as error:
+        except Exception as error:
             pass_over(path, error)
     for path in sorted(found, key=lambda path: found[path], reverse=True):
         try:
             _check_sums(path)
-        except _UNREADABLE as error:
+        except Exception as error:
             pass_over(path, error)
             continue
         for message in bad:
@@ -65,12 +91,15 @@ def check_checkpoint(path: Path) -> None:
     try:
         _steps_in(path)
         _check_sums(path)
-    except _UNREADABLE as error:
+    except Exception as error:
         raise RefusedError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    said = str(error).partition("\n")[0][:200]
+    if isinstance(error, ValueError | OSError | RuntimeError) and said:
+        return said
+    return f"{type(error).__name__} {said}".strip()
 
 
 def _steps_in(path: Path) -> int:
@@ -83,7 +112,10 @@ def _steps_in(path: Path) -> int:
     missing = [name for name in _NEEDED if not isinstance(checkpoint, dict) or name not in checkpoint]
     if missing:
         raise ValueError(f"it holds no {', '.join(missing)}")
-    return int(checkpoint["global_step"])
+    steps = checkpoint["global_step"]
+    if type(steps) is not int or steps < 0:
+        raise ValueError(f"its global_step is {repr(steps)[:80]}")
+    return steps
 
 
 def _check_sums(path: Path) -> None:
@@ -112,9 +144,21 @@ def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
     return path
 
 
+def refuse_other_version(checkpoint: Mapping[str, Any], path: object) -> None:
+    """Refuse what Lightning could not tell the version of, or would rewrite for one before its second.
+
+    Raises:
+        RefusedError: names the file and the version.
+    """
+    with restoring(path, "pytorch-lightning_version"):
+        if Version(checkpoint["pytorch-lightning_version"]).major < 2:
+            raise ValueError(f"is {checkpoint['pytorch-lightning_version']}")
+
+
 def finished_rollouts(checkpoint: str | None) -> int | None:
     """Return the step from which a resumed run logs anew; None for a fresh one."""
     if checkpoint is None:
         return None
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
-    return state["LadderDataModule"]["step"] if "LadderDataModule" in state else None
+    with restoring(checkpoint, "LadderDataModule.step"):
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+        return int(state["LadderDataModule"]["step"]) if "LadderDataModule" in state else None

@@ -5,15 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
-from observer.run.files import TEMPORARY
+from observer.run.files import remove_unfinished
 from observer.types import RefusedError
 
+LOCK = ".lock"
+"""A file of every directory that a run has claimed."""
 MARKS = ("summary.json", "checkpoints", "completions.jsonl")
 """Files of a run; a directory with any of them is used."""
+REPLACED = (
+    "config.yaml",
+    "before.json",
+    "components.jsonl",
+    "environment.json",
+    "skipped_rows.jsonl",
+    "rows",
+    "export",
+)
+"""What a run writes besides. In a directory that no run has claimed it is somebody else's."""
 _LOCKS: dict[Path, int] = {}
 """Locks that this process holds, until it ends."""
 
@@ -26,7 +37,8 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
         resume: whether the run in the directory is resumed.
 
     Raises:
-        RefusedError: it is used and not resumed, cannot be written, or another process is writing to it.
+        RefusedError: it is used and not resumed, holds files of somebody else that the run would replace,
+            cannot be written, or another process is writing to it.
     """
     if not str(run_dir).strip():
         raise RefusedError("run_dir is empty; name a directory with --run_dir")
@@ -38,6 +50,12 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
         raise RefusedError(
             f"run_dir {str(run_dir)!r} holds a run already ({', '.join(used)}); {mend}, or choose "
             f"another with --run_dir"
+        )
+    others = [name for name in REPLACED if os.path.lexists(folder / name)]
+    if others and not used and not (folder / LOCK).exists():
+        raise RefusedError(
+            f"run_dir {str(run_dir)!r} holds {', '.join(others)}, which no run has written and this one "
+            f"would replace; choose another with --run_dir"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,16 +83,9 @@ def _took_no_step(folder: Path) -> bool:
         return False
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Remove unfinished files of killed processes. Only while the directory is locked."""
-    for path in [*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp")]:
-        if TEMPORARY.fullmatch(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def _lock(folder: Path) -> None:
     """Keep other processes out of a directory for as long as this one lives, however it ends."""
-    path = folder.resolve() / ".lock"
+    path = folder.resolve() / LOCK
     if path in _LOCKS:
         return
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
@@ -87,4 +98,5 @@ def _lock(folder: Path) -> None:
             f"with --run_dir"
         ) from error
     _LOCKS[path] = descriptor
-    _remove_unfinished(folder)
+    for place in (folder, folder / "checkpoints"):
+        remove_unfinished(place, ended=False)

@@ -6,16 +6,24 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from observer.types import RefusedError
 
-TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
-"""Names of unfinished files, with the process that writes them; see ``temporary_name``."""
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.observer-(?P<process>\d+)-(?P<start>[0-9a-f]{8})-\d+\.tmp")
+"""Names of unfinished files: target, process, start of the process, number; see ``temporary_name``."""
+_START = secrets.token_hex(4)
+"""Tells this process from an earlier one of the same number, as containers give them."""
+_NUMBERS = count()
+_REPLACING = threading.Lock()
+"""Held while a folder takes the place of another: two threads may write the same one."""
 _FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE}
 """Faults of a disk: full, over the quota, a file too large, broken, read-only, gone."""
 
@@ -66,8 +74,42 @@ def _fault(error: BaseException) -> int | None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the temporary name, beside a path, under which this process writes it."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Return a name beside a path under which it is written, another one with each call."""
+    return path.with_name(f".{path.name}.observer-{os.getpid()}-{_START}-{next(_NUMBERS)}.tmp")
+
+
+def remove_unfinished(folder: Path, target: str | None = None, ended: bool = True) -> None:
+    """Remove what killed processes have left unfinished in a folder, and nothing that others have written.
+
+    Args:
+        folder: an existing folder.
+        target: name of the file or folder that was being written; None for all.
+        ended: leave what processes of this machine that still run may be writing. Where the folder is locked,
+            none does.
+    """
+    for path in folder.glob(".*.tmp"):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name is None or target not in (None, name["target"]):
+            continue
+        if ended and _runs(int(name["process"]), name["start"]):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):  # another user's, in a folder that both may write to
+                path.unlink()
+
+
+def _runs(process: int, start: str) -> bool:
+    if process == os.getpid():
+        return start == _START
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # there, and another user's; or a number that no process has
+        return True
+    return True
 
 
 @contextmanager
@@ -106,22 +148,24 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     """Replace a folder by one that ``fill`` has filled; half a folder is never found under its name.
 
+    What a killed process has left of an earlier attempt goes.
+
     Raises:
         WriteError: it cannot be written.
     """
     beside, old = temporary_name(path), temporary_name(path.with_name(f"{path.name}.old"))
     with writing(path):
-        for left in (beside, old):  # by a killed process of the same number, as containers give them
-            shutil.rmtree(left, ignore_errors=True)
         beside.mkdir(parents=True)
         try:
+            for target in (path.name, f"{path.name}.old"):
+                remove_unfinished(path.parent, target)
             fill(beside)
             beside.chmod(0o755)
-            if path.exists():
-                path.rename(old)
+            with _REPLACING:
+                if path.exists():
+                    path.rename(old)
                 beside.rename(path)
+            if old.exists():
                 shutil.rmtree(old)
-            else:
-                beside.rename(path)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -13,6 +13,8 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from observer.run.files import remove_unfinished, temporary_name
+
 
 class JsonlLog:
     """A file of one JSON record per line, in UTF-8; a write that fails leaves no part of a line."""
@@ -74,7 +76,8 @@ class JsonlLog:
         self.close()
         cut = 0
         if self._path.is_file():
-            beside = self._path.with_name(f"{self._path.name}.tmp")
+            remove_unfinished(self._path.parent, self._path.name)
+            beside = temporary_name(self._path)
             try:
                 with self._path.open("rb") as lines, beside.open("wb") as kept:
                     for line in lines:

@@ -37,7 +37,7 @@ LIBRARIES = (
     "sympy",
 )
 """Packages whose versions decide the result of a check, beside the code of this one."""
-_OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.\d+\.tmp)?")
+_OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.(\d+|observer-\d+-[0-9a-f]{8}-\d+)\.tmp)?")
 """Names of the files, whole or half-written; ``.door`` is what ``.admission`` was once called."""
 _LOADED = time.time()
 """When this process loaded its code, to within a second or so."""

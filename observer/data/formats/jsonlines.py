@@ -23,7 +23,8 @@ import pyarrow as pa
 from observer.data import fields
 from observer.data.checks.file_cache import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
-from observer.data.images import PictureLimits, file_picture
+from observer.data.fingerprints import with_pictures
+from observer.data.images import PictureLimits, file_picture, picture_hash, resolve_picture
 from observer.data.rows import RowFormat, Skipped
 from observer.data.table import FileRows, record_batch
 from observer.types import Picture, Problem, RefusedError, Turn
@@ -192,32 +193,41 @@ class JsonLines(RowFormat):
                 )
 
     def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
-        """Check each distinct picture once, on threads; leave out the rows of bad ones."""
+        """Check each distinct picture once, on threads; leave out the rows of bad ones.
+
+        The fingerprints of the others then hold what their pictures show.
+        """
         reasons: dict[str, str | None] = {}
+        marks: dict[str, str] = {}
         kept = []
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for batch in batches:
                 new = set(batch["pictures"].flatten().to_pylist()) - reasons.keys()
-                reasons.update(zip(new, threads.map(self._what_is_wrong, new), strict=True))
-                good = np.ones(len(batch), bool)
+                for name, (reason, mark) in zip(new, threads.map(self._looked_at, new), strict=True):
+                    reasons[name], marks[name] = reason, mark
+                good, prints = np.ones(len(batch), bool), batch["fingerprint"].to_pylist()
                 for row, names in enumerate(batch["pictures"].to_pylist()):
                     if reason := next(filter(None, map(reasons.get, names)), None):
                         good[row] = False
                         bad.add(batch["line"][row].as_py(), batch["id"][row].as_py(), reason)
+                    prints[row] = with_pictures(prints[row], [marks[name] for name in names])
+                place = batch.schema.get_field_index("fingerprint")
+                batch = batch.set_column(place, batch.schema.field(place), pa.array(prints, pa.uint64()))
                 kept.append(batch.filter(pa.array(good)))
         return kept
 
-    def _what_is_wrong(self, name: str) -> str | None:
-        """Return why a picture is refused, or nothing."""
+    def _looked_at(self, name: str) -> tuple[str | None, str]:
+        """Return why a picture is refused, if it is, and what tells it from others of its name."""
         picture = self._picture(name)
         try:
             if self.check_images == "decode":
                 picture.load()
-            else:
-                picture.size()
+                return None, picture_hash(resolve_picture(name, self.root).read_bytes()).hex()
+            return None, f"{picture.size()} {resolve_picture(name, self.root).stat().st_size}"
         except RefusedError as error:
-            return str(error)
-        return None
+            return str(error), ""
+        except OSError as error:
+            return f"picture {fields.shown(name)} cannot be read ({error}); do not change files meanwhile", ""
 
 
 class _BadRows:

@@ -96,6 +96,14 @@ class _TilesRows(Rows):
     def checked_rows(self) -> Iterable[int]:
         return range(min(len(self), self._period))
 
+    def fingerprints(self) -> np.ndarray:
+        """Return mixed bits of the row's number and of the options that say what it shows."""
+        options = stable_seed("tiles", self._tiles.split, self._tiles.axes, self._tiles.picture)
+        bits_R = np.arange(len(self), dtype=np.uint64) ^ np.uint64(options % 2**64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            bits_R = (bits_R ^ bits_R >> np.uint64(shift)) * np.uint64(factor)  # wraps around
+        return bits_R ^ bits_R >> np.uint64(31)
+
     def __getitem__(self, row: int) -> Problem:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
