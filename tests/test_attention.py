@@ -83,7 +83,7 @@ def test_rows_that_leave_and_prompts_that_go_with_them_change_nothing_for_the_ot
     prompts = [heads(1, sum(lengths), generator) for _ in layers]
     for layer in layers:
         attend(prefill, prompts[layer], layer)
-    decoding = Decoding(prefill, group_size=2)
+    decoding = Decoding(prefill, group_size=2, limit=70)
     rows = [(place, index) for place in range(3) for index in range(2)]
     past = {
         (layer, row): [t[0].split(lengths, 1)[row[0]] for t in prompts[layer][1:]]

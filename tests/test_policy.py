@@ -150,7 +150,7 @@ def test_the_entropy_has_the_gradients_of_a_plain_computation_where_they_are_ask
     logprobs_V = policy.logprobs([every_token], with_entropy=False).values_N_T[:, 0]
     expected = gradients(-(logprobs_V.exp() * logprobs_V).sum())
     if rows:
-        monkeypatch.setattr("observer.policy.policy.HEAD_BYTES", 4 * 329 * rows)
+        monkeypatch.setattr("observer.policy.logits.HEAD_BYTES", 4 * 329 * rows)
     found = policy.logprobs([first], entropy_gradients=True)
     assert torch.equal(found.entropy_N_T, policy.logprobs([first]).entropy_N_T)
     assert_same_gradient(gradients(found.entropy_N_T.sum()), expected)
@@ -227,6 +227,6 @@ def test_reading_the_head_in_chunks_changes_neither_values_nor_gradients(
         return logprobs.values_N_T.detach(), logprobs.entropy_N_T.detach(), gradients
 
     whole = result()
-    monkeypatch.setattr("observer.policy.policy.HEAD_BYTES", 4 * 329 * 3)  # three tokens
+    monkeypatch.setattr("observer.policy.logits.HEAD_BYTES", 4 * 329 * 3)  # three tokens
     for cut, one in zip(result(), whole, strict=True):
         assert (cut - one).abs().max() < 1e-5 * one.abs().max()

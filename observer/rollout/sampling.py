@@ -14,7 +14,7 @@ from observer.types import Sampling
 def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
     """Draw one token per row, (N,) int64: the first whose cumulative probability exceeds the uniform.
 
-    A token of probability 0 is never drawn.
+    A token of probability 0 is never drawn. Of a row of nan it is the last, whose log-prob is nan.
 
     Args:
         logprobs_N_V: float32.
@@ -29,7 +29,9 @@ def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
     # A uniform so near 1 that its product rounds up to the total would point past the end.
     below_N_1 = torch.nextafter(total_N_1, torch.zeros_like(total_N_1))
     targets_N_1 = torch.minimum(uniforms_N[:, None] * total_N_1, below_N_1)
-    return torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0]
+    # Where all is nan, the search ends one past the last token: on a GPU that ends the process.
+    last = logprobs_N_V.shape[1] - 1
+    return torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0].clamp_(max=last)
 
 
 class UniformStreams:
