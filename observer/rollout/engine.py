@@ -36,7 +36,8 @@ class NotFiniteError(FloatingPointError):
         named = ", ".join(map(reprlib.repr, rows[:SHOWN])) + (", .." if len(rows) > SHOWN else "")
         super().__init__(
             f"the model's output is not finite, at token {lost[0][1]} of {len(lost)} completions of "
-            f"{len(rows)} rows ({named}); were the weights finite, and the learning rate not too high?"
+            f"{len(rows)} rows ({named}): a weight is not finite, or weights have grown too far (lower the "
+            f"learning rate)"
         )
         self.groups = tuple(groups)
 
