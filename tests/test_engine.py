@@ -6,8 +6,8 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from bounds import SIGMAS, of_logprob
-from cases import KIN
-from observer.policy import Policy, PolicySpec
+from cases import KIN, awaken
+from observer.policy import Lora, Policy, PolicySpec
 from observer.rollout import Engine, TransformersEngine
 from observer.types import RefusedError, Sampling
 
@@ -69,6 +69,20 @@ def test_the_kin_of_the_model_sample_what_their_policy_says_too(tmp_path, proces
     policy = Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
     groups = started(policy).generate(prompts, Sampling(group_size=2, max_tokens=12))
     assert_same_logprobs(policy, groups)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    ["q_proj|v_proj", "k_proj", "o_proj", "gate_proj|down_proj", r"layers\.1\..*v_proj"],
+    ids=["queries and values", "keys", "outputs", "gated layers", "one matrix of all"],
+)
+def test_adapters_take_part_in_sampling_whichever_projections_they_are_on(fresh_policy, prompts, targets):
+    lora = Lora(rank=2, alpha=8, targets=rf".*language_model.*({targets})")
+    policy = awaken(fresh_policy(lora=lora))
+    groups = started(policy).generate(prompts, Sampling(group_size=2, max_tokens=20))
+    assert_same_logprobs(policy, groups)
+    with policy.without_adapters(), pytest.raises(AssertionError, match="not close"):
+        assert_same_logprobs(policy, groups)
 
 
 def test_a_group_that_is_drawn_in_two_parts_is_the_one_drawn_at_once(policy, prompts):

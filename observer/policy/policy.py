@@ -233,6 +233,11 @@ def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
         tokenizer.eos_token_id,
     ):
         found.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
-    if not found:
-        raise RefusedError("the model names no end token: set eos_token_id in its config or tokenizer")
-    return tuple(sorted(found))
+    # Classes of configurations have defaults of other vocabularies, and -1 stands for none.
+    ends = tuple(sorted(token for token in found if 0 <= token < model.config.get_text_config().vocab_size))
+    if not ends:
+        named = f" of its vocabulary (but {min(found)})" if found else ""
+        raise RefusedError(
+            f"the model names no end token{named}: set eos_token_id in its config or tokenizer"
+        )
+    return ends

@@ -7,8 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from observer.refusal import refuse_outside
 from observer.seeding import stable_seed
-from observer.types import Sampling
+from observer.types import RefusedError, Sampling
+
+
+def refuse_impossible(sampling: Sampling) -> None:
+    """Refuse a sampling that nothing can be drawn with.
+
+    Raises:
+        RefusedError: names the field, its value and the range.
+    """
+    for name, least in (("group_size", 1), ("max_tokens", 1), ("min_tokens", 0), ("first", 0)):
+        value = getattr(sampling, name)
+        if not isinstance(value, int):
+            raise RefusedError(f"Sampling.{name} is {value!r}; it must be a whole number >= {least}")
+        refuse_outside(f"Sampling.{name}", value, least)
+    refuse_outside("Sampling.min_tokens", sampling.min_tokens, 0, sampling.max_tokens)
+    refuse_outside("Sampling.temperature", sampling.temperature, 0)
 
 
 def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
