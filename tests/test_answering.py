@@ -150,7 +150,7 @@ def test_a_sampling_that_draws_nothing_is_refused_with_its_field_and_value(probl
 def test_answers_before_the_start_are_refused(problems, own_engine):
     alone = answerer(engine=ScriptedEngine(MIXED) if own_engine else None)
     for call in (alone.answer, alone.generate):
-        with pytest.raises(RefusedError, match=r"no weights to sample from; call Answerer\.start"):
+        with pytest.raises(RefusedError, match=r"no model to sample from; call Answerer\.start"):
             call(problems, GREEDY)
     alone.close()
 

@@ -33,7 +33,7 @@ def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGr
     return ScoredGroups(tuple(groups), tuple(rubric.score_all(groups, step)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Answerer:
     """Renders problems, draws completions and scores them.
 
@@ -55,6 +55,8 @@ class Answerer:
     renderer: PromptRenderer
     rubric: Rubric
     clock: Stopwatch = field(default_factory=Stopwatch)
+    started: bool = field(default=False, init=False)
+    """Whether the engine has a model to sample from."""
 
     @classmethod
     def of(
@@ -110,6 +112,7 @@ class Answerer:
             self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
         if policy is None:
             self.engine.version = 0
+        self.started = True
 
     def sync(self, policy: Policy, version: int) -> None:
         """Give the engine the policy's weights if it holds older ones.
@@ -200,10 +203,8 @@ class Answerer:
         return answers
 
     def _refuse_unready(self, *samplings: Sampling) -> None:
-        if self.engine.version < 0:
-            raise RefusedError(
-                "the engine has no weights to sample from; call Answerer.start before answering"
-            )
+        if not self.started:
+            raise RefusedError("the engine has no model to sample from; call Answerer.start before answering")
         for sampling in samplings:
             refuse_impossible(sampling)
 
