@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -123,6 +124,33 @@ def test_an_end_token_at_the_limit_is_a_stop(policy, prompts):
     at_limit = Sampling(1, max_tokens=len(whole.ids))
     [same] = completions(started(policy).generate(prompts[:1], at_limit))
     assert same == whole
+
+
+@pytest.fixture
+def two_ends(fresh_policy, policy, prompts):
+    """A policy with a second end token, which the shipped one often draws, and what that one draws."""
+    drawn = completions(started(policy).generate(prompts, Sampling(4, max_tokens=40)))
+    [(often, _)] = Counter(token for one in drawn for token in one.ids[2:-1]).most_common(1)
+    other = fresh_policy()
+    other.end_ids = (END, often)
+    return other, drawn
+
+
+def test_a_completion_ends_with_the_first_of_several_end_tokens(two_ends, prompts):
+    policy, drawn = two_ends
+    found = completions(started(policy).generate(prompts, Sampling(4, max_tokens=40)))
+    for one, other in zip(found, drawn, strict=True):
+        ends = [place + 1 for place, token in enumerate(other.ids) if token in policy.end_ids]
+        assert one.ids == other.ids[: ends[0] if ends else None]
+        assert one.finished == bool(ends)
+    assert {one.ids[-1] for one in found} >= set(policy.end_ids)
+
+
+def test_no_end_token_is_drawn_before_the_minimum(two_ends, prompts):
+    policy, _ = two_ends
+    groups = started(policy).generate(prompts, Sampling(4, max_tokens=40, min_tokens=12))
+    assert not {token for one in completions(groups) for token in one.ids[:12]} & set(policy.end_ids)
+    assert_same_logprobs(policy, groups)
 
 
 def test_no_completion_ends_before_the_minimum(policy, prompts):

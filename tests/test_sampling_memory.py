@@ -138,3 +138,16 @@ def test_logits_are_of_few_rows_at_once_and_draw_the_same(policy, prompts, monke
     hook.remove()
     assert found == expected
     assert max(rows) == 4
+
+
+def test_completions_that_have_ended_leave_the_batch(policy, prompts):
+    """They stay at most until one row in eight has ended: leaving copies keys and values."""
+    rows = []
+    hook = policy.model.lm_head.register_forward_hook(lambda _, args, logits: rows.append(len(logits)))
+    groups = generate(policy, prompts, Sampling(6, max_tokens=60))
+    hook.remove()
+    lengths = [len(completion.ids) for group in groups for completion in group.completions]
+    running = [sum(length > token for length in lengths) for token in range(max(lengths))]
+    assert running[-1] < running[0] / 2
+    assert len(rows) == len(running)
+    assert all(live <= row <= live * 8 / 7 for live, row in zip(running, rows, strict=True))
