@@ -11,7 +11,7 @@ from observer.data import Tiles
 from observer.policy import PolicySpec, load_processor
 from observer.rewards import Observe
 from observer.rollout import ScriptedEngine
-from observer.types import Sampling, Verdict
+from observer.types import RefusedError, Sampling, Verdict
 from runs import MIXED, RIGHT, WRONG
 
 SPEC = PolicySpec(str(CHECKPOINT))
@@ -119,4 +119,47 @@ def test_no_problem_is_no_answer():
     assert [scored.groups for scored in alone.answer([], GREEDY, GREEDY)] == [(), ()]
     assert alone.complete([], 4) == []
     assert alone.score([], 0).scores == ()
+    alone.close()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        (Sampling(group_size=0), "Sampling.group_size is 0; it must be >= 1"),
+        (Sampling(group_size=2.5), "Sampling.group_size is 2.5; it must be a whole number >= 1"),
+        (Sampling(max_tokens=0), "Sampling.max_tokens is 0; it must be >= 1"),
+        (Sampling(max_tokens=4, min_tokens=5), "Sampling.min_tokens is 5; it must be 0 .. 4"),
+        (Sampling(min_tokens=-1), "Sampling.min_tokens is -1; it must be >= 0"),
+        (Sampling(temperature=-0.5), "Sampling.temperature is -0.5; it must be >= 0"),
+        (Sampling(temperature=float("nan")), "Sampling.temperature is nan; it must be >= 0"),
+        (Sampling(temperature=float("inf")), "Sampling.temperature is inf; it must be >= 0 and finite"),
+        (Sampling(first=-1), "Sampling.first is -1; it must be >= 0"),
+    ],
+)
+def test_a_sampling_that_draws_nothing_is_refused_with_its_field_and_value(problems, sampling, message):
+    alone = answerer(engine=ScriptedEngine(MIXED))
+    alone.start(SPEC)
+    for call in (alone.answer, alone.generate):
+        with pytest.raises(RefusedError) as error:
+            call(problems, sampling)
+        assert str(error.value) == message
+    alone.close()
+
+
+@pytest.mark.parametrize("own_engine", [True, False])
+def test_answers_before_the_start_are_refused(problems, own_engine):
+    alone = answerer(engine=ScriptedEngine(MIXED) if own_engine else None)
+    for call in (alone.answer, alone.generate):
+        with pytest.raises(RefusedError, match=r"no model to sample from; call Answerer\.start"):
+            call(problems, GREEDY)
+    alone.close()
+
+
+@pytest.mark.parametrize("group_size", [1, 2])
+def test_groups_that_are_complete_already_are_not_completed(problems, group_size):
+    alone = answerer(engine=ScriptedEngine(MIXED))
+    alone.start(SPEC)
+    groups = alone.generate(problems[:2], Sampling(group_size=2))
+    with pytest.raises(RefusedError, match=rf"group_size is {group_size}; it must be > 2"):
+        alone.complete(groups, group_size)
     alone.close()

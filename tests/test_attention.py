@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import scaled_dot_product_attention
 
 from bounds import SIGMAS, assert_errs_no_more, of_logprob
 from cases import each
@@ -43,7 +44,7 @@ def causal(query, key, value):
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.lists(st.tuples(st.integers(1, 4), st.lists(st.integers(0, 3), max_size=3)), min_size=1, max_size=4)
+    st.lists(st.tuples(st.integers(1, 4), st.lists(st.integers(0, 9), max_size=4)), min_size=1, max_size=4)
 )
 def test_a_packed_pass_attends_as_each_row_alone_would_with_equal_gradients(groups):
     """Prompts of any lengths, with as many completions of any lengths, some of them empty."""
@@ -75,6 +76,22 @@ def test_a_packed_pass_attends_as_each_row_alone_would_with_equal_gradients(grou
         torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)
 
 
+@pytest.mark.parametrize("tails", [[1] * 40 + [200], [0, 0, 0, 9], [64, 3, 65, 1, 0, 64], [7, 7, 6]])
+def test_completions_of_unlike_lengths_take_at_most_two_slots_per_token(monkeypatch, tails):
+    """Queries, keys and values of the slots are kept for the backward pass, whatever they hold."""
+    slots = []
+
+    def counted(query, *args, **options):
+        slots.append(query.shape[0] * query.shape[2])
+        return scaled_dot_product_attention(query, *args, **options)
+
+    monkeypatch.setattr("observer.policy.attention.layout.scaled_dot_product_attention", counted)
+    packed = heads(1, 5 + sum(tails), torch.Generator().manual_seed(0))
+    attend(GroupLayout.of([5], tails, [0] * len(tails), CPU), packed)
+    assert slots[0] == 5  # the prompt
+    assert sum(tails) <= sum(slots[1:]) <= 2 * sum(tails)
+
+
 @pytest.mark.parametrize("lengths", [[3, 5, 5], [4, 4, 4]], ids=["unequal prompts", "equal prompts"])
 def test_rows_that_leave_and_prompts_that_go_with_them_change_nothing_for_the_others(lengths):
     """Two layers, 70 tokens: more than the room that is made at once."""
@@ -83,7 +100,7 @@ def test_rows_that_leave_and_prompts_that_go_with_them_change_nothing_for_the_ot
     prompts = [heads(1, sum(lengths), generator) for _ in layers]
     for layer in layers:
         attend(prefill, prompts[layer], layer)
-    decoding = Decoding(prefill, group_size=2)
+    decoding = Decoding(prefill, group_size=2, limit=70)
     rows = [(place, index) for place in range(3) for index in range(2)]
     past = {
         (layer, row): [t[0].split(lengths, 1)[row[0]] for t in prompts[layer][1:]]

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -6,8 +7,8 @@ from torch import nn
 from transformers import AutoModelForImageTextToText
 
 from bounds import SIGMAS, of_logprob
-from cases import KIN
-from observer.policy import Policy, PolicySpec
+from cases import KIN, awaken
+from observer.policy import Lora, Policy, PolicySpec
 from observer.rollout import Engine, TransformersEngine
 from observer.types import RefusedError, Sampling
 
@@ -71,6 +72,20 @@ def test_the_kin_of_the_model_sample_what_their_policy_says_too(tmp_path, proces
     assert_same_logprobs(policy, groups)
 
 
+@pytest.mark.parametrize(
+    "targets",
+    ["q_proj|v_proj", "k_proj", "o_proj", "gate_proj|down_proj", r"layers\.1\..*v_proj"],
+    ids=["queries and values", "keys", "outputs", "gated layers", "one matrix of all"],
+)
+def test_adapters_take_part_in_sampling_whichever_projections_they_are_on(fresh_policy, prompts, targets):
+    lora = Lora(rank=2, alpha=8, targets=rf".*language_model.*({targets})")
+    policy = awaken(fresh_policy(lora=lora))
+    groups = started(policy).generate(prompts, Sampling(group_size=2, max_tokens=20))
+    assert_same_logprobs(policy, groups)
+    with policy.without_adapters(), pytest.raises(AssertionError, match="not close"):
+        assert_same_logprobs(policy, groups)
+
+
 def test_a_group_that_is_drawn_in_two_parts_is_the_one_drawn_at_once(policy, prompts):
     engine, whole = started(policy), Sampling(group_size=4, max_tokens=30)
     at_once = engine.generate(prompts, whole)
@@ -109,6 +124,33 @@ def test_an_end_token_at_the_limit_is_a_stop(policy, prompts):
     at_limit = Sampling(1, max_tokens=len(whole.ids))
     [same] = completions(started(policy).generate(prompts[:1], at_limit))
     assert same == whole
+
+
+@pytest.fixture
+def two_ends(fresh_policy, policy, prompts):
+    """A policy with a second end token, which the shipped one often draws, and what that one draws."""
+    drawn = completions(started(policy).generate(prompts, Sampling(4, max_tokens=40)))
+    [(often, _)] = Counter(token for one in drawn for token in one.ids[2:-1]).most_common(1)
+    other = fresh_policy()
+    other.end_ids = (END, often)
+    return other, drawn
+
+
+def test_a_completion_ends_with_the_first_of_several_end_tokens(two_ends, prompts):
+    policy, drawn = two_ends
+    found = completions(started(policy).generate(prompts, Sampling(4, max_tokens=40)))
+    for one, other in zip(found, drawn, strict=True):
+        ends = [place + 1 for place, token in enumerate(other.ids) if token in policy.end_ids]
+        assert one.ids == other.ids[: ends[0] if ends else None]
+        assert one.finished == bool(ends)
+    assert {one.ids[-1] for one in found} >= set(policy.end_ids)
+
+
+def test_no_end_token_is_drawn_before_the_minimum(two_ends, prompts):
+    policy, _ = two_ends
+    groups = started(policy).generate(prompts, Sampling(4, max_tokens=40, min_tokens=12))
+    assert not {token for one in completions(groups) for token in one.ids[:12]} & set(policy.end_ids)
+    assert_same_logprobs(policy, groups)
 
 
 def test_no_completion_ends_before_the_minimum(policy, prompts):

@@ -150,7 +150,7 @@ def test_the_entropy_has_the_gradients_of_a_plain_computation_where_they_are_ask
     logprobs_V = policy.logprobs([every_token], with_entropy=False).values_N_T[:, 0]
     expected = gradients(-(logprobs_V.exp() * logprobs_V).sum())
     if rows:
-        monkeypatch.setattr("observer.policy.policy.HEAD_BYTES", 4 * 329 * rows)
+        monkeypatch.setattr("observer.policy.logits.HEAD_BYTES", 4 * 329 * rows)
     found = policy.logprobs([first], entropy_gradients=True)
     assert torch.equal(found.entropy_N_T, policy.logprobs([first]).entropy_N_T)
     assert_same_gradient(gradients(found.entropy_N_T.sum()), expected)
@@ -227,6 +227,27 @@ def test_reading_the_head_in_chunks_changes_neither_values_nor_gradients(
         return logprobs.values_N_T.detach(), logprobs.entropy_N_T.detach(), gradients
 
     whole = result()
-    monkeypatch.setattr("observer.policy.policy.HEAD_BYTES", 4 * 329 * 3)  # three tokens
+    monkeypatch.setattr("observer.policy.logits.HEAD_BYTES", 4 * 329 * 3)  # three tokens
     for cut, one in zip(result(), whole, strict=True):
         assert (cut - one).abs().max() < 1e-5 * one.abs().max()
+
+
+@PASSES
+@pytest.mark.parametrize("entropy_gradients", [False, True])
+def test_no_more_logits_than_those_of_a_chunk_are_computed_at_once_and_none_are_kept(
+    fresh_policy, groups_of, logprob_pass, entropy_gradients, monkeypatch
+):
+    """Of completion tokens only: each once, and once more in the backward pass."""
+    monkeypatch.setattr("observer.policy.logits.HEAD_BYTES", 4 * 329 * 3)  # three tokens
+    policy, groups = fresh_policy(logprob_pass=logprob_pass), groups_of(CASES["mixed"])
+    rows, kept = [], []
+    policy.model.lm_head.register_forward_hook(lambda _, args, logits: rows.append(len(logits)))
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape[-1:]) or t, lambda t: t):
+        logprobs = policy.logprobs(groups, entropy_gradients=entropy_gradients)
+    tokens = sum(group.tokens for group in groups)
+    assert sum(rows) == tokens
+    logprobs.values_N_T.sum().backward()
+    assert sum(rows) == 2 * tokens
+    assert max(rows) == 3
+    assert kept
+    assert (329,) not in kept

@@ -1,5 +1,6 @@
 """Models from and to directories: what is loaded, what is refused, what is saved."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -99,6 +100,44 @@ def test_a_path_below_the_home_directory_is_found(copied, monkeypatch, fresh_pol
     monkeypatch.setenv("HOME", str(copied.parent))
     assert load_processor(PolicySpec("~/copy")).chat_template
     assert fresh_policy(path="~/copy").end_ids == (END,)
+
+
+def with_end_tokens(folder, **ids):
+    """Let some files of a model name end tokens and the others none."""
+    for name, key in (("config", "text_config"), ("generation_config", None)):
+        file = folder / f"{name}.json"
+        fields = json.loads(file.read_text())
+        for part in (fields, fields.get(key, {})):
+            part.pop("eos_token_id", None)
+            if name in ids:
+                part["eos_token_id"] = ids[name]
+        file.write_text(json.dumps(fields))
+    file = folder / "tokenizer_config.json"
+    fields = json.loads(file.read_text())
+    fields.pop("eos_token")
+    file.write_text(json.dumps(fields | ({"eos_token": ids["tokenizer"]} if "tokenizer" in ids else {})))
+    return PolicySpec(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("ids", "ends"),
+    [
+        ({"config": 5}, (5,)),
+        ({"generation_config": [9, 5]}, (5, 9)),
+        ({"tokenizer": "<|im_end|>"}, (END,)),
+        ({"config": 9, "generation_config": 5, "tokenizer": "<|im_end|>"}, (END, 5, 9)),
+    ],
+)
+def test_a_completion_ends_with_every_token_that_any_file_of_the_model_names(copied, ids, ends):
+    spec = with_end_tokens(copied, **ids)
+    assert Policy(spec, load_processor(spec)).end_ids == ends
+
+
+@pytest.mark.parametrize("ids", [{}, {"config": None}, {"config": -1}, {"generation_config": [329]}])
+def test_a_model_without_an_end_token_in_its_vocabulary_is_refused(copied, ids):
+    spec = with_end_tokens(copied, **ids)
+    with pytest.raises(RefusedError, match=r"names no end token.*: set eos_token_id"):
+        Policy(spec, load_processor(spec))
 
 
 def test_a_processor_without_a_chat_template_is_refused(copied):

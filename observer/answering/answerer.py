@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from observer.policy import Policy, PolicySpec, load_processor
+from observer.refusal import refuse_outside
 from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.rollout.sampling import refuse_impossible
 from observer.run.stopwatch import Stopwatch
-from observer.types import Group, Problem, Sampling, ScoredGroups
+from observer.types import Group, Problem, RefusedError, Sampling, ScoredGroups
 from observer.verifier import Limits, Verifier
 
 DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
@@ -31,7 +33,7 @@ def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGr
     return ScoredGroups(tuple(groups), tuple(rubric.score_all(groups, step)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Answerer:
     """Renders problems, draws completions and scores them.
 
@@ -53,6 +55,8 @@ class Answerer:
     renderer: PromptRenderer
     rubric: Rubric
     clock: Stopwatch = field(default_factory=Stopwatch)
+    started: bool = field(default=False, init=False)
+    """Whether the engine has a model to sample from."""
 
     @classmethod
     def of(
@@ -108,6 +112,7 @@ class Answerer:
             self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
         if policy is None:
             self.engine.version = 0
+        self.started = True
 
     def sync(self, policy: Policy, version: int) -> None:
         """Give the engine the policy's weights if it holds older ones.
@@ -131,8 +136,11 @@ class Answerer:
             next_problems: the problems of the next call; their prompts are rendered during the generation.
 
         Raises:
-            RefusedError: a picture cannot be decoded, or a prompt is too long.
+            RefusedError: a picture cannot be decoded, a prompt is too long, the sampling is impossible, or
+                ``start`` was not called.
+            NotFiniteError: the model's logits are not finite.
         """
+        self._refuse_unready(sampling)
         if not problems:
             return []
         with self.clock("render"):
@@ -147,10 +155,14 @@ class Answerer:
         Args:
             groups: the first completions of each, equally many.
             group_size: completions per group in the result.
+
+        Raises:
+            RefusedError: the groups hold as many completions already.
         """
         if not groups:
             return []
         drawn = groups[0].sampling
+        refuse_outside("group_size", group_size, above=drawn.group_size)
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
         with self.clock("generate"):
             others = self.engine.generate([group.prompt for group in groups], missing)
@@ -174,7 +186,11 @@ class Answerer:
 
         Returns:
             For each sampling a group per problem, in their order.
+
+        Raises:
+            RefusedError: as in ``generate``.
         """
+        self._refuse_unready(*samplings)
         if not problems:
             return [ScoredGroups((), ()) for _ in samplings]
         with self.clock("render"):
@@ -185,6 +201,12 @@ class Answerer:
                 groups = self.engine.generate(prompts, sampling)
             answers.append(self.score(groups, sampling.step))
         return answers
+
+    def _refuse_unready(self, *samplings: Sampling) -> None:
+        if not self.started:
+            raise RefusedError("the engine has no model to sample from; call Answerer.start before answering")
+        for sampling in samplings:
+            refuse_impossible(sampling)
 
     def close(self) -> None:
         """End the process that checks answers, and the engine."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.answering import Answerer
 from observer.data.module import LadderDataModule
+from observer.learner.failure import failure_saved
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
@@ -32,7 +33,7 @@ from observer.refusal import refuse_outside
 from observer.run.stopwatch import Stopwatch
 from observer.seeding import stable_seed
 from observer.strategies import described, with_present_names
-from observer.types import Problem, RefusedError, Sampling
+from observer.types import Experience, Group, Problem, RefusedError, Sampling
 
 
 class PolicyModule(lightning.LightningModule):
@@ -90,6 +91,10 @@ class PolicyModule(lightning.LightningModule):
     def over_ranks(self) -> OverRanks:
         """Sums, means and joins over all ranks."""
         return OverRanks(self.trainer)
+
+    def failure_saved(self, rollout: Experience | Sequence[Group] = ()) -> AbstractContextManager[None]:
+        """Return a context that saves rollout and weights where something is not finite."""
+        return failure_saved(self.trainer.default_root_dir, self.data.step, self.policy, rollout)
 
     # Set-up
 
@@ -256,7 +261,7 @@ class PolicyModule(lightning.LightningModule):
             batches: this rank's held-out problems.
         """
         held_out = HeldOut(self.answerer, self.sampling, self.device)
-        with torch.no_grad(), self.trainer.precision_plugin.forward_context():
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context(), self.failure_saved():
             self.sync()
             for problems in batches:
                 held_out.count(problems)
@@ -269,7 +274,8 @@ class PolicyModule(lightning.LightningModule):
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
         """Answer and count a batch of ``data.val``, which selects the best checkpoint."""
-        self._held_out.count(problems)
+        with self.failure_saved():
+            self._held_out.count(problems)
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/...``."""
@@ -285,7 +291,7 @@ class PolicyModule(lightning.LightningModule):
 
     def test_step(self, problems: list[Problem], batch_idx: int) -> None:
         """Answer and count a batch of ``data.test``."""
-        self._held_out.count(problems)
+        self.validation_step(problems, batch_idx)
 
     def on_test_epoch_end(self) -> None:
         """Log ``test/...``."""

@@ -20,7 +20,6 @@ from lightning.pytorch.cli import OptimizerCallable
 
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.dynamic_sampling import DynamicSampling
-from observer.learner.failure import failure_saved
 from observer.learner.figures import WATCHED, shown_pass_rates, sparse_figures, step_figures
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
@@ -185,9 +184,10 @@ class ObserveLearner(PolicyModule):
         """Draw one rollout and learn from it."""
         step = self.data.step
         self.sync()
-        groups = self.generate(problems, step)
-        experience = self.weigh(groups, self.score(groups, step))
-        experience, replaced = self.resample(experience, step)
+        with self.failure_saved():
+            groups = self.generate(problems, step)
+            experience = self.weigh(groups, self.score(groups, step))
+            experience, replaced = self.resample(experience, step)
         figures = self.update(experience, step)
         self.finish(experience, replaced, figures)
         return {"experience": experience}
@@ -251,7 +251,7 @@ class ObserveLearner(PolicyModule):
                 if self._reference is not None:
                     micro_batch.reference_N_T = self._reference.logprobs(micro_batch.groups).values_N_T
             totals, norms = torch.zeros(len(self.objective.figures), dtype=torch.float64), []
-            with failure_saved(self.trainer.default_root_dir, step, experience, self.policy):
+            with self.failure_saved(experience):
                 for of_one_step in micro_batches:
                     totals += self.accumulate_gradient(of_one_step, idle=experience.groups[0])
                     norms.append(self.apply_gradients())

@@ -82,7 +82,8 @@ class WarmStart(PolicyModule):
                     nll = -self.policy.logprobs(solved, with_entropy=False).values_N_T.sum() / total
                     self.manual_backward(nll * self.trainer.world_size)
                     loss += float(nll.detach())
-            norm = self.apply_gradients()
+            with self.failure_saved(groups):
+                norm = self.apply_gradients()
         self.data.finish_step([], [])
         figures = {"loss": self.over_ranks.sum(loss), "gradient_norm": norm}
         self.log_dict(figures, prog_bar=True, batch_size=len(problems))

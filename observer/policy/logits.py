@@ -10,6 +10,14 @@ from torch.autograd.function import once_differentiable
 
 from observer.types import Sampling
 
+HEAD_BYTES = 128 * 2**20
+"""Bytes of a chunk of float32 logits; up to four copies of a chunk are in memory at once."""
+
+
+def head_rows(model: Any) -> int:
+    """Return the rows of a chunk: of so many tokens at once the logits are computed; at least 1."""
+    return max(1, HEAD_BYTES // (4 * int(model.config.get_text_config().vocab_size)))
+
 
 def next_token_logprobs(
     logits_N_V: torch.Tensor,

@@ -6,13 +6,35 @@ back to one-dimensional positions or to ``rope_deltas`` that an earlier call lef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from observer.types import Patches, Prompt
+
+
+def cut_by_length(lengths: Sequence[int], beside: int, most: int) -> Iterator[slice]:
+    """Cut rows into batches whose tables, padded to the longest row, have at most so many slots.
+
+    A row that alone has more is a batch of its own.
+
+    Args:
+        lengths: tokens of each row, ascending.
+        beside: further slots of every row.
+        most: slots of a batch.
+
+    >>> list(cut_by_length([3, 3, 4, 50], beside=1, most=10))
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+    """
+    start = 0
+    for place, length in enumerate(lengths):
+        if place > start and (place + 1 - start) * (length + beside) > most:
+            yield slice(start, place)
+            start = place
+    if lengths:
+        yield slice(start, len(lengths))
 
 
 @dataclass(frozen=True, eq=False)

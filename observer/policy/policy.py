@@ -20,12 +20,10 @@ from transformers import GenerationConfig
 
 from observer.policy.forward import completion_tokens, plain_pass, shared_pass
 from observer.policy.loading import PolicySpec, add_adapters, load_model
-from observer.policy.logits import ReadLogits
+from observer.policy.logits import ReadLogits, head_rows
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
-HEAD_BYTES = 128 * 2**20
-"""Bytes of a chunk of float32 logits; up to four copies of a chunk are in memory at once."""
 VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
@@ -143,7 +141,7 @@ class Policy(nn.Module):
         sampling: Sampling,
         entropy_gradients: bool | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return the log-probs and entropies of ``ReadLogits``, from logits in chunks of HEAD_BYTES.
+        """Return the log-probs and entropies of ``ReadLogits``, from logits in chunks of ``HEAD_BYTES``.
 
         Logits of a vocabulary of 152k take 608 kB per token and copy. Chunks are recomputed in the backward
         pass, so that memory does not grow with the number of tokens.
@@ -170,7 +168,7 @@ class Policy(nn.Module):
             )
             return read_K
 
-        rows = max(1, HEAD_BYTES // (4 * self.model.config.get_text_config().vocab_size))
+        rows = head_rows(self.model)
         chunks = list(zip(*(torch.split(t, rows) for t in (hidden_K_D, tokens_K, early_K)), strict=True))
         if len(chunks) > 1 and torch.is_grad_enabled():
             read_all = [checkpoint(read, *chunk, use_reentrant=False) for chunk in chunks]
@@ -235,6 +233,11 @@ def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
         tokenizer.eos_token_id,
     ):
         found.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
-    if not found:
-        raise RefusedError("the model names no end token: set eos_token_id in its config or tokenizer")
-    return tuple(sorted(found))
+    # Classes of configurations have defaults of other vocabularies, and -1 stands for none.
+    ends = tuple(sorted(token for token in found if 0 <= token < model.config.get_text_config().vocab_size))
+    if not ends:
+        named = f" of its vocabulary (but {min(found)})" if found else ""
+        raise RefusedError(
+            f"the model names no end token{named}: set eos_token_id in its config or tokenizer"
+        )
+    return ends

@@ -3,9 +3,9 @@
 Engines take prompts from ``PromptRenderer`` and render none themselves. No rewards, no updates.
 """
 
-from observer.rollout.engine import Engine
+from observer.rollout.engine import Engine, NotFiniteError
 from observer.rollout.prompts import PromptRenderer
 from observer.rollout.scripted import ScriptedEngine
 from observer.rollout.transformers_engine import TransformersEngine
 
-__all__ = ["Engine", "PromptRenderer", "ScriptedEngine", "TransformersEngine"]
+__all__ = ["Engine", "NotFiniteError", "PromptRenderer", "ScriptedEngine", "TransformersEngine"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
@@ -9,6 +11,35 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from observer.types import Group, Prompt, Sampling
+
+SHOWN = 3
+"""Rows that a message names at most."""
+
+
+class NotFiniteError(FloatingPointError):
+    """The logits of completions are not all finite: nothing can be drawn from them."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        """Name the rows.
+
+        Args:
+            groups: the batch, with what was drawn of each completion; of those whose logits are not finite
+                the last log-prob is nan, and the last token means nothing.
+        """
+        lost = [
+            (group.problem.id, len(completion.ids))
+            for group in groups
+            for completion in group.completions
+            if math.isnan(completion.logprobs[-1])
+        ]
+        rows = list(dict.fromkeys(row for row, _ in lost))
+        named = ", ".join(map(reprlib.repr, rows[:SHOWN])) + (", .." if len(rows) > SHOWN else "")
+        super().__init__(
+            f"the model's output is not finite, at token {lost[0][1]} of {len(lost)} completions of "
+            f"{len(rows)} rows ({named}): a weight is not finite, or weights have grown too far (lower the "
+            f"learning rate)"
+        )
+        self.groups = tuple(groups)
 
 
 class Engine(ABC):
@@ -40,7 +71,11 @@ class Engine(ABC):
 
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
-        """Draw ``sampling.group_size`` completions for each prompt, groups in the order of the prompts."""
+        """Draw ``sampling.group_size`` completions for each prompt, groups in the order of the prompts.
+
+        Raises:
+            NotFiniteError: the model's logits are not finite.
+        """
 
     def close(self) -> None:  # noqa: B027 - an engine that holds nothing has nothing to do
         """Release memory and processes; the engine is not used again."""

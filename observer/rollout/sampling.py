@@ -7,14 +7,30 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from observer.refusal import refuse_outside
 from observer.seeding import stable_seed
-from observer.types import Sampling
+from observer.types import RefusedError, Sampling
+
+
+def refuse_impossible(sampling: Sampling) -> None:
+    """Refuse a sampling that nothing can be drawn with.
+
+    Raises:
+        RefusedError: names the field, its value and the range.
+    """
+    for name, least in (("group_size", 1), ("max_tokens", 1), ("min_tokens", 0), ("first", 0)):
+        value = getattr(sampling, name)
+        if not isinstance(value, int):
+            raise RefusedError(f"Sampling.{name} is {value!r}; it must be a whole number >= {least}")
+        refuse_outside(f"Sampling.{name}", value, least)
+    refuse_outside("Sampling.min_tokens", sampling.min_tokens, 0, sampling.max_tokens)
+    refuse_outside("Sampling.temperature", sampling.temperature, 0)
 
 
 def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
     """Draw one token per row, (N,) int64: the first whose cumulative probability exceeds the uniform.
 
-    A token of probability 0 is never drawn.
+    A token of probability 0 is never drawn. Of a row of nan it is the last, whose log-prob is nan.
 
     Args:
         logprobs_N_V: float32.
@@ -29,7 +45,9 @@ def draw(logprobs_N_V: torch.Tensor, uniforms_N: torch.Tensor) -> torch.Tensor:
     # A uniform so near 1 that its product rounds up to the total would point past the end.
     below_N_1 = torch.nextafter(total_N_1, torch.zeros_like(total_N_1))
     targets_N_1 = torch.minimum(uniforms_N[:, None] * total_N_1, below_N_1)
-    return torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0]
+    # Where all is nan, the search ends one past the last token: on a GPU that ends the process.
+    last = logprobs_N_V.shape[1] - 1
+    return torch.searchsorted(cumulative_N_V, targets_N_1, right=True)[:, 0].clamp_(max=last)
 
 
 class UniformStreams:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 
 import torch
 
 from observer.policy import Policy
 from observer.policy.attention import Decoding, Prefill, TextStep
-from observer.policy.logits import next_token_logprobs
-from observer.policy.packing import pack_prompts
+from observer.policy.logits import head_rows, next_token_logprobs
+from observer.policy.packing import cut_by_length, pack_prompts
 from observer.refusal import refuse_outside
-from observer.rollout.engine import Engine
+from observer.rollout.engine import Engine, NotFiniteError
 from observer.rollout.sampling import UniformStreams, draw
 from observer.types import Completion, Group, Prompt, Sampling
 
 DROP_SHARE = 8
 """Finished rows leave a batch when they are more than one in this many: it copies keys and values."""
+
+PREFILL_TOKENS = 16_384
+"""Prompt tokens of a pass at most, padding counted, so that its activations and those of the vision tower are
+small beside keys and values. A single prompt is never cut."""
 
 
 class TransformersEngine(Engine):
@@ -28,9 +33,10 @@ class TransformersEngine(Engine):
         """Set how much is sampled at once.
 
         Args:
-            tokens_at_once: tokens of a batch at most, prompts counted once per group and completions at
-                ``max_tokens``; at least 1. Memory grows with it: keys and values take 36 KiB per token in a
-                Qwen2.5-VL-3B in bfloat16. A single group is never split.
+            tokens_at_once: slots for keys and values of a batch at most, in each layer: its prompts, each
+                as long as the longest, and its completions at ``max_tokens``; at least 1. Memory grows with
+                it: a slot of all layers takes 36 KiB in a Qwen2.5-VL-3B in bfloat16. Prompts of like length
+                share a batch. A group is never split: one that alone needs more is a batch of its own.
 
         Raises:
             RefusedError: ``tokens_at_once`` is below 1.
@@ -52,39 +58,37 @@ class TransformersEngine(Engine):
         """Draw groups, as many at once as ``tokens_at_once`` allows; see ``Engine``."""
         model = self._policy.model
         training = model.training
+        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place].ids))
+        lengths = [len(prompts[place].ids) for place in order]
+        groups: dict[int, Group] = {}
         model.eval()
         try:
-            batches = self._batches(prompts, sampling)
-            return [group for batch in batches for group in self._generate_batch(batch, sampling)]
+            completions = sampling.group_size * sampling.max_tokens
+            for batch in cut_by_length(lengths, completions, self.tokens_at_once):
+                drawn = self._generate_batch([prompts[place] for place in order[batch]], sampling)
+                groups.update(zip(order[batch], drawn, strict=True))
         finally:
             model.train(training)
-
-    def _batches(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[list[Prompt]]:
-        batch: list[Prompt] = []
-        room = self.tokens_at_once
-        for prompt in prompts:
-            tokens = len(prompt.ids) + sampling.group_size * sampling.max_tokens
-            if batch and tokens > room:
-                yield batch
-                batch, room = [], self.tokens_at_once
-            batch.append(prompt)
-            room -= tokens
-        if batch:
-            yield batch
+        return [groups[place] for place in range(len(prompts))]
 
     def _generate_batch(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
+        """Draw the groups of prompts in ascending length."""
         decoder = _Decoder(self._policy, prompts, sampling)
-        rows = [(prompt, index) for prompt in decoder.prompts for index in sampling.places]
-        streams = UniformStreams(sampling, [(prompt.problem.id, index) for prompt, index in rows])
+        rows = [(prompt.problem.id, index) for prompt in prompts for index in sampling.places]
+        streams = UniformStreams(sampling, rows)
         with torch.inference_mode():  # cheaper than no_grad; autograd never meets these tensors
             for token in range(sampling.max_tokens):
                 decoder.step(token, streams.at(token) if sampling.temperature else None)
-                if decoder.finished:
+                if decoder.finished or decoder.lost:
                     break
-        completions: dict[int, list[Completion]] = {id(prompt): [] for prompt in prompts}
-        for (prompt, index), ids, logprobs in zip(rows, *decoder.drawn(), strict=True):
-            completions[id(prompt)].append(self._completion(ids, logprobs, index))
-        return [Group(prompt, tuple(completions[id(prompt)]), sampling) for prompt in prompts]
+        drawn = zip(*decoder.drawn(), strict=True)
+        groups = [
+            Group(prompt, tuple(self._completion(*next(drawn), index) for index in sampling.places), sampling)
+            for prompt in prompts
+        ]
+        if decoder.lost:
+            raise NotFiniteError(groups)
+        return groups
 
     def _completion(self, ids: list[int], logprobs: list[float], index: int) -> Completion:
         stopped = ids[-1] in self._policy.end_ids
@@ -96,32 +100,49 @@ class _Decoder:
     """The rows of a batch while it is sampled: their keys and values, positions and last hidden states."""
 
     def __init__(self, policy: Policy, prompts: Sequence[Prompt], sampling: Sampling) -> None:
-        """Run the model once per prompt, and start its group after it."""
+        """Run the model once per prompt, and start its group after it.
+
+        Args:
+            policy: the model to sample from.
+            prompts: in ascending length; rows are in their order, ``group_size`` each.
+            sampling: how completions are drawn.
+        """
         self._policy, self._sampling = policy, sampling
-        packed = pack_prompts(policy.model, prompts)
         device, size = policy.model.device, sampling.group_size
-        prefill = Prefill(packed.lengths, device)
-        output = policy.model.model(
-            input_ids=packed.ids_S[None],
-            position_ids=packed.positions_3_S[:, None],
-            layout=prefill,
-            **policy.features.model_inputs(packed.pictures),
-            use_cache=False,
-        )
-        self.prompts = packed.prompts
-        """In the order of the rows: ``group_size`` rows each."""
-        self._decoding = Decoding(prefill, size)
-        ends_P = prefill.lengths_P.cumsum(0) - 1
-        last = int(packed.next_P.max()) + sampling.max_tokens
-        self._text_step = TextStep(policy.model.model.language_model, int(packed.next_P.min()), last)
-        self._hidden_N_D = output.last_hidden_state[0, ends_P].repeat_interleave(size, 0)
-        self._position_N = packed.next_P.repeat_interleave(size)
+        prefill = Prefill([len(prompt.ids) for prompt in prompts], device)
+        parts = [
+            self._prefilled(prefill, prompts, part)
+            for part in cut_by_length(prefill.lengths, 0, PREFILL_TOKENS)
+        ]
+        hidden_P_D, next_P = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        # The token that is drawn last goes through no pass.
+        self._decoding = Decoding(prefill, size, limit=sampling.max_tokens - 1)
+        last = int(next_P.max()) + sampling.max_tokens
+        self._text_step = TextStep(policy.model.model.language_model, int(next_P.min()), last)
+        self._hidden_N_D = hidden_P_D.repeat_interleave(size, 0)
+        self._position_N = next_P.repeat_interleave(size)
         self._rows_N = torch.arange(len(prompts) * size, device=device)
         self._done_N = torch.zeros_like(self._rows_N, dtype=torch.bool)
-        self._ended = 0  # rows done; counted once per token, for a count waits for a GPU
+        # Rows done, and others without finite logits; counted once per token, for a count waits for a GPU.
+        self._ended = self.lost = 0
         self._ends_1_E = torch.tensor([policy.end_ids], device=device)
         self._drawn: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         """Per token: the rows that drew, by index in the whole batch, the ids and their log-probs."""
+
+    def _prefilled(
+        self, prefill: Prefill, prompts: Sequence[Prompt], part: slice
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the model on some prompts; return the last hidden state and the next position of each."""
+        packed = pack_prompts(self._policy.model, prompts[part])
+        prefill.take(part)
+        output = self._policy.model.model(
+            input_ids=packed.ids_S[None],
+            position_ids=packed.positions_3_S[:, None],
+            layout=prefill,
+            **self._policy.features.model_inputs(packed.pictures),
+            use_cache=False,
+        )
+        return output.last_hidden_state[0, prefill.lengths_P[part].cumsum(0) - 1], packed.next_P
 
     @property
     def finished(self) -> bool:
@@ -140,15 +161,28 @@ class _Decoder:
         policy, banned = self._policy, self._policy.banned_ids
         if token < self._sampling.min_tokens:
             banned = (*banned, *policy.end_ids)
-        logits_N_V = policy.model.lm_head(self._hidden_N_D)
-        logprobs_N_V = next_token_logprobs(logits_N_V, None, self._sampling, banned, policy.end_ids)
-        if uniforms_N is None:
-            drawn_N = logprobs_N_V.argmax(-1)
-        else:
-            drawn_N = draw(logprobs_N_V, uniforms_N.to(logprobs_N_V.device)[self._rows_N])
-        self._drawn.append((self._rows_N, drawn_N, logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]))
+        # In chunks: the logits of a large vocabulary take more memory than keys and values of short rows.
+        rows = head_rows(policy.model)
+        hidden = torch.split(self._hidden_N_D, rows)
+        uniforms: Iterable[torch.Tensor | None] = repeat(None, len(hidden))
+        if uniforms_N is not None:
+            uniforms = torch.split(uniforms_N.to(self._rows_N.device)[self._rows_N], rows)
+        chunks = [self._draw(*chunk, banned) for chunk in zip(hidden, uniforms, strict=True)]
+        drawn_N, logprobs_N = (torch.cat(tensors) for tensors in zip(*chunks, strict=True))
+        self._drawn.append((self._rows_N, drawn_N, logprobs_N))
+        lost_N = logprobs_N.isnan() & ~self._done_N
         self._done_N = self._done_N | (drawn_N[:, None] == self._ends_1_E).any(-1)
-        self._ended = int(self._done_N.sum())
+        self._ended, self.lost = torch.stack([self._done_N, lost_N]).sum(-1).tolist()
+
+    def _draw(
+        self, hidden_N_D: torch.Tensor, uniforms_N: torch.Tensor | None, banned: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a token per row and its log-prob, nan where a logit is not finite."""
+        policy = self._policy
+        logits_N_V = policy.model.lm_head(hidden_N_D)
+        logprobs_N_V = next_token_logprobs(logits_N_V, None, self._sampling, banned, policy.end_ids)
+        drawn_N = logprobs_N_V.argmax(-1) if uniforms_N is None else draw(logprobs_N_V, uniforms_N)
+        return drawn_N, logprobs_N_V.gather(-1, drawn_N[:, None])[:, 0]
 
     def drawn(self) -> tuple[list[list[int]], list[list[float]]]:
         """Return the token ids and the log-probs of each row up to its end."""

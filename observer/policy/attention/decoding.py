@@ -6,37 +6,44 @@ from collections.abc import Sequence
 
 import torch
 
-from observer.policy.attention.layout import GroupLayout, Heads
+from observer.policy.attention.layout import GroupLayout, Heads, Rows
 
 GROWTH = 64
 """Tokens by which the room for completions grows."""
 
 
 class Prefill:
-    """The pass over packed prompts, which keeps their keys and values."""
+    """The passes over packed prompts, some at a time, which keep their keys and values."""
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        """Lay out prompts.
+        """Lay out prompts; the next pass is over all of them.
 
         Args:
             lengths: tokens of each prompt, ascending.
             device: where the model is.
         """
-        self._layout = GroupLayout.of(lengths, [], [], device)
+        self.lengths = lengths
         self.lengths_P = torch.tensor(lengths, device=device)
         self.keys: dict[int, torch.Tensor] = {}
         """By layer, (P, key heads, S, head dim), padded on the right with 0."""
         self.values: dict[int, torch.Tensor] = {}
+        self.take(slice(0, len(lengths)))
+
+    def take(self, prompts: slice) -> None:
+        """Set the prompts that the next pass is over."""
+        lengths, device = self.lengths[prompts], self.lengths_P.device
+        self._prompts, self._rows = prompts, Rows.of(lengths, device)
+        self._layout = GroupLayout.of(lengths, [], [], device)
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend, and keep keys and values; see ``Layout``. B is 1."""
-        self.keys[heads.layer], self.values[heads.layer] = self._table(heads.key), self._table(heads.value)
+        for held, packed_1_H_S_D in ((self.keys, heads.key), (self.values, heads.value)):
+            if heads.layer not in held:
+                size = len(self.lengths), packed_1_H_S_D.shape[1], self.lengths[-1], packed_1_H_S_D.shape[3]
+                held[heads.layer] = packed_1_H_S_D.new_zeros(size)
+            table_P_H_S_D = self._rows.table(packed_1_H_S_D[0].transpose(0, 1))
+            held[heads.layer][self._prompts, :, : table_P_H_S_D.shape[2]] = table_P_H_S_D
         return self._layout.attend(heads)
-
-    def _table(self, packed_1_H_S_D: torch.Tensor) -> torch.Tensor:
-        rows = list(torch.split(packed_1_H_S_D[0].transpose(0, 1), self.lengths_P.tolist()))
-        padded_P_S_H_D = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return padded_P_S_H_D.transpose(1, 2).contiguous()
 
 
 class Decoding:
@@ -48,8 +55,16 @@ class Decoding:
     leaves, the keys and values of its prompt stay.
     """
 
-    def __init__(self, prefill: Prefill, group_size: int) -> None:
-        """Start ``group_size`` rows after each prompt, in the order of the prompts."""
+    def __init__(self, prefill: Prefill, group_size: int, limit: int) -> None:
+        """Start rows after prompts.
+
+        Args:
+            prefill: the prompts, after their passes.
+            group_size: rows per prompt, in the order of the prompts.
+            limit: passes at most. Keys and values take P x (S + ``group_size`` x ``limit``) slots per layer
+                at most, S the tokens of the longest prompt.
+        """
+        self._limit = limit
         lengths_P = prefill.lengths_P
         self._prompt_keys, self._prompt_values = {**prefill.keys}, {**prefill.values}
         steps_S = torch.arange(int(lengths_P.max()), device=lengths_P.device)
@@ -139,7 +154,8 @@ class Decoding:
         new = [self._slotted(tensor, tensor.shape[1]) for tensor in (heads.key, heads.value)]
         held = self._own.get(heads.layer)
         if held is None or held.shape[4] < self._tokens:
-            room = heads.key.new_empty(2, *new[0].shape[:3], GROWTH, new[0].shape[4])
+            growth = min(GROWTH, self._limit - self._tokens + 1)
+            room = heads.key.new_empty(2, *new[0].shape[:3], growth, new[0].shape[4])
             held = self._own[heads.layer] = room if held is None else torch.cat([held, room], dim=4)
         for table, tensor in zip(held, new, strict=True):
             table[..., self._tokens - 1 : self._tokens, :] = tensor

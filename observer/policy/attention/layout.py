@@ -68,12 +68,10 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Prompts of one length and their completions."""
+class Tails:
+    """Completions of a block that attend together."""
 
-    prompts: Rows
-    completions: Rows | None
-    """None if no completion has a token in the pass."""
+    rows: Rows
     owner_N: torch.Tensor
     """The row of each completion's prompt, int64."""
     group_size: int | None
@@ -85,6 +83,95 @@ class Block:
             return prompts_P_H_S_D.index_select(0, self.owner_N)
         # Gradients of an expanded tensor are summed, which is faster than adding them up row by row.
         return prompts_P_H_S_D[:, None].expand(-1, self.group_size, -1, -1, -1).flatten(0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Prompts of one length and their completions, in few tables of like lengths."""
+
+    prompts: Rows
+    tails: tuple[Tails, ...]
+    """None where no completion has a token in the pass."""
+    order_S: torch.Tensor | None
+    """The tokens of the completions in the order of the tables, int64; None where that is their own."""
+
+    @staticmethod
+    def of(prompts: int, length: int, lengths: Sequence[int], owners: Sequence[int], device: Any) -> Block:
+        """Lay out prompts of one length.
+
+        Args:
+            prompts: how many.
+            length: tokens of each.
+            lengths: tokens of each completion in the pass; may be 0.
+            owners: the prompt of each completion, ascending.
+            device: where the model is.
+        """
+        counts = {owners.count(prompt) for prompt in range(prompts)}
+        tables = _tables(lengths)
+        uncut = len(tables) == 1 and len(tables[0]) == len(lengths)
+        group_size = counts.pop() if uncut and len(counts) == 1 else None
+        tails = [
+            Tails(
+                Rows.of([lengths[row] for row in rows], device),
+                torch.tensor([owners[row] for row in rows], device=device),
+                group_size,
+            )
+            for rows in tables
+        ]
+        order_S = None
+        if len(tables) > 1:
+            tokens = torch.split(torch.arange(sum(lengths)), list(lengths))
+            order_S = torch.cat([tokens[row] for rows in tables for row in rows]).to(device)
+        return Block(Rows.of([length] * prompts, device), tuple(tails), order_S)
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Tokens of the prompts, and of all completions."""
+        return self.prompts.tokens, sum(tails.rows.tokens for tails in self.tails)
+
+    def attend(
+        self, heads: Sequence[tuple[torch.Tensor, torch.Tensor]], options: dict[str, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the attention output of the prompts and of the completions, (S, H, D) each.
+
+        Args:
+            heads: queries, keys and values, each of the prompts and of the completions, (S, H, D).
+            options: of SDPA.
+        """
+        prompts, completions = zip(*heads, strict=True)
+        query, prompt_key, prompt_value = map(self.prompts.table, prompts)
+        of_prompts = scaled_dot_product_attention(query, prompt_key, prompt_value, is_causal=True, **options)
+        if self.order_S is not None:
+            completions = tuple(tensor.index_select(0, self.order_S) for tensor in completions)
+        parts = [torch.split(tensor, [tails.rows.tokens for tails in self.tails]) for tensor in completions]
+        seen = [completions[0][:0]]
+        for tails, *packed in zip(self.tails, *parts, strict=True):
+            query, own_key, own_value = map(tails.rows.table, packed)
+            keys = torch.cat([tails.spread(prompt_key), own_key], dim=2)
+            values = torch.cat([tails.spread(prompt_value), own_value], dim=2)
+            # A token sees its prompt and its completion up to itself; padding on the right is never seen.
+            mask = causal_lower_right(query.shape[2], keys.shape[2])
+            attended = scaled_dot_product_attention(query, keys, values, attn_mask=mask, **options)
+            seen.append(tails.rows.packed(attended))
+        seen_S_H_D = torch.cat(seen)
+        if self.order_S is not None:
+            seen_S_H_D = seen_S_H_D.index_select(0, self.order_S.argsort())
+        return self.prompts.packed(of_prompts), seen_S_H_D
+
+
+def _tables(lengths: Sequence[int]) -> list[list[int]]:
+    """Cut rows into tables that, padded to their longest row, have at most twice as many slots as tokens.
+
+    Queries, keys, values and outputs of all slots are kept for the backward pass: one long completion among
+    many short ones would take many times the memory that their tokens are counted for.
+    """
+    if len(lengths) * max(lengths, default=0) <= 2 * sum(lengths):
+        return [list(range(len(lengths)))] if any(lengths) else []
+    doubling: dict[int, list[int]] = {}
+    for row, length in enumerate(lengths):
+        if length:
+            doubling.setdefault(length.bit_length(), []).append(row)
+    return list(doubling.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,43 +199,20 @@ class GroupLayout:
         for length in sorted(set(prompt_lengths)):
             members = range(bisect_left(prompt_lengths, length), bisect_right(prompt_lengths, length))
             rows = slice(bisect_left(owners, members.start), bisect_left(owners, members.stop))
-            tails = completion_lengths[rows]
-            counts = {owners.count(member) for member in members}
-            blocks.append(
-                Block(
-                    prompts=Rows.of([length] * len(members), device),
-                    completions=Rows.of(tails, device) if any(tails) else None,
-                    owner_N=torch.tensor(owners[rows], device=device, dtype=torch.long) - members.start,
-                    group_size=counts.pop() if len(counts) == 1 else None,
-                )
-            )
+            own = [owner - members.start for owner in owners[rows]]
+            blocks.append(Block.of(len(members), length, completion_lengths[rows], own, device))
         return GroupLayout(tuple(blocks))
 
     def attend(self, heads: Heads) -> torch.Tensor:
         """Attend; see ``Layout``. B is 1."""
         options: dict[str, Any] = {"scale": heads.scale, "dropout_p": heads.dropout, "enable_gqa": True}
         in_blocks = [self._split(tensor) for tensor in (heads.query, heads.key, heads.value)]
-        prompts, completions = [], []
-        for block, query, key, value in zip(self.blocks, *in_blocks, strict=True):
-            prompt_query, prompt_key, prompt_value = (block.prompts.table(t[0]) for t in (query, key, value))
-            seen = scaled_dot_product_attention(
-                prompt_query, prompt_key, prompt_value, is_causal=True, **options
-            )
-            prompts.append(block.prompts.packed(seen))
-            if block.completions is None:
-                continue
-            own_query, own_key, own_value = (block.completions.table(t[1]) for t in (query, key, value))
-            keys = torch.cat([block.spread(prompt_key), own_key], dim=2)
-            values = torch.cat([block.spread(prompt_value), own_value], dim=2)
-            # A token sees its prompt and its completion up to itself; padding on the right is never seen.
-            mask = causal_lower_right(own_query.shape[2], keys.shape[2])
-            seen = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
-            completions.append(block.completions.packed(seen))
+        seen = [block.attend(own, options) for block, *own in zip(self.blocks, *in_blocks, strict=True)]
+        prompts, completions = zip(*seen, strict=True)
         return torch.cat([*prompts, *completions])[None]
 
     def _split(self, heads_1_H_S_D: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Split a packed sequence into the prompts and the completions of each block, (S, H, D) each."""
-        prompts = [block.prompts.tokens for block in self.blocks]
-        completions = [block.completions.tokens if block.completions else 0 for block in self.blocks]
+        prompts, completions = zip(*(block.tokens for block in self.blocks), strict=True)
         parts = torch.split(heads_1_H_S_D[0].transpose(0, 1), [*prompts, *completions])
         return list(zip(parts[: len(prompts)], parts[len(prompts) :], strict=True))
