@@ -22,6 +22,7 @@ from observer.curriculum import (
 )
 from observer.curriculum.schedules.mixture import Part
 from observer.objective import Linear
+from observer.rewards import Accuracy
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
 from test_resume import EveryStep
@@ -122,10 +123,47 @@ def test_screened_groups_have_signal_before_the_rest_of_them_is_drawn(tmp_path):
     seen, visits, rates = trainer.datamodule.index.seen
     assert len(asked) - 4 == len(seen), "each row that was screened is observed"
     assert visits.max() == 1
-    of_row = {0: 0, 1: 2 / 4, 2: 3 / 3}
+    of_row = {0: 0, 1: 2 / 3, 2: 3 / 3}  # of the three, whatever the fourth is
     assert rates.tolist() == [pytest.approx(of_row[row % 3]) for row in seen.tolist()]
     assert [line["index"] for line in lines] == [0, 1, 2, 3] * 4
     assert float(trainer.callback_metrics["train/zero_signal"]) == 0
+
+
+class EachOutcome(ScriptedEngine):
+    """The n-th row asked for shows the binary digits of n, 1 for right: of 16 rows each outcome once."""
+
+    def __init__(self, texts):
+        super().__init__(texts)
+        self.outcomes = {}
+
+    def generate(self, prompts, sampling):
+        groups = []
+        for prompt in prompts:
+            outcome = self.outcomes.setdefault(prompt.problem.row, len(self.outcomes))
+            self.texts = [runs.RIGHT if outcome >> place & 1 else runs.WRONG for place in range(4)]
+            groups += super().generate([prompt], sampling)
+        return groups
+
+
+@pytest.mark.parametrize("screen", [0, 2, 3])
+def test_what_a_schedule_is_shown_of_a_row_is_on_average_its_pass_rate(tmp_path, screen):
+    """By enumeration: an outcome with k of 4 right has the probability p^k (1 - p)^(4 - k).
+
+    The groups that are kept are another matter: at p = .9, screened by two, they have (1 + 2 x .9) / 4 = .7.
+    """
+    engine = EachOutcome(["-"])
+    options = {"resample": 1, "screen": screen, "rewards": {"accuracy": Accuracy()}}
+    trainer = runs.trainer(tmp_path, 1)
+    data = runs.data_module(val=None, test=None, prompts_per_step=16)
+    trainer.fit(runs.learner(engine=engine, **options), datamodule=data)
+    rows, _, rates = data.index.seen
+    shown = dict(zip(rows.tolist(), rates.tolist(), strict=True))
+    first = {outcome: shown[row] for row, outcome in engine.outcomes.items() if outcome < 16}
+    assert len(shown) > len(first) == 16, "some were replaced"
+    for p in (0.9, 0.5, 0.2):
+        right = {outcome: outcome.bit_count() for outcome in first}
+        mean = sum(p**k * (1 - p) ** (4 - k) * first[outcome] for outcome, k in right.items())
+        assert mean == pytest.approx(p)
 
 
 @pytest.mark.parametrize("name", ["random", "adaptive", "ladder", "self-paced"])

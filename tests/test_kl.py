@@ -40,13 +40,35 @@ def test_kl_estimates_and_their_gradients_follow_their_formulas(log_ratio):
 
 
 def test_in_float32_k3_is_never_negative_and_near_its_formula():
-    log_ratio = torch.linspace(-2, 2, 4001) ** 3
+    """Up to 10, where it is cut, and to a log-ratio of 2.6."""
+    log_ratio = torch.linspace(-2, 1.37, 4001) ** 3
     found = K3()(torch.zeros(4001), log_ratio)
     assert (found >= 0).all()
     growth = log_ratio.double().expm1()
     error = (found.double() - (growth - log_ratio.double())).abs()
     # Each term of a difference has a rounding or two; near 0 the terms are far larger than what is left.
     assert (error <= 4 * rounding() * (growth.abs() + log_ratio.double().abs())).all()
+
+
+@pytest.mark.parametrize("kl", [K1(), K2(), K3()], ids=str)
+@pytest.mark.parametrize("log_ratio", [-1000.0, -90.0, 90.0, 1000.0])
+def test_a_kl_estimate_and_its_gradient_are_finite_however_far_the_policy_is(kl, log_ratio):
+    now = torch.tensor([[-1.0]], requires_grad=True)
+    value = kl(now, torch.tensor([[-1.0 + log_ratio]]))
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert now.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "expected"), [(2.6, (9.864, -12.464)), (2.7, (10.0, 0.0)), (90.0, (10.0, 0.0))]
+)
+def test_one_token_adds_no_more_than_10_to_k3_and_has_no_gradient_beyond(log_ratio, expected):
+    """As in verl. exp(2.6) - 1 - 2.6 = 9.864."""
+    now = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    value = K3()(now, torch.tensor(log_ratio, dtype=torch.float64))
+    value.backward()
+    assert (float(value.detach()), float(now.grad)) == pytest.approx(expected, abs=1e-3)
 
 
 def test_k1_and_k3_average_to_the_kl_of_the_distributions_and_k2_has_its_gradient():
@@ -109,6 +131,18 @@ def test_a_product_over_a_long_sequence_overflows_nothing():
         weights, cut = Correction("sequence", mode)(old, drawn, mask)
         assert weights[:, 0].tolist() == pytest.approx(expected)
         assert cut[:, 0].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("mode", ["truncate", "mask"])
+def test_without_a_cap_a_weight_is_still_finite(level, mode):
+    """The trainer is far surer of a token than the sampler was: exp(90) is infinite in float32."""
+    old, drawn = torch.zeros(1, 2), torch.tensor([[-90.0, -1.0]])
+    weights, cut = Correction(level, mode, cap=math.inf)(old, drawn, torch.ones(1, 2, dtype=torch.bool))
+    first = math.exp(20) if mode == "truncate" else 0.0
+    assert float(weights[0, 0]) == pytest.approx(first)
+    assert bool(cut[0, 0])
+    assert float(weights[0, 1]) == pytest.approx(math.e if level == "token" else first)
 
 
 def test_where_sampler_and_trainer_agree_nothing_is_cut_or_changed():

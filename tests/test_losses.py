@@ -109,6 +109,36 @@ def test_dual_clip_bounds_what_a_token_that_became_likely_can_do():
         assert (float(values.detach()) == 3.0, bool(clipped), float(now.grad) == 0.0) == (bounded,) * 3
 
 
+UNBOUNDED = [*LOSSES, CISPO(cap=math.inf), PPOClip(clip_high=1e30), PPOClip(clip_high=1e30, level="sequence")]
+
+
+@pytest.mark.parametrize("loss", UNBOUNDED, ids=str)
+@pytest.mark.parametrize("log_ratio", [-1000.0, -89.0, 89.0, 1000.0])
+def test_a_loss_and_its_gradient_are_finite_however_far_the_policy_is(loss, log_ratio):
+    """And 0 where the advantage is 0: an infinite ratio times 0 would be no number."""
+    old, mask = torch.full((3, 2), -1.0), torch.ones(3, 2, dtype=torch.bool)
+    now = (old + log_ratio).requires_grad_()
+    values, _ = loss(now, old, torch.tensor([[0.0], [1.0], [-1.0]]), mask)
+    values.sum().backward()
+    assert values.isfinite().all()
+    assert now.grad.isfinite().all()
+    assert not values[0].any()
+    assert not now.grad[0].any()
+
+
+@pytest.mark.parametrize(("level", "bound"), [("token", 20.0), ("sequence", 10.0)])
+def test_a_ratio_grows_up_to_the_bound_of_its_level_and_has_no_gradient_beyond(level, bound):
+    """As in verl: 20 for a token, 10 for the mean over a sequence."""
+    now, mask = (
+        torch.tensor([[bound - 1], [bound + 1]], dtype=torch.float64),
+        torch.ones(2, 1, dtype=torch.bool),
+    )
+    found = ratio(now.requires_grad_(), torch.zeros(2, 1).double(), mask, level)
+    found.sum().backward()
+    assert found.flatten().tolist() == pytest.approx([math.exp(bound - 1), math.exp(bound)])
+    assert now.grad.flatten().tolist() == pytest.approx([math.exp(bound - 1), 0.0])
+
+
 # Parameters
 
 

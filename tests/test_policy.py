@@ -82,6 +82,30 @@ def test_the_kin_of_the_model_agree_too(tmp_path, processor, groups_of, kin, cas
     assert_equals_alone(policy, stock_of(policy, torch.float64), groups_of(CASES[case]))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "pictures and prompts once per group"),
+        ({"logprob_pass": "plain"}, "all once per completion"),
+        (
+            {"freeze_vision": True},
+            "pictures and prompts once per group; frozen vision tower, a picture once per rollout",
+        ),
+        ({"freeze_vision": True, "logprob_pass": "plain"}, "all once per completion"),
+        (
+            {"gradient_checkpointing": True},
+            "pictures and prompts once per group; activations computed anew (gradient checkpointing)",
+        ),
+    ],
+    ids=str,
+)
+def test_the_log_says_what_trains_and_how_log_probs_are_computed(fresh_policy, options, told):
+    policy = fresh_policy(**options)
+    tower = sum(parameter.numel() for parameter in policy.model.model.visual.parameters())
+    trained = 743_488 - (tower if "freeze_vision" in options else 0)
+    assert policy.described() == f"policy: {trained:,} of 743,488 parameters train; log-probs: {told}"
+
+
 def test_rope_deltas_that_an_earlier_call_left_change_nothing(fresh_policy, policy, groups_of):
     groups = groups_of(CASES["mixed"])
     poisoned = fresh_policy()

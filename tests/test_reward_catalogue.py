@@ -156,11 +156,17 @@ def test_soft_overlong_is_the_formula_of_dapo(length, limit, data):
     assert found == pytest.approx(float(expected), abs=1e-12)
 
 
-def test_soft_overlong_takes_the_limit_of_the_sampling_and_a_quarter_of_it():
-    group = group_of(["x" * 30, "x" * 35, "x" * 40])
+def test_soft_overlong_takes_the_limit_of_the_sampling_and_a_fifth_of_it():
+    group = group_of(["x" * 32, "x" * 36, "x" * 40])
     assert SoftOverlong()(group, scores_of([Verdict.CORRECT] * 3), 0) == [0.0, -0.5, -1.0]
     with pytest.raises(RefusedError, match="cache_tokens is 41 and the limit 40"):
         SoftOverlong(cache_tokens=41)(group, scores_of([Verdict.CORRECT] * 3), 0)
+
+
+def test_at_the_limit_of_dapo_the_soft_overlong_penalty_is_that_of_dapo():
+    """20,480 tokens at most, penalised from 16,384."""
+    penalties = SoftOverlong().penalties([16_384, 16_385, 18_432, 20_480], limit=20_480)
+    assert penalties == [0.0, -1 / 4096, -0.5, -1.0]
 
 
 @given(ids=st.lists(st.integers(0, 3), max_size=LIMIT), n=st.integers(1, 5))

@@ -52,7 +52,7 @@ def run(rows, ranks, recipe):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["tokens", "sequences", "constant"])
+@pytest.mark.parametrize("recipe", ["tokens", "sequences", "constant", "silent"])
 def test_two_ranks_take_the_steps_of_one(rows, recipe, policy):
     one, two = run(rows, 1, recipe), run(rows, 2, recipe)
     assert one["weights"].keys() == two["weights"].keys()
@@ -71,6 +71,14 @@ def test_two_ranks_take_the_steps_of_one(rows, recipe, policy):
         two["ladder"]["ladder"]["pass_rate_sums"].tolist()
         == one["ladder"]["ladder"]["pass_rate_sums"].tolist()
     )
+
+
+@pytest.mark.slow
+def test_a_rank_that_waits_for_another_moves_no_vision_tower(rows, policy):
+    """It passes a group with a picture back, times 0, while the other rank learns from text alone."""
+    after, start = run(rows, 2, "waiting")["weights"], policy.state_dict()
+    moved = {name for name in after if not torch.equal(after[name], start[name.removeprefix("policy.")])}
+    assert moved == {name for name in after if ".visual." not in name}
 
 
 def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):

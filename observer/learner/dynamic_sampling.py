@@ -29,6 +29,13 @@ class Stages(Protocol):
 class DynamicSampling:
     """Replaces groups without signal; with ``screen``, after only some of their completions.
 
+    **A screened group is not a fair sample**: the completions that decide are part of it and trained on, as
+    in SPEED-RL, so it holds more wrong answers to an easy row, and more right ones to a hard row, than the
+    policy gives. Of a row with the pass rate p = .9, screened by two completions, the groups of 8 that are
+    kept have (1 + 6 p) / 8 = .8. Advantages, weights and ``train/accuracy`` are of these groups. What the
+    schedule is shown is not: for each row tried, the completions that decided, whatever they decided. Their
+    mean is p, from fewer completions.
+
     References: DAPO, arXiv 2503.14476 (replacement); SPEED-RL, arXiv 2506.09016 (screening).
 
     Args:

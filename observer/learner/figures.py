@@ -15,17 +15,21 @@ WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "se
 
 
 def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
-    """Return the pass rate of each row that a step has drawn, on all ranks; each row once.
+    """Return the pass rate of each row that a step has drawn, on all ranks, when it was drawn first.
+
+    So no rate depends on what it was: a group that is completed because its first completions differ would
+    show more wrong answers of an easy row, and more right ones of a hard row, than the policy gives.
 
     Args:
-        experiences: rollouts of this rank: those before each round of replacement, then the last.
+        experiences: rollouts of this rank, in the order of their drawing.
         over_ranks: collective.
     """
     shown: dict[int, float] = {}
     for experience in experiences:
         rows_P = over_ranks.join(torch.tensor([group.problem.row for group in experience.groups]))
         rates_P = over_ranks.join(experience.pass_rates_P)
-        shown |= dict(zip(rows_P.tolist(), rates_P.tolist(), strict=True))
+        for row, rate in zip(rows_P.tolist(), rates_P.tolist(), strict=True):
+            shown.setdefault(row, rate)
     return shown
 
 

@@ -2,9 +2,8 @@
 
 A step draws G completions for each of P prompts per rank, scores them, turns the scores of each group into
 advantages (normalised within the group, weighted by difficulty) and takes U optimizer steps on a policy loss,
-by default PPO's clipped one. Relatives of GRPO (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are settings of the
-options below, not learners of their own. To replace a stage, subclass ``ObserveLearner`` and override the
-method of its name.
+by default PPO's clipped one. Relatives (RLOO, Dr. GRPO, DAPO, GSPO, CISPO, ..) are settings, not learners of
+their own. To replace a stage, subclass ``ObserveLearner`` and override the method of its name.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from itertools import chain
 from typing import Any
 
 import torch
@@ -72,37 +70,35 @@ class ObserveLearner(PolicyModule):
         policy: which model, and how to load it.
         response_format: what a response must look like; also gives the system prompt.
         rewards: name -> reward; the names are those of the components in logs.
-        verifier: limits of time and memory for kinds of answers that are checked in processes of their own;
-            beyond them an answer is unverifiable, and so not right.
+        verifier: limits of checks in processes of their own; beyond them an answer is unverifiable.
         engine: draws completions; null for ``TransformersEngine``.
         max_prompt_tokens: longer prompts are refused before training; they are never cut.
         max_tokens: a completion that has not ended by then is cut.
         min_tokens: the end token is banned before this many tokens.
-        temperature: of rollouts and of all log-probs of them. Held-out problems are answered twice: greedily,
-            and at temperature 1.
+        temperature: of rollouts and of all log-probs of them; held-out answers are greedy, and at 1.
         group_size: G, completions per prompt.
         resample: rounds, at most, in which groups without signal are replaced by groups of other rows from
             the same schedule (dynamic sampling, arXiv 2503.14476); those replaced count as observed.
         screen: completions per group that decide whether it has signal, before the others are drawn
-            (arXiv 2506.09016); 0 judges whole groups. Rewards of these completions are computed twice.
+            (arXiv 2506.09016); 0 judges whole groups. They are trained on too, which pulls the share of right
+            ones towards 1/2; schedules are shown them alone. Their rewards are computed twice.
         advantage: how much better a completion is than its group.
         combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
         weighting: the weight of each group in the update, mostly by its difficulty.
         loss: the policy loss per token.
         correction: importance weights for a sampler whose log-probs differ from the trainer's; null for none.
         kl: the term that keeps the policy near the reference; null for none, and no reference is loaded.
-        entropy_bonus: coefficient, >= 0, of the entropy of each token, which is subtracted from its loss.
-            Above 0 one more copy of the logits of a chunk is in memory.
+        entropy_bonus: coefficient, >= 0, of each token's entropy, which is subtracted from its loss.
         advantage_clip: advantages are clipped to plus or minus this; null for no limit.
-        zero_signal: groups without signal are left out of the update (``drop``) or kept: then their tokens
-            count in the denominator. A KL term or an entropy bonus gives them a gradient: they are kept.
+        zero_signal: groups without signal are left out of the update (``drop``) or kept. They are kept where
+            a KL term or an entropy bonus gives them a gradient, and where the denominator is ``micro_batch``.
         truncated: completions that were cut at the limit are kept in the update, or masked: then they leave
-            it and its denominator, while their rewards stay in the statistics of their group.
+            it, while their rewards stay in the statistics of their group.
         denominator: what the summed loss of one optimizer step is divided by, counted over all ranks.
-            ``tokens``: the completion tokens that enter. ``sequences``: each completion by its own tokens,
-            then by the completions that enter. ``constant``: completions that enter x max_tokens (Dr. GRPO).
-            ``micro_batch``: each micro-batch by its own tokens, then the mean over micro-batches, so that a
-            token's weight depends on what shares its micro-batch (as in the Observe-R1 release).
+            ``tokens``: the completion tokens that enter (DAPO). ``sequences``: each completion by its own
+            tokens, then by all completions, those left out too (GRPO). ``constant``: all completions, those
+            left out too, x max_tokens (Dr. GRPO). ``micro_batch``: each micro-batch by its own tokens, then
+            their mean, so that a token's weight depends on what shares it (the Observe-R1 release).
         updates_per_rollout: U, optimizer steps per rollout: one for each of U equal parts of a rank's groups.
         micro_batch_tokens: tokens of one forward and backward pass, prompts counted once per group; memory
             grows with it. A completion is never cut: one that is longer has a pass of its own.
@@ -162,7 +158,7 @@ class ObserveLearner(PolicyModule):
         self.advantage, self.weighting, self.combine = advantage, weighting, combine
         self.objective = Objective(loss, kl, correction, entropy_bonus)
         self.filter = UpdateFilter(advantage_clip, zero_signal, truncated)
-        if not self.objective.silent_without_advantages:
+        if not self.objective.silent_without_advantages or denominator == "micro_batch":
             self.filter = replace(self.filter, zero_signal="keep")
         self.denominator = denominator
         self._reference: Reference | None = None
@@ -213,13 +209,14 @@ class ObserveLearner(PolicyModule):
         """Replace groups without signal, and complete those that were screened; see ``DynamicSampling``.
 
         Returns:
-            The rollout to learn from, whole groups only, and the rollouts before each replacement.
+            The rollout to learn from, whole groups only, and those before it in the order of their drawing.
         """
         others = (self.data.problems(rows) for rows in self.data.draw_again(step))
         experience, replaced = self.dynamic_sampling.replace_silent_groups(
             self, experience, others, step, self.over_ranks.join
         )
         if self.dynamic_sampling.screen:
+            replaced.append(experience)  # what decided is observed, not what was drawn because of it
             groups = self.answerer.complete(experience.groups, self.sampling.group_size)
             experience = self.weigh(groups, self.score(groups, step))
         return experience, replaced
@@ -245,15 +242,15 @@ class ObserveLearner(PolicyModule):
                 )
                 for part in parts
             ]
-            for micro_batch in chain.from_iterable(micro_batches):
+            for micro_batch in [each for of_one_step in micro_batches for each in of_one_step]:
                 if options.updates_per_rollout > 1:  # with one, old is the policy's own, detached: ratio 1
                     micro_batch.old_N_T = self.old_logprobs(micro_batch.groups)
                 if self._reference is not None:
                     micro_batch.reference_N_T = self._reference.logprobs(micro_batch.groups).values_N_T
             totals, norms = torch.zeros(len(self.objective.figures), dtype=torch.float64), []
             with self.failure_saved(experience):
-                for of_one_step in micro_batches:
-                    totals += self.accumulate_gradient(of_one_step, idle=experience.groups[0])
+                for of_one_step, part in zip(micro_batches, parts, strict=True):
+                    totals += self.accumulate_gradient(of_one_step, [experience.groups[i] for i in part])
                     norms.append(self.apply_gradients())
             named = dict(zip(self.objective.figures, totals.tolist(), strict=True))
             sums = self.over_ranks.reduce(named, "sum")
@@ -266,18 +263,18 @@ class ObserveLearner(PolicyModule):
         """Return the log-probs of the policy as it is before the first of several optimizer steps, (N, T)."""
         return self.policy.logprobs(groups, with_entropy=False).values_N_T
 
-    def accumulate_gradient(self, micro_batches: Sequence[MicroBatch], idle: Group) -> torch.Tensor:
+    def accumulate_gradient(self, micro_batches: Sequence[MicroBatch], part: Sequence[Group]) -> torch.Tensor:
         """Add up the gradient of one optimizer step.
 
         Args:
             micro_batches: of this rank; may be none. Where no rank has any, there is no gradient to step on.
-            idle: a group whose loss, times 0, is passed back when only other ranks have micro-batches.
+            part: the groups that they were made of, with those that were left out.
 
         Returns:
             The sums of ``Objective.figures`` on this rank, float64, on the CPU.
         """
         totals = torch.zeros(len(self.objective.figures), dtype=torch.float64, device=self.device)
-        counts = UpdateCounts(**self.over_ranks.reduce(counted(micro_batches), "sum"))
+        counts = UpdateCounts(**self.over_ranks.reduce(counted(micro_batches, part), "sum"))
         for micro_batch in micro_batches:
             with self.gradient_sync(last=micro_batch is micro_batches[-1]):
                 loss, figures = self.micro_batch_loss(micro_batch, counts)
@@ -285,8 +282,10 @@ class ObserveLearner(PolicyModule):
                 self.manual_backward(loss * self.trainer.world_size)
             totals += figures
         if counts.micro_batches and not micro_batches:  # other ranks wait for this one's gradients
-            seen = self.policy.logprobs([idle.take(slice(1))], with_entropy=False)
+            seen = self.policy.logprobs([part[0].take(slice(1))], with_entropy=False)
             self.manual_backward(seen.values_N_T.sum() * 0.0)
+        if not counts.pictures:
+            self.policy.drop_vision_gradients()
         return totals.cpu()
 
     def micro_batch_loss(
@@ -311,13 +310,12 @@ class ObserveLearner(PolicyModule):
             reference_N_T=micro_batch.reference_N_T,
         )
         loss_N_T, figures = self.objective(tokens)
-        limit = self.sampling.max_tokens
-        return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, limit), figures
+        return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens), figures
 
     # After the step
 
     def finish(self, experience: Experience, replaced: list[Experience], figures: dict[str, float]) -> None:
-        """Count the rollout as finished, give its pass rates to the schedule, and log."""
+        """Count the rollout as finished, give the pass rates of its first draws to the schedule, and log."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
@@ -325,14 +323,14 @@ class ObserveLearner(PolicyModule):
             logged["train/resampled"] = len(shown) / self.data.prompts_per_step - 1
         log_present(self.trainer, sparse_figures(experience, self.over_ranks), self.data.step - 1)
         watched = {name: logged.pop(name) for name in WATCHED}
-        groups = len(experience.groups)
-        self.log_dict(logged, rank_zero_only=True, batch_size=groups)
-        self.log_dict(watched, prog_bar=True, rank_zero_only=True, batch_size=groups)
+        for named, in_bar in ((logged, False), (watched, True)):
+            self.log_dict(named, prog_bar=in_bar, rank_zero_only=True, batch_size=len(experience.groups))
 
     def recipe(self) -> dict[str, Any]:
         """Return the options that must be the same when a run is resumed; see ``PolicyModule``."""
         objective, options = self.objective, self.optimization
         passes = (options.micro_batch or sys.maxsize, options.micro_batch_tokens)
+        counted_too = self.filter.leaves_out and self.denominator in ("sequences", "constant")
         parts: dict[str, Any] = {"advantage": self.advantage, "weighting": self.weighting}
         parts |= {"loss": objective.loss, "correction": objective.correction, "kl": objective.kl}
         return {
@@ -345,6 +343,7 @@ class ObserveLearner(PolicyModule):
             **asdict(self.filter),
             "advantage_clip": self.filter.advantage_clip or float("inf"),
             "denominator": self.denominator,
+            "left_out_counts": counted_too or None,  # formerly it did not, which such checkpoints lack
             # Micro-batches change the loss only with this denominator.
             "micro_batches": passes if self.denominator == "micro_batch" else None,
         }

@@ -82,6 +82,8 @@ class WarmStart(PolicyModule):
                     nll = -self.policy.logprobs(solved, with_entropy=False).values_N_T.sum() / total
                     self.manual_backward(nll * self.trainer.world_size)
                     loss += float(nll.detach())
+            if not self.over_ranks.sum(sum(len(group.prompt.pictures) for group in groups)):
+                self.policy.drop_vision_gradients()
             with self.failure_saved(groups):
                 norm = self.apply_gradients()
         self.data.finish_step([], [])

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from observer.objective.losses.base import Level
+from observer.objective.losses.base import LARGEST_LOG_RATIO, Level
 from observer.refusal import refuse_unknown, refuse_unless
 
 Mode = Literal["truncate", "mask"]
@@ -27,7 +27,7 @@ class Correction:
         level: ``token``: the weight of each token. ``sequence``: the product over a completion's tokens, for
             all of them.
         mode: ``truncate``: a weight outside the bounds becomes the bound. ``mask``: it becomes 0.
-        cap: the largest weight, > 1; infinite for none.
+        cap: the largest weight, > 1; infinite for exp(20), as in verl: at exp(89) a weight would be infinite.
         floor: the smallest weight, in [0, 1].
 
     Reference:
@@ -69,7 +69,8 @@ class Correction:
         log_weights_N_T = (old_N_T.detach() - drawn_N_T) * mask_N_T
         if self.level == "sequence":
             log_weights_N_T = log_weights_N_T.sum(-1, keepdim=True).expand_as(log_weights_N_T)
-        least, most = math.log(self.floor) if self.floor else -math.inf, math.log(self.cap)
+        least = math.log(self.floor) if self.floor else -math.inf
+        most = min(math.log(self.cap), LARGEST_LOG_RATIO["token"])
         # Before exp, which may overflow for the product over a sequence.
         bounded_N_T = log_weights_N_T.clamp(least, most)
         weights_N_T, cut_N_T = bounded_N_T.exp(), bounded_N_T != log_weights_N_T

@@ -1,4 +1,9 @@
-"""The denominator of an update's loss: named, and counted over all ranks."""
+"""The denominator of an update's loss: named, and counted over all ranks.
+
+What a filter leaves out (groups without signal, completions that were cut at the limit) has no loss. Whether
+it counts decides how large a step is: with 7 of 8 groups left out, a mean over what is left is eight times
+one over all.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,16 @@ Denominator = Literal["tokens", "micro_batch", "sequences", "constant"]
 
 @dataclass(frozen=True)
 class UpdateCounts:
-    """What enters an update, counted over all ranks."""
+    """What an update counts, over all ranks."""
 
     tokens: float
-    """Completion tokens."""
+    """Completion tokens that enter."""
     sequences: float
-    """Completions."""
+    """Completions drawn for it, those that were left out too."""
     micro_batches: float
     """Forward and backward passes."""
+    pictures: float = 0.0
+    """Pictures of the prompts that enter."""
 
 
 def reduced(
@@ -31,10 +38,17 @@ def reduced(
 ) -> torch.Tensor:
     """Return the share that a micro-batch has in the loss of its update; these shares add up to the loss.
 
-    ``tokens``: sum / tokens of the update. ``sequences``: the mean over its sequences of their means over
-    tokens, so that a token of a long completion counts less. ``constant``: sum / (sequences * max_tokens), as
-    Dr. GRPO (arXiv 2503.20783) does, so that no length changes what a token counts. ``micro_batch``: the mean
-    over micro-batches of their means over tokens, which depends on how the update was cut.
+    - ``tokens``: sum / tokens **that enter**. As in DAPO (arXiv 2503.14476), which draws again until no
+      group is without signal, so that none can count; where some are left after the last round, or there is
+      no round, this is the mean over the others. verl's ``token-mean`` and TRL's ``dapo`` count the tokens
+      of groups without signal: so does this with ``zero_signal: keep``.
+    - ``sequences``: the mean over **all** completions, 0 for those left out, of their means over tokens, so
+      that a token of a long completion counts less. As in GRPO (arXiv 2402.03300) and TRL's ``grpo``.
+    - ``constant``: sum / (**all** completions x max_tokens), so that neither a length nor the share of groups
+      without signal changes what a token counts. As in Dr. GRPO (arXiv 2503.20783) and TRL's ``dr_grpo``.
+    - ``micro_batch``: the mean over micro-batches of their means over tokens, which depends on how the update
+      was cut. As in the Observe-R1 release, where groups without signal are in micro-batches too: the learner
+      keeps them.
 
     Args:
         loss_N_T: loss of each token; values outside the mask are ignored.
@@ -49,6 +63,12 @@ def reduced(
     >>> counts = UpdateCounts(tokens=4, sequences=2, micro_batches=1)
     >>> [float(reduced(loss, mask, kind, counts, 8)) for kind in ("tokens", "sequences", "constant")]
     [6.0, 6.0, 1.5]
+
+    With two more that were left out:
+
+    >>> counts = UpdateCounts(tokens=4, sequences=4, micro_batches=1)
+    >>> [float(reduced(loss, mask, kind, counts, 8)) for kind in ("tokens", "sequences", "constant")]
+    [6.0, 3.0, 0.75]
     """
     kept_N_T = loss_N_T.masked_fill(~mask_N_T, 0.0)
     if denominator == "sequences":

@@ -41,12 +41,18 @@ class MicroBatch:
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
-def counted(micro_batches: Sequence[MicroBatch]) -> dict[str, float]:
-    """Return the fields of ``UpdateCounts`` for the micro-batches of one rank."""
+def counted(micro_batches: Sequence[MicroBatch], groups: Sequence[Group]) -> dict[str, float]:
+    """Return the fields of ``UpdateCounts`` for one rank.
+
+    Args:
+        micro_batches: of this rank.
+        groups: what they were made of, with what the filter left out.
+    """
     return {
         "tokens": sum(micro_batch.tokens for micro_batch in micro_batches),
-        "sequences": sum(len(micro_batch.advantages_N) for micro_batch in micro_batches),
+        "sequences": sum(len(group.completions) for group in groups),
         "micro_batches": len(micro_batches),
+        "pictures": sum(len(group.prompt.pictures) for batch in micro_batches for group in batch.groups),
     }
 
 
@@ -58,6 +64,8 @@ class UpdateFilter:
         advantage_clip: advantages are cut to plus or minus this; None for no limit.
         zero_signal: ``drop``: groups whose advantages are all 0 are left out.
         truncated: ``mask``: completions that were cut at the limit are left out.
+
+    What is left out is not computed. Whether it counts is the denominator's business: see ``reduced``.
     """
 
     advantage_clip: float | None
@@ -67,6 +75,11 @@ class UpdateFilter:
     def __post_init__(self) -> None:
         refuse_outside("model.advantage_clip", self.advantage_clip, above=0, finite=False, hint=", or null")
         refuse_unlisted(zero_signal=(self.zero_signal, ZeroSignal), truncated=(self.truncated, Truncated))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether something of a rollout may not enter."""
+        return self.zero_signal == "drop" or self.truncated == "mask"
 
     def select(self, experience: Experience, places: Sequence[int]) -> list[tuple[Group, torch.Tensor]]:
         """Return the groups that enter, each with the completions that do and their advantages, float64.

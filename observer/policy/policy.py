@@ -177,11 +177,20 @@ class Policy(nn.Module):
         chosen, entropies = zip(*read_all, strict=True)
         return torch.cat(chosen), None if entropy_gradients is None else torch.cat(entropies)
 
+    def drop_vision_gradients(self) -> None:
+        """Let the optimizer pass the vision tower by: for a step in which no rank has seen a picture.
+
+        The zeros that passes without a picture leave there are no gradient, and yet the optimizer would decay
+        the weights and follow its momentum.
+        """
+        for parameter in self.model.model.visual.parameters():
+            parameter.grad = None
+
     def _vision_dummy(self, groups: Sequence[Group]) -> torch.Tensor | None:
         """Return a zero with gradients to the vision tower if trained groups have no picture, else None.
 
         On several ranks every parameter must take part in every backward pass, or the gradient exchange
-        raises.
+        raises. See ``drop_vision_gradients``.
         """
         visual = self.model.model.visual
         pictures = any(group.prompt.pictures for group in groups)

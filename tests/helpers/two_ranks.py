@@ -16,6 +16,7 @@ import runs
 from observer.curriculum import CurriculumCallback, Sorted
 from observer.data import Jsonl
 from observer.objective import SAPO, BatchMeanStd, Correction, PPOClip, Quadratic, Uniform
+from observer.rewards import Accuracy
 from observer.rollout import ScriptedEngine
 
 TEXTS = [
@@ -23,6 +24,19 @@ TEXTS = [
     "<observe> 1 2 3 </observe><think> 1 </think><answer> 1 </answer>",
     "no answer",
 ]
+
+
+class RightWithPictures(ScriptedEngine):
+    """Answers what has a picture right each time, so that a rank with pictures has nothing to learn from."""
+
+    def generate(self, prompts, sampling):
+        groups = []
+        for prompt in prompts:
+            self.texts = TEXTS[:1] if prompt.pictures else TEXTS
+            groups += super().generate([prompt], sampling)
+        return groups
+
+
 RECIPES = {
     "tokens": {"weighting": Uniform()},
     "sequences": {
@@ -41,12 +55,23 @@ RECIPES = {
         "truncated": "mask",
         "max_tokens": 14,
     },
+    "silent": {
+        "engine": RightWithPictures(TEXTS),
+        "rewards": {"accuracy": Accuracy()},
+        "denominator": "constant",
+    },
+    "waiting": {
+        "engine": RightWithPictures(TEXTS),
+        "rewards": {"accuracy": Accuracy()},
+        "optimizer": lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.1),
+    },
 }
 
 
 def main(rows, output, ranks, recipe):
     torch.set_num_threads(1)
-    learner = runs.learner(engine=ScriptedEngine(TEXTS), group_size=3, optimizer=runs.sgd, **RECIPES[recipe])
+    usual = {"engine": ScriptedEngine(TEXTS), "group_size": 3, "optimizer": runs.sgd}
+    learner = runs.learner(**{**usual, **RECIPES[recipe]})
     data = runs.data_module(train=Jsonl(rows), val=None, test=None, prompts_per_step=4, steps_per_epoch=1)
     trainer = runs.lightning.Trainer(
         max_steps=2,

@@ -37,7 +37,7 @@ class SourceUCB(Schedule):
     Args:
         window: the last rows of a source that enter L_s, at least 1.
         exploration: weight of the second term, at least 0; the paper's is 1.
-        temperature: of the softmax, above 0.
+        temperature: of the softmax, above 0; the paper's is .1.
 
     >>> index = LadderIndex([0.5] * 4, [1.0] * 4, [0] * 4, [0, 0, 1, 1], ["charts", "maps"])
     >>> bandit = SourceUCB()
@@ -49,7 +49,7 @@ class SourceUCB(Schedule):
 
     window: int = 300
     exploration: float = 1.0
-    temperature: float = 0.5
+    temperature: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,10 +8,17 @@ import torch
 
 from observer.objective.kl.base import KL, Place, check_kl
 
+LARGEST_LOG_RATIO, LARGEST = 20.0, 10.0
+"""Bounds of d, so that exp(d) is finite, and of the estimate."""
+
 
 @dataclass(frozen=True)
 class K3(KL):
     """k3 = ref / pi - 1 - log(ref / pi): unbiased, never negative, of low variance; GRPO's term of the loss.
+
+    As in verl, a value is cut to at most 10 and has no gradient beyond, which is where the reference gives a
+    token 14 times the policy's probability or more: one such token could outweigh a whole update, and at a
+    log-ratio of 89 the value would be infinite. TRL does not cut it.
 
     Args:
         coefficient: factor of the estimate, > 0.
@@ -24,6 +31,8 @@ class K3(KL):
 
     >>> K3()(torch.tensor([[-1.0]]), torch.tensor([[-1.5]])).round(decimals=4).tolist()
     [[0.10649999976158142]]
+    >>> K3()(torch.tensor([[-95.0]]), torch.tensor([[-5.0]])).tolist()
+    [[10.0]]
     """
 
     coefficient: float = 0.01
@@ -33,6 +42,6 @@ class K3(KL):
         check_kl(self)
 
     def __call__(self, logprobs_N_T: torch.Tensor, reference_N_T: torch.Tensor) -> torch.Tensor:
-        """Return exp(d) - 1 - d, d = log ref - log pi; see ``KL``."""
-        log_ratio_N_T = reference_N_T - logprobs_N_T
-        return log_ratio_N_T.expm1() - log_ratio_N_T
+        """Return exp(d) - 1 - d, d = log ref - log pi, at most 10; see ``KL``."""
+        log_ratio_N_T = (reference_N_T - logprobs_N_T).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+        return (log_ratio_N_T.expm1() - log_ratio_N_T).clamp(max=LARGEST)

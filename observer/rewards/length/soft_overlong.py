@@ -18,7 +18,8 @@ class SoftOverlong(Reward):
     With L the completion tokens: 0 up to M - C, then linear down to -1 at M, and -1 beyond. With C = 0 it
     is 0 up to M and -1 beyond.
 
-    Reference: DAPO, arXiv 2503.14476, equation 13; there M is 16,384 and C 4,096 (from memory).
+    Reference: DAPO, arXiv 2503.14476, equation 13; there M is 20,480 and C 4,096, a fifth of it, so that the
+    penalty starts at 16,384.
 
     Assumes that M is at most ``max_tokens`` of the sampling: a longer response cannot be drawn. A cut
     response of M tokens gets -1, whatever was cut off.
@@ -26,7 +27,7 @@ class SoftOverlong(Reward):
     Args:
         weight: what a response at the limit loses; positive.
         max_tokens: M, in tokens, 1 or more; null for the limit of the sampling.
-        cache_tokens: C, in tokens, 0 to M; null for a quarter of M, rounded down.
+        cache_tokens: C, in tokens, 0 to M; null for a fifth of M, rounded down.
 
     >>> SoftOverlong(cache_tokens=20).penalties([80, 90, 100, 101], limit=100)
     [0.0, -0.5, -1.0, -1.0]
@@ -59,7 +60,7 @@ class SoftOverlong(Reward):
         Raises:
             RefusedError: ``cache_tokens`` is more than the limit.
         """
-        cache = limit // 4 if self.cache_tokens is None else self.cache_tokens
+        cache = limit // 5 if self.cache_tokens is None else self.cache_tokens
         if cache > limit:
             raise RefusedError(
                 f"SoftOverlong.cache_tokens is {cache} and the limit {limit}; give at most that"
