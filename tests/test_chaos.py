@@ -15,6 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from processes import HUNG
 from test_interrupt import SLURM, batch_script
 
 ROOT = Path(__file__).parent.parent
@@ -187,7 +188,7 @@ def test_a_second_ctrl_c_at_once_exits_with_130_and_the_run_goes_on_exactly(tmp_
     for _ in range(2):  # to the whole group, as a terminal does
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.05)
-    assert process.wait(timeout=30) == 130, said(run_dir)
+    assert process.wait(timeout=HUNG) == 130, said(run_dir)
     assert "press Ctrl-C again to stop at once" in said(run_dir)
     assert json.loads((run_dir / "summary.json").read_text())["status"] == "interrupted"
     assert temporary_files(run_dir) == []
@@ -233,10 +234,10 @@ def test_the_batch_script_of_the_documentation_requeues_a_job_that_goes_on_exact
     last = run_dir / "checkpoints" / "last.ckpt"
     wait_for(first, run_dir, lambda: steps_logged(run_dir) >= 1)
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)  # to the step, not to the script
-    assert first.wait(timeout=120) == 143, said(run_dir)
+    assert first.wait(timeout=HUNG) == 143, said(run_dir)
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert 0 < torch.load(last, weights_only=True)["global_step"] < 5
     again = submit()
-    assert again.wait(timeout=300) == 0, said(run_dir)
+    assert again.wait(timeout=HUNG) == 0, said(run_dir)
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"
     assert_same_run(run_dir, unbroken)
