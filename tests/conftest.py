@@ -27,6 +27,7 @@ from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 from observer.verifier import Limits, Verifier
 from observer.verifier import verifier as verifier_module
+from processes import interruptible
 from scoring import QUICK, ROOT, read, write
 from written_rows import written
 
@@ -36,6 +37,12 @@ CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals():
+    with interruptible():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

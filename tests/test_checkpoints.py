@@ -2,7 +2,6 @@ import itertools
 import os
 import pickle
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from full_disk import full_for_files_above
 from observer.callbacks.checkpoint_io import AtomicCheckpointIO
 from observer.callbacks.checkpoints import checkpoint_callbacks
 from observer.run.checkpoints import newest_checkpoint
@@ -296,12 +296,8 @@ def test_a_write_that_fails_says_why_and_leaves_the_one_before(tmp_path):
     """``torch.save`` alone says of a full disk: unexpected pos 7967744 vs 7967632."""
     path = put(tmp_path, "last", 100)
     before = path.read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
-    try:
-        with pytest.raises(WriteError, match=f"{path} cannot be written: File too large"):
-            AtomicCheckpointIO().save_checkpoint(state(200), path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    failed = pytest.raises(WriteError, match=f"{path} cannot be written: File too large")
+    with full_for_files_above(100_000), failed:
+        AtomicCheckpointIO().save_checkpoint(state(200), path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import resource
-from contextlib import contextmanager
 from pathlib import Path
 
 import lightning
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 import runs
+from full_disk import full_for_files_above
 from observer.callbacks import checkpoint_callbacks
 from observer.cli import main
 from observer.cli.run import Board
@@ -31,17 +31,6 @@ SMALL = [
         "false",
     ),
 ]
-
-
-@contextmanager
-def full_for_files_above(size):
-    """No file may grow beyond so many bytes: what a full disk is to the large ones."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def train(run_dir, ckpt_path=None, *callbacks):

@@ -78,10 +78,10 @@ def test_the_work_on_a_hostile_prediction_grows_linearly(kind):
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("size", [MAX_LENGTH, None])
 def test_hostile_predictions_take_two_seconds_at_most(kind, size):
-    start = time.process_time()
+    start = time.thread_time()
     for prediction in HOSTILE:
         verify(GOLDS[kind], prediction[:size], kind)
-    assert time.process_time() - start < 2.0
+    assert time.thread_time() - start < 2.0
 
 
 def test_a_prediction_over_the_limit_is_wrong_and_says_so():

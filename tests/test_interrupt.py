@@ -14,6 +14,7 @@ from lightning.pytorch import Callback
 from observer.callbacks.interrupt import GracefulStop
 from observer.run.checkpoints import newest_checkpoint
 from observer.types import RefusedError
+from processes import HUNG
 from tiny_run import Log, Tiny, TinyData, fit
 
 pytestmark = [
@@ -243,7 +244,7 @@ PROCESS = """
 
 def test_exit_codes_and_the_message_of_real_processes(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(PROCESS), HELPERS, tmp_path]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=HUNG)
     assert done.stdout.split() == ["interrupted", "130", "terminated", "143", "at-once", "130"]
     assert done.stderr.count("finishing this step, then saving; press Ctrl-C again to stop at once") == 3
     saved = [rollouts_in(tmp_path / name) for name in ("interrupted", "terminated", "at-once")]
@@ -277,7 +278,7 @@ def test_all_ranks_stop_when_one_gets_the_signal(tmp_path, signals, code, saved)
     script = tmp_path / "run.py"
     script.write_text(textwrap.dedent(RANKS))
     command = [sys.executable, script, HELPERS, tmp_path, *signals]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG)
     assert (done.returncode, rollouts_in(tmp_path)) == (code, saved), done.stderr
     assert done.stderr.count("finishing this step") == 1
     left = subprocess.run(["pgrep", "-f", str(script)], capture_output=True, text=True).stdout.split()

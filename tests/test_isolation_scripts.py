@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 import observer
 from isolating import HELPERS, RIGHT, WRONG, comes_true, group_of, members, verdicts
+from processes import HUNG
 from stand_in import ask
 
 # Threads, forks and scripts
@@ -45,7 +45,12 @@ def script(tmp_path, body):
         verifier_module.PROGRAM = stand_in.PROGRAM
         def said(*orders):
             return " ".join(str(result.verdict) for result in verifier.verify_all(ask(*orders)))
-        verifier = Verifier(Limits(workers=2, seconds=60))
+        def checking(*orders, daemon=False):
+            threading.Thread(target=said, args=orders, daemon=daemon).start()
+            while not verifier._lock.locked():
+                time.sleep(0.01)
+        ready = {str(tmp_path / "ready")!r}
+        verifier = Verifier(Limits(workers=2, seconds=600, batch_seconds=600))
         note("first", said("7"))
         note("group", verifier._process.pid)
     """
@@ -64,7 +69,7 @@ def group_noted(tmp_path):
 
 
 def finish(tmp_path, command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, **options)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")
     assert members(group_noted(tmp_path)) == []
     return [note for note in notes(tmp_path) if not note.startswith("group")]
@@ -77,22 +82,18 @@ def test_a_script_without_a_guard_runs_once_and_leaves_nothing_behind(tmp_path):
 
 
 def test_a_script_that_scores_in_a_daemon_thread_leaves_nothing_behind(tmp_path):
-    body = """
-        threading.Thread(target=said, args=("deaf",), daemon=True).start()
-        time.sleep(0.3)
-    """
-    assert finish(tmp_path, script(tmp_path, body)) == ["run", "first correct"]
+    assert finish(tmp_path, script(tmp_path, "checking('deaf', daemon=True)")) == ["run", "first correct"]
 
 
 def test_a_forked_process_has_a_process_of_its_own(tmp_path):
-    body = """
-        threading.Thread(target=said, args=("sleep 0.7",)).start()
-        time.sleep(0.2)
+    body = f"""
+        checking("until {tmp_path / "go"}")
         if not (child := os.fork()):  # while the thread waits, and so holds the lock
             note("child", said("8", "7 child"))
             verifier.close()
             sys.exit()  # with all that is done at exit
         note("child exits with", os.waitpid(child, 0)[1])
+        open({str(tmp_path / "go")!r}, "w").close()
         group = verifier._process.pid
         note("parent", said("8", "7 parent"))
         note("same process", verifier._process.pid == group)
@@ -106,11 +107,12 @@ def test_a_forked_process_has_a_process_of_its_own(tmp_path):
 def test_two_programs_at_once_do_not_meet(tmp_path):
     folders = [tmp_path / name for name in "ab"]
     running = []
+    (tmp_path / "met").mkdir()
     for folder in folders:
         folder.mkdir()
-        body = f"note(said('sleep 0.3', '7', {folder.name!r}))"
+        body = f"note(said('meet {tmp_path / 'met'} 2 {folder.name}', '7', {folder.name!r}))"
         running.append(subprocess.Popen(script(folder, body)))
-    assert [process.wait(60) for process in running] == [0, 0]
+    assert [process.wait(HUNG) for process in running] == [0, 0]
     assert len({group_noted(folder) for folder in folders}) == 2
     assert all(notes(folder)[-1] == "wrong correct wrong" for folder in folders)
 
@@ -130,23 +132,23 @@ def test_files_beside_the_package_do_not_pass_for_modules(tmp_path):
     assert finish(tmp_path, script(tmp_path, "")) == ["run", "first correct"]
 
 
-IDLE = "time.sleep(60)"
-BUSY = "said('deaf', 'deaf 2', 'deaf 3')"
-HELD = "import ctypes; ctypes.CDLL(None).fork() or time.sleep(60)\n" + BUSY
+IDLE = "open(ready, 'w').close(); time.sleep(600)"
+BUSY = "said(f'count {ready}', 'deaf', 'deaf 2', 'deaf 3')"
+HELD = "import ctypes; ctypes.CDLL(None).fork() or time.sleep(600)\n" + BUSY
 """What a library forked outlives it, and holds its end of the socket."""
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
 @pytest.mark.parametrize("body", [IDLE, BUSY, HELD], ids=["idle", "busy", "held"])
-def test_nothing_is_left_two_seconds_after_a_signal_ended_the_program(tmp_path, body, signum):
+def test_nothing_is_left_after_a_signal_ended_the_program(tmp_path, body, signum):
     command = script(tmp_path, body)
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         assert comes_true(lambda: len(members(group_noted(tmp_path))) == 3)
-        time.sleep(0.3)
+        assert comes_true((tmp_path / "ready").exists)
         running.send_signal(signum)
         assert comes_true(lambda: members(group_noted(tmp_path)) == [])
-        assert running.wait(2) == -signum
+        assert running.wait(HUNG) == -signum
     finally:
         for process in members(running.pid):  # what it forked
             os.kill(process, signal.SIGKILL)

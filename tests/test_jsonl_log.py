@@ -1,10 +1,10 @@
 import json
 import os
-import resource
 from pathlib import Path
 
 import pytest
 
+from full_disk import full_for_files_above
 from observer.run.jsonl_log import JsonlLog
 
 
@@ -147,32 +147,21 @@ def test_what_a_kill_left_beside_the_log_is_in_nobodys_way(log, path):
     assert others.stat().st_size == 1000
 
 
-@pytest.fixture
-def small_files():
-    """Lets files grow to 1,000 bytes, as a disk does that has no more room."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def test_a_write_that_fits_in_part_leaves_nothing_behind(log, path):
+    with full_for_files_above(1000):
+        log.append([{"step": 0, "text": "a" * 500}])
+        before = path.read_bytes()
+        with pytest.raises(OSError, match="too large"):
+            log.append([{"step": 1, "text": "b" * 300}, {"step": 1, "text": "b" * 300}])
+        assert path.read_bytes() == before
+        log.append([{"step": 2, "text": "c"}])
+        assert [record["step"] for record in read(path)] == [0, 2]
 
 
-def test_a_write_that_fits_in_part_leaves_nothing_behind(log, path, small_files):
-    log.append([{"step": 0, "text": "a" * 500}])
-    before = path.read_bytes()
-    with pytest.raises(OSError, match="too large"):
-        log.append([{"step": 1, "text": "b" * 300}, {"step": 1, "text": "b" * 300}])
-    assert path.read_bytes() == before
-    log.append([{"step": 2, "text": "c"}])
-    assert [record["step"] for record in read(path)] == [0, 2]
-
-
-def test_a_cut_that_finds_no_room_leaves_the_log_as_it_was(log, path, small_files):
-    small = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (small[1], small[1]))
+def test_a_cut_that_finds_no_room_leaves_the_log_as_it_was(log, path):
     log.append({"step": step, "text": "a" * 500} for step in range(5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, small)
     before = path.read_bytes()
-    with pytest.raises(OSError, match="too large"):
+    with full_for_files_above(1000), pytest.raises(OSError, match="too large"):
         log.truncate_from(4)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]

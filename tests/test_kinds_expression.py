@@ -119,10 +119,10 @@ def test_nasty_predictions_are_wrong_and_hang_nothing(capfd, caplog):
 @pytest.mark.slow
 def test_nasty_predictions_take_five_seconds_at_most():
     verify("x+1", "x", "expression")  # the import is not theirs
-    start = time.process_time()
+    start = time.thread_time()
     for prediction in NASTY:
         verify("x+2", prediction, "expression")
-    assert time.process_time() - start < 5.0
+    assert time.thread_time() - start < 5.0
 
 
 def test_what_is_hopeless_is_seen_by_a_look():
@@ -168,9 +168,9 @@ def test_the_look_is_linear(unit):
 @pytest.mark.slow
 @LOOKED_AT
 def test_the_look_takes_a_second_at_most(unit):
-    start = time.process_time()
+    start = time.thread_time()
     expression_fault(unit * 20_000)
-    assert time.process_time() - start < 1.0
+    assert time.thread_time() - start < 1.0
 
 
 def test_importing_the_rewards_does_not_import_the_library():

@@ -223,9 +223,9 @@ def test_checking_is_linear_in_the_answer(kind, monkeypatch):
 def test_checking_the_longest_answers_takes_a_third_of_a_second_at_most(kind):
     slowest = 0.0
     for unit in REPEATED:
-        start = time.process_time()
+        start = time.thread_time()
         check_repeated(kind, unit, MAX_LENGTH)
-        slowest = max(slowest, time.process_time() - start)
+        slowest = max(slowest, time.thread_time() - start)
     assert slowest < 0.3
 
 
@@ -242,7 +242,7 @@ def test_ordinary_answers_are_checked_with_little_work():
 
 @pytest.mark.slow
 def test_ordinary_answers_are_checked_in_microseconds():
-    start = time.process_time()
+    start = time.thread_time()
     for value in range(2000):
         check_ordinary(value)
-    assert time.process_time() - start < 2.0
+    assert time.thread_time() - start < 2.0

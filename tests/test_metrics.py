@@ -128,19 +128,27 @@ def test_a_wrong_answer_is_not_timed_out_whatever_its_reason_says():
 
 
 def test_rollout_figures_are_means_over_completions_or_groups():
-    experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
+    experience = experience_of(group(RIGHT, WRONG), group(CUT, WRONG))
     assert rollout_figures(experience) == {
         "reward": 0.5,
         "accuracy": 1 / 4,
-        "format": 2 / 4,
-        "unverifiable": 2 / 4,
+        "format": 3 / 4,
+        "unverifiable": 1 / 4,
         "timed_out": 0,
-        "length": (10 + 20 + 50 + 50) / 4,
-        "truncated": 2 / 4,
+        "length": (10 + 20 + 50 + 20) / 4,
+        "truncated": 1 / 4,
         "advantage_abs": 2.0 / 4,
         "weight": 0.9,
         "zero_signal": 1 / 2,
     }
+    silent = replace(experience, estimates_P_G=torch.zeros(2, 2), advantages_P_G=torch.zeros(2, 2))
+    assert rollout_figures(silent)["zero_signal"] == 1
+
+
+def test_held_out_figures_of_nothing_are_zeros():
+    metrics = HeldOutMetrics()
+    metrics.update([], [])
+    assert set(values(metrics).values()) == {0.0}
 
 
 def test_a_component_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bounds import GRADIENT, assert_same_gradient, rounding
+from processes import HUNG
 
 HELPERS = Path(__file__).parent / "helpers"
 SCRIPT = HELPERS / "two_ranks.py"
@@ -45,7 +46,7 @@ def run(rows, ranks, recipe):
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=240,
+        timeout=HUNG,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return torch.load(output, weights_only=True)
@@ -88,7 +89,7 @@ def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=240,
+        timeout=HUNG,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (

@@ -2,7 +2,11 @@
 
 import signal
 import sys
+import tracemalloc
 from contextlib import contextmanager
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def work(call):
@@ -36,6 +40,33 @@ def work(call):
         sys.setprofile(before[1])
         sys.settrace(before[0])
     return done
+
+
+class _Sizes(TorchDispatchMode):
+    """Notes how many elements the largest tensor has that an operation returns and that is no view."""
+
+    most = 0
+
+    def __torch_dispatch__(self, function, types, given=(), options=None):
+        made = function(*given, **(options or {}))
+        for one in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(one, torch.Tensor) and not one._is_view():
+                self.most = max(self.most, one.numel())
+        return made
+
+
+def largest(call):
+    """Return the elements of the largest tensor that a call makes, or of all its other memory, 8 bytes each.
+
+    What works on all of many rows holds something of their number, be it a mask or an order.
+    """
+    tracemalloc.start()
+    try:
+        with _Sizes() as sizes:
+            call()
+        return max(sizes.most, tracemalloc.get_traced_memory()[1] // 8)
+    finally:
+        tracemalloc.stop()
 
 
 @contextmanager

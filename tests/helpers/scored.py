@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from observer.objective import ComponentWeights, Ranks, weigh
 from observer.types import Completion, Estimated, Group, Problem, Prompt, Sampling, Score, Turn, Verdict
+from processes import HUNG
 
 COMPONENTS = ComponentWeights({"accuracy": 1.0, "format": 0.5, "length": -0.2}, frozenset({"accuracy"}))
 RIGHT, WRONG, UNVERIFIABLE = Verdict.CORRECT, Verdict.WRONG, Verdict.UNVERIFIABLE
@@ -65,7 +66,7 @@ def weighed(
 def on_two_ranks(scores, *recipe, **fields):
     """The experiences of two ranks, each with half of the groups."""
     half = len(scores) // 2
-    barrier, given = Barrier(2, timeout=10), [None, None]
+    barrier, given = Barrier(2, timeout=HUNG), [None, None]
 
     def run(rank):
         def gather(tensor):

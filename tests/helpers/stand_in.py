@@ -81,6 +81,12 @@ def meet(argument):
         time.sleep(0.01)
 
 
+def wait_until(path):
+    """Come back once a file is there."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
 def show_heavy_modules(path):
     heavy = {"torch", "transformers", "lightning", "numpy", "datasets"} & sys.modules.keys()
     Path(path).write_text(f"heavy: {sorted(heavy)}")
@@ -98,6 +104,7 @@ ORDERS = {
     "count": count,
     "hang": hang,
     "meet": meet,
+    "until": wait_until,
     "modules": show_heavy_modules,
     "kill-above": kill_the_process_above,
 }

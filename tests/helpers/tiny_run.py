@@ -107,7 +107,6 @@ def trainer(run_dir, every=100, validates=True, io=None, rollouts=6, extra=(), *
         accelerator="cpu",
         max_epochs=-1,
         max_steps=rollouts * UPDATES,
-        num_sanity_val_steps=0,
         use_distributed_sampler=False,
         log_every_n_steps=1,
         enable_progress_bar=False,
@@ -115,7 +114,7 @@ def trainer(run_dir, every=100, validates=True, io=None, rollouts=6, extra=(), *
         logger=Log(),
         plugins=[io or AtomicCheckpointIO()],
         callbacks=[*extra, *checkpoint_callbacks(Path(run_dir), every, validates), GracefulStop()],
-        **{"devices": 1, **options},
+        **{"devices": 1, "num_sanity_val_steps": 0, **options},
     )
 
 

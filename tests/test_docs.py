@@ -1,0 +1,244 @@
+"""Every example of the pages is run, or parsed by the parser of its command."""
+
+import importlib
+import json
+import re
+import sys
+from collections import Counter
+from statistics import fmean
+
+import pytest
+import yaml
+from jsonargparse import ArgumentParser
+
+import runs
+from documented import PAGES, ROOT, blocks, file_of, parsed, spans, told
+from observer.cli import main
+from observer.curriculum import CurriculumCallback, DrawRequest, LadderIndex, NeuraLadder, Schedule
+from observer.data import Jsonl
+from observer.rollout import TransformersEngine
+from observer.types import Verdict
+
+QUICK = ("fit", "--config", "configs/quickstart.yaml")
+TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """The folder of a reader who has put each example of the pages into the file that it names."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    for name in ("configs", "observer"):
+        (folder / name).symlink_to(ROOT / name)
+    for page in PAGES:
+        for block in blocks(page):
+            if file_of(block):
+                (folder / file_of(block)).write_text(block, encoding="utf-8")
+    (rows,), (completions,) = blocks("README.md", "json"), blocks("README.md", "jsonl")
+    for name, text in (("train", rows), ("heldout", rows), ("rows", completions)):
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (folder / "my_rewards.py").write_text(TRL)
+    (folder / "learned.jsonl").write_text("")
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    yield folder
+    for name in [
+        name for name, module in sys.modules.items() if str(folder) in str(vars(module).get("__file__"))
+    ]:
+        del sys.modules[name]
+
+
+SHELL = [(page, block) for page in PAGES for block in blocks(page, "bash")]
+
+
+@pytest.mark.parametrize(("page", "block"), SHELL, ids=lambda it: it.partition("\n")[0][-60:])
+def test_every_command_of_a_page_is_understood_with_its_values(page, block, reader, monkeypatch, capfd):
+    commands = told(block, reader)
+    assert commands
+    for program, *words in {re.sub(r"\d+", "", " ".join(words)): words for words in commands}.values():
+        if program == "srun":
+            program, *words = words
+        if program == "observer":
+            understood(words, monkeypatch, capfd)
+
+
+def understood(words, monkeypatch, capfd):
+    command = words[0]
+    if command in ("fit", "validate", "test"):
+        config = parsed(words, monkeypatch)
+        assert config.trainer.max_steps > 0
+    elif command == "export" or words[:2] == [
+        "curriculum",
+        "estimates",
+    ]:  # all is parsed before it is looked for
+        run_dir = words[words.index("--run_dir") + 1]
+        assert main(words) == 2
+        assert re.search(
+            rf"no (file|folder|config).*{run_dir}|{run_dir}.* no (file|folder|config)", capfd.readouterr().err
+        )
+    else:
+        assert main([*words, *(["--steps", "5"] if "preview" in words else [])]) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fit --config configs/quickstart.yaml --trainer.max_steps many",
+        "fit --config configs/quickstart.yaml --model.kl K3 --model.kl.coefficient much",
+        "fit --config configs/quickstart.yaml --curriculum.schedule Sorrted",
+        "test --config configs/quickstart.yaml --nonesuch 1",
+    ],
+)
+def test_a_command_with_a_wrong_value_would_not_pass_for_understood(words, reader, monkeypatch, capfd):
+    with pytest.raises(AssertionError, match="refused, with 2"):
+        understood(words.split(), monkeypatch, capfd)
+
+
+OPTIONS = sorted(
+    {span for page in PAGES for span in spans(page) if span.startswith("--") and ".." not in span}
+)
+"""Options that a page names in a sentence, some with a value."""
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """Command -> what its ``--help`` prints."""
+    return {}
+
+
+def help_of(command, helps, capsys):
+    if command not in helps:
+        with pytest.raises(SystemExit):
+            main([*command.split(), "--help"])
+        helps[command] = capsys.readouterr().out
+    return helps[command]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, capsys, reader, monkeypatch):
+    name, _, value = option.partition(" ")
+    commands = ["fit", "score", "curriculum preview", "curriculum estimates", "export", "list"]
+    having = [
+        command
+        for command in commands
+        if re.search(rf"{re.escape(name)}(?![\w.])", help_of(command, helps, capsys))
+    ]
+    assert having
+    for one in value.split(" | ") if value else []:
+        if having[0] == "fit":
+            assert parsed([*QUICK, name, one], monkeypatch) is not None
+        else:
+            assert one in help_of(having[0], helps, capsys)
+
+
+SECTIONS = "model|data|trainer|curriculum|completions|checkpoints|report|components"
+
+
+def test_every_option_that_a_page_names_by_its_path_exists(helps, capsys):
+    printed = help_of("fit", helps, capsys)
+    named = {
+        span
+        for page in PAGES
+        for word in spans(page)
+        if re.fullmatch(rf"({SECTIONS})(\.[a-z_]+)+(?<!\.jsonl)", span := word.partition(":")[0])
+    }
+    assert len(named) > 15
+    assert [option for option in sorted(named) if not re.search(rf"--{option}(?!\w)", printed)] == []
+
+
+def test_the_defaults_of_the_table_of_memory_are_those_of_the_parser(reader, monkeypatch):
+    config = parsed(["fit", "--model.policy.path", "observer/data/tiles/checkpoint"], monkeypatch)
+    rows = re.findall(
+        r"^\| `([\w.]+)(?:: [\w.-]+)?`[^|]*\| ([\w-]+) \|", PAGES["docs/memory.md"], re.MULTILINE
+    )
+    stated = {name: yaml.safe_load(value) for name, value in rows}
+    assert len(stated) == 10
+    found = {name: config.get(name) for name in stated}
+    found["trainer.precision"] = found["trainer.precision"] or "32-true"  # Lightning's own
+    found["model.engine"] = TransformersEngine().tokens_at_once
+    assert found == stated
+
+
+# Configurations and Python
+
+
+def defined(file, name):
+    """What a reader's file defines under a name."""
+    return getattr(importlib.import_module(file.removesuffix(".py")), name)
+
+
+def curriculum(block):
+    """The schedule of a configuration, made by the parser."""
+    parser = ArgumentParser()
+    parser.add_argument("--curriculum.schedule", type=Schedule)
+    return parser.instantiate(parser.parse_object(yaml.safe_load(block))).curriculum.schedule
+
+
+def steps_of(schedule, index, count, steps=4):
+    """The rows of the first steps, of which every one is answered as difficult as it is."""
+    for step in range(steps):
+        rows = schedule.batch(DrawRequest(index, step, count, steps, 0))
+        index.observe(rows, [1 - float(index.difficulty_R[row]) for row in rows], step)
+        yield rows
+
+
+def test_the_configurations_of_a_curriculum_draw_in_the_shares_that_they_state(reader):
+    mixed, nested = map(curriculum, blocks("docs/curriculum.md", "yaml"))
+    rows = [{"question": "?", "answer": "1", "images": [], "difficulty": n % 9 / 8} for n in range(180)]
+    lines = [json.dumps(row | {"source": "maps" if n % 2 else "charts"}) for n, row in enumerate(rows)]
+    (reader / "sources.jsonl").write_text("\n".join(lines))
+    index = Jsonl("sources.jsonl").read().index()
+    for drawn in steps_of(nested, index, 6):
+        assert sorted(row % 2 for row in drawn) == [0, 0, 0, 0, 1, 1], "two of charts for one of maps"
+    index = Jsonl("sources.jsonl").read().index()
+    means = [fmean(row % 9 / 8 for row in drawn) for drawn in steps_of(mixed, index, 10)]
+    assert means == sorted(means), "four of five go from easy to hard"
+    assert means[-1] - means[0] > 0.2
+
+
+def test_the_weakest_rows_of_the_page_are_first_every_row_and_then_those_with_the_lowest_pass_rate(reader):
+    index = LadderIndex([n / 8 for n in range(8)], [0.0] * 8, [0] * 8)
+    assert list(steps_of(defined("weakest.py", "Weakest")(), index, 4)) == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [7, 6, 5, 4],
+        [7, 6, 5, 4],
+    ]
+
+
+def test_the_callback_of_the_page_watches_a_run(reader, tmp_path, capsys):
+    watch = defined("watch.py", "Watch")(NeuraLadder())
+    trainer = runs.trainer(tmp_path / "run", 2)
+    trainer.callbacks = [watch, *(c for c in trainer.callbacks if not isinstance(c, CurriculumCallback))]
+    data = runs.data_module(val=None, test=None, prompts_per_step=2)
+    trainer.fit(runs.learner(max_tokens=8, group_size=2), datamodule=data)
+    said = capsys.readouterr().out.splitlines()
+    assert [line[:25] for line in said if line.startswith("step")] == [
+        "step 0: 64 rows untouched",
+        "step 1: 62 rows untouched",
+    ]
+    assert [line for line in said if line.startswith("from")] == [
+        "from None to slot 4 of 9",
+        "from slot 4 of 9 to slot 8 of 9",
+    ]
+
+
+def test_scoring_from_python_is_as_the_page_says(reader, capsys):
+    rows = [json.loads(line) for line in (reader / "rows.jsonl").read_text().splitlines()]
+    counted = [json.dumps(row | {"lengths": [10] * len(row["completions"])}) for row in rows]
+    (reader / "rows.jsonl").write_text("\n".join(counted))
+    (example,) = blocks("docs/score.md", "python")
+    exec(compile(example, "docs/score.md", "exec"), {})
+    assert capsys.readouterr().out == f"5 {Counter({Verdict.WRONG: 3, Verdict.CORRECT: 2})} 1\n"
+    assert len((reader / "scored.jsonl").read_text().splitlines()) == 5
+
+
+def test_every_block_is_of_a_kind_that_is_read_by_a_test():
+    kinds = {kind for text in PAGES.values() for kind in re.findall(r"^```(\w+)$", text, re.MULTILINE)}
+    assert kinds == {"bash", "json", "jsonl", "python", "yaml"}
+    python = {page: len(blocks(page, "python")) for page in PAGES if blocks(page, "python")}
+    assert python == {"README.md": 3, "docs/architecture.md": 2, "docs/curriculum.md": 2, "docs/score.md": 1}
+    assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
+        "README.md": 1,
+        "docs/curriculum.md": 2,
+    }
