@@ -6,16 +6,18 @@ import json
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
+import torch
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
 from observer.learner import PolicyModule
+from observer.policy import write_policy
 from observer.run.directory import claim
-from observer.run.files import write_folder, write_json
+from observer.run.files import write_json
 
 
 class RunReport(lightning.Callback):
@@ -26,13 +28,18 @@ class RunReport(lightning.Callback):
     are kept in ``before.json``: a resumed run does not measure them again.
     """
 
-    def __init__(self, export: bool = True) -> None:
+    def __init__(
+        self, export: bool = True, export_dtype: Literal["float32", "bfloat16"] | None = None
+    ) -> None:
         """Choose what is written at the end.
 
         Args:
             export: write the trained model to ``export/`` of the run directory.
+            export_dtype: type of the weights in it; null is the one that loses nothing: float32 with
+                adapters, else that of the policy.
         """
         self.export = export
+        self.export_dtype = export_dtype
         self.before: dict[str, float] | None = None
         self._began = False
         self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
@@ -72,7 +79,9 @@ class RunReport(lightning.Callback):
         before, after = self.before or {}, self._measure(pl_module)
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
-            write_folder(folder / "export", pl_module.policy.save_pretrained)
+            dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
+            if told := write_policy(folder / "export", pl_module.policy, dtype):
+                Console().print(told, soft_wrap=True)
         summary = self._write(trainer, pl_module, {"status": "complete", **_compare(before, after)})
         if trainer.is_global_zero:
             if after:

@@ -37,7 +37,8 @@ def save_failure(run_dir: str | Path, step: int, experience: Experience, policy:
 
     ``rollout.pt`` holds builtins and tensors only (``torch.load(..., weights_only=True)`` reads it): row ids,
     prompt and completion token ids, the log-probs they were drawn with, rewards, weights, advantages, and
-    which gradients are not finite. Every rank writes its own rollout, rank 0 the weights.
+    which gradients are not finite. Every rank writes its own rollout, rank 0 the weights: adapters merged in
+    float32, and beside them as they are.
 
     Returns:
         The directory.

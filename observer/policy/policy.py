@@ -5,7 +5,6 @@ No sampling (see ``observer.rollout``), no loss, no trainer.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from transformers import GenerationConfig
 from observer.policy.forward import completion_tokens, plain_pass, shared_pass
 from observer.policy.loading import PolicySpec, add_adapters, load_model
 from observer.policy.logits import ReadLogits
+from observer.policy.saving import Survival, save_weights
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
@@ -208,22 +208,33 @@ class Policy(nn.Module):
         finally:
             adapters.enable_adapter_layers()
 
-    def save_pretrained(self, directory: str | Path) -> None:
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> Survival | None:
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
 
-        Adapters are merged into the weights that they adapt.
+        Adapters are merged in float32 into the weights that they adapt, one at a time, and are kept beside
+        them in ``adapter/``.
+
+        Args:
+            directory: made if it does not exist.
+            dtype: of the weights in the file; None loses nothing: float32 with adapters, else the type that
+                the policy holds.
+
+        Returns:
+            What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32.
         """
-        model: Any = self.model
-        if self._adapters:
-            model = copy.deepcopy(self._adapters[0]).merge_and_unload()
-        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        adapters = next(iter(self._adapters), None)
+        survival = save_weights(self.model, adapters, folder, self.spec.path, dtype)
+        generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=True,
             temperature=1.0,
         )
-        model.save_pretrained(directory)
-        self.processor.save_pretrained(directory)
+        generation.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        return survival
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
