@@ -57,6 +57,7 @@ class Policy(nn.Module):
         """
         super().__init__()
         model = load_model(spec)
+        _check_processor(model.config, processor, spec.path)
         # In a tuple, or the model would be registered as a submodule twice.
         self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
         if spec.freeze_vision and any(p.requires_grad for p in model.model.visual.parameters()):
@@ -235,6 +236,27 @@ class Policy(nn.Module):
         generation.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return survival
+
+
+def _check_processor(config: Any, processor: Any, path: str) -> None:
+    """Refuse a processor that cuts pictures otherwise than the vision tower reads them, or marks them so."""
+    vision, size = config.vision_config, config.get_text_config().vocab_size
+    own = {"patch_size": vision.patch_size, "temporal_patch_size": vision.temporal_patch_size}
+    images = processor.image_processor
+    for name, expected in (own | {"merge_size": vision.spatial_merge_size}).items():
+        if getattr(images, name) != expected:
+            raise RefusedError(
+                f"model.policy.path is {path!r}: {name} of its image processor is {getattr(images, name)!r}, "
+                f"that of its vision tower {expected!r}; make them equal"
+            )
+    marked = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    for name in VISION_TOKENS:
+        token = getattr(config, name, 0)
+        if not 0 <= token < size or (name == "image_token_id" and token != marked):
+            raise RefusedError(
+                f"model.policy.path is {path!r}: {name} of its config.json is {token}; its vocabulary has "
+                f"{size} tokens, and {processor.image_token} is {marked}"
+            )
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
