@@ -259,14 +259,25 @@ def test_a_checkpoint_is_exported_without_what_its_run_was_fast_with(awake, tmp_
     assert (tmp_path / "export" / "model.safetensors").is_file()
 
 
-def test_adapters_are_added_to_float32_weights_whatever_the_run_held_them_in(awake, tmp_path):
+def test_adapters_are_added_in_float32_to_the_weights_that_the_run_held(awake, tmp_path):
     policy, checkpoint = awake
     checkpoint["policy"]["dtype"] = "bfloat16"
     torch.save(checkpoint, tmp_path / "half.ckpt")
-    export_checkpoint(tmp_path / "half.ckpt", tmp_path / "export")
+    assert export_checkpoint(tmp_path / "half.ckpt", tmp_path / "export") is None
     exported = AutoModelForImageTextToText.from_pretrained(tmp_path / "export", dtype="auto")
     assert exported.dtype == torch.float32
     policy = copy.deepcopy(policy)
+    for name, value in policy.state_dict().items():
+        if "lora_" not in name:
+            value.copy_(value.bfloat16())
     policy.save_pretrained(tmp_path / "expected")
     expected = AutoModelForImageTextToText.from_pretrained(tmp_path / "expected").state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in exported.state_dict().items())
+
+
+def test_an_export_in_bfloat16_says_what_is_lost(awake, tmp_path):
+    torch.save(awake[1], tmp_path / "awake.ckpt")
+    told = export_checkpoint(tmp_path / "awake.ckpt", tmp_path / "export", torch.bfloat16)
+    assert told.startswith("bfloat16 keeps ")
+    exported = AutoModelForImageTextToText.from_pretrained(tmp_path / "export", dtype="auto")
+    assert exported.dtype == torch.bfloat16

@@ -170,3 +170,55 @@ def test_models_of_another_kind_are_refused_by_name(tmp_path, processor):
     LlamaConfig(**SMALL).save_pretrained(tmp_path)
     with pytest.raises(RefusedError, match=r"cannot be loaded.*LlamaConfig"):
         Policy(PolicySpec(str(tmp_path), from_scratch=True), processor)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "{total} of {total} parameters train; log-probs: pictures and prompts once per group"),
+        (
+            {"logprob_pass": "plain"},
+            "{total} of {total} parameters train; log-probs: all once per completion",
+        ),
+        (
+            {"freeze_vision": True},
+            "{text} of {total} parameters train; log-probs: pictures and prompts once per group; frozen "
+            "vision tower, a picture once per rollout",
+        ),
+        (
+            {"freeze_vision": True, "logprob_pass": "plain", "gradient_checkpointing": True},
+            "{text} of {total} parameters train; log-probs: all once per completion; activations computed "
+            "anew (gradient checkpointing)",
+        ),
+    ],
+    ids=["all", "plain", "frozen", "frozen and plain"],
+)
+def test_the_line_of_the_log_says_what_trains_and_how(fresh_policy, fields, told):
+    policy = fresh_policy(**fields)
+    total = sum(parameter.numel() for parameter in policy.parameters())
+    tower = sum(parameter.numel() for parameter in policy.model.model.visual.parameters())
+    assert policy.described() == "policy: " + told.format(total=f"{total:,}", text=f"{total - tower:,}")
+
+
+def without_end_tokens(folder, *left):
+    """Take the end tokens from a copied model, apart from those that are left."""
+    for name in {"generation_config.json", "config.json", "tokenizer_config.json"} - {*left}:
+        content = json.loads((folder / name).read_text())
+        for held in (content, content.get("text_config", {})):
+            held.pop("eos_token_id", None)
+            held.pop("eos_token", None)
+        if name == "config.json":
+            content["text_config"]["eos_token_id"] = None
+        (folder / name).write_text(json.dumps(content))
+    spec = PolicySpec(str(folder))
+    return Policy(spec, load_processor(spec))
+
+
+@pytest.mark.parametrize("left", ["generation_config.json", "config.json", "tokenizer_config.json"])
+def test_a_token_that_one_file_alone_names_ends_completions(copied, left):
+    assert without_end_tokens(copied, left).end_ids == (END,)
+
+
+def test_a_model_without_end_tokens_is_refused(copied):
+    with pytest.raises(RefusedError, match="names no end token: set eos_token_id"):
+        without_end_tokens(copied)

@@ -1,3 +1,4 @@
+import copy
 import threading
 from dataclasses import replace
 
@@ -254,3 +255,15 @@ def test_equal_pictures_are_one_object_across_problems(renderer, picture, proble
     assert first[0] is second[1] is fourth[0]
     assert len({first[0], second[0], third[0]}) == 3
     assert not torch.equal(first[0].pixels, third[0].pixels)
+
+
+def test_a_chat_that_the_template_refuses_is_named_by_its_row(processor, problem):
+    strict = copy.copy(processor)
+    strict.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}x"
+    )
+    renderer = PromptRenderer(strict, system_prompt="", max_tokens=64)
+    assert renderer.text(problem("Why?", id="plain")) == "x"
+    odd = problem("Why?", id="odd", turns=(Turn("system", "Be brief."), Turn("user", "Why?")))
+    with pytest.raises(RefusedError, match=r"row 'odd': the model's chat template cannot .* no system turns"):
+        renderer.text(odd)

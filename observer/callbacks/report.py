@@ -6,19 +6,21 @@ import json
 import resource
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
+import torch
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
 from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
+from observer.policy import write_policy
 from observer.refusal import refuse_outside
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
-from observer.run.files import write_folder, write_json
+from observer.run.files import write_json
 
 
 class RunReport(lightning.Callback):
@@ -33,13 +35,18 @@ class RunReport(lightning.Callback):
     record is in every checkpoint and in the export.
     """
 
-    def __init__(self, export: bool = True) -> None:
+    def __init__(
+        self, export: bool = True, export_dtype: Literal["float32", "bfloat16"] | None = None
+    ) -> None:
         """Choose what is written at the end.
 
         Args:
             export: write the trained model to ``export/`` of the run directory.
+            export_dtype: type of the weights in it; null is the one that loses nothing: float32 with
+                adapters, else that of the policy.
         """
         self.export = export
+        self.export_dtype = export_dtype
         self.before: dict[str, float] | None = None
         self.record: dict[str, Any] = {}
         """What ``environment.json`` says."""
@@ -86,8 +93,9 @@ class RunReport(lightning.Callback):
         before, after = self.before or {}, self._measure(pl_module)
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
-            write_folder(folder / "export", pl_module.policy.save_pretrained)
-            write_json(folder / "export" / FILE, self.record)
+            dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
+            if told := write_policy(folder / "export", pl_module.policy, dtype, self.record):
+                Console().print(told, soft_wrap=True)
         summary = self._write(trainer, pl_module, {"status": "complete", **_compare(before, after)})
         if trainer.is_global_zero:
             if after:

@@ -6,6 +6,8 @@ Options are the parameters of the classes that use them; each command's file add
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ MADE_ROOM = (
     "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
     "that a checkpoint holds is lost"
 )
+LOST = re.compile(r"gloo/transport|gloo::|ncclRemoteError|ncclSystemError|Connection (closed|reset) by peer")
+"""What gloo and NCCL say when the process at the other end is gone."""
 HELP = """usage: observer COMMAND [OPTIONS]
 
   fit        train a policy; --help prints every option
@@ -75,8 +79,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
+        if (lost := next(filter(lost_rank, led), None)) is not None:
+            rank, why = os.environ.get("LOCAL_RANK", "0"), str(lost).strip().partition("\n")[0]
+            print(
+                f"observer: failed: rank {rank} has lost another rank, whose own lines say why it ended; "
+                f"mend that, then go on with --ckpt_path last ({why})",
+                file=sys.stderr,
+                flush=True,
+            )
         raise
     return 0
+
+
+def lost_rank(error: BaseException) -> bool:
+    """Return whether an exception says that another process of the run is gone.
+
+    >>> lost_rank(RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:8106"))
+    True
+    >>> lost_rank(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    of_torch = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
+    return of_torch or (isinstance(error, RuntimeError) and LOST.search(str(error)) is not None)
 
 
 def run_command(words: list[str]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from observer import strategies
+from observer.cli.config_file import check_values, read_config
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
@@ -37,20 +37,11 @@ def _early_settings(words: list[str]) -> dict[str, Any]:
     parser.add_argument("--plugins", default=None)
     parser.add_argument("--learner", default=None)
     given, _ = parser.parse_known_args(words)
+    check_values("the command line", [word for word in words if word not in given.config])
     settings: dict[str, Any] = {"plugins": [], "learner": DEFAULT_LEARNER}
     for name in given.config:
-        file = Path(name)
-        if not file.is_file():
-            raise RefusedError(f"--config {name}: there is no such file ({file.resolve()}); name a YAML file")
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RefusedError(f"--config {name}: it is no YAML: {error}") from error
-        if not isinstance(content, dict):
-            raise RefusedError(
-                f"--config {name}: it holds {type(content).__name__}, not a mapping of options "
-                f"such as 'run_dir: runs/mine'"
-            )
+        content = read_config("--config", name)
+        check_values(f"--config {name}", content)
         settings |= {key: content[key] for key in settings if content.get(key) is not None}
     if given.plugins is not None:
         try:

@@ -86,4 +86,6 @@ def _rows(run_dir: Path) -> Rows:
 
 def _data(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data section, which decides the rows."""
+    if not isinstance(content.get("data"), Mapping):
+        raise RefusedError(f"--config {file}: data is {content.get('data')!r}; name a run's own config.yaml")
     return {"data": content["data"]}

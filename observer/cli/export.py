@@ -18,14 +18,24 @@ def export_command(words: list[str]) -> None:
         "--checkpoint", default="best", help="best, last, or the path of a .ckpt file (default: best)"
     )
     parser.add_argument("--output", required=True, help="the directory to write; must not exist")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        help="type of the weights in the file (default: the one that loses nothing: float32 with adapters, "
+        "else that of the run)",
+    )
     given = parser.parse_args(words)
     output = Path(given.output)
     if output.exists():
         raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
+    import torch
+
     from observer.cli.parser import quieten
     from observer.policy import export_checkpoint
     from observer.run.checkpoints import resolve_checkpoint
 
     quieten()
-    export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output)
+    dtype = given.dtype and getattr(torch, given.dtype)
+    if told := export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output, dtype):
+        print(told)
     print(output)

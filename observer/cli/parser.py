@@ -9,16 +9,15 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NoReturn
 
 import transformers
-import yaml
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.cli import LightningArgumentParser
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
+from observer.cli.config_file import read_config
 from observer.types import RefusedError
 
 
@@ -66,8 +65,7 @@ def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Map
         else:
             given.append(word)
             continue
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        given += [word, json.dumps(needed(file, content))]
+        given += [word, json.dumps(needed(file, read_config(word, file)))]
     return given
 
 

@@ -92,9 +92,14 @@ def _needed(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for section, options in SECTIONS.items():
         value = content.get(section)
+        if options and not isinstance(value, Mapping | None):
+            raise RefusedError(f"--config {file}: {section} is {value!r}; write its options in place")
         if value is not None:
             kept[section] = value if options is None else {key: value[key] for key in options if key in value}
-    updates = (content.get("model") or {}).get("updates_per_rollout")
+    model = content.get("model")
+    if not isinstance(model, Mapping | None):
+        raise RefusedError(f"--config {file}: model is {model!r}; write its options in place")
+    updates = (model or {}).get("updates_per_rollout")
     if updates is not None:
         kept["model"] = {"updates_per_rollout": updates}
     return kept

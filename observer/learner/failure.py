@@ -46,7 +46,7 @@ def save_failure(
     ``rollout.pt`` holds builtins and tensors only (``torch.load(..., weights_only=True)`` reads it): row ids,
     prompt and completion token ids, the log-probs they were drawn with, which weights and gradients are not
     finite, and of an experience rewards, weights and advantages. Every rank writes its own rollout, rank 0
-    the weights.
+    the weights: adapters merged in float32, and beside them as they are.
 
     Returns:
         The directory.

@@ -3,7 +3,7 @@
 It samples nothing (see ``rollout``) and knows no rewards, losses or trainers.
 """
 
-from observer.policy.export import export_checkpoint
+from observer.policy.export import export_checkpoint, write_policy
 from observer.policy.loading import Lora, PolicySpec, load_processor
 from observer.policy.policy import LogProbs, Policy
 from observer.policy.reference import Reference
@@ -16,4 +16,5 @@ __all__ = [
     "Reference",
     "export_checkpoint",
     "load_processor",
+    "write_policy",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,12 +16,16 @@ from observer.run.files import write_folder, write_json
 from observer.types import RefusedError
 
 
-def export_checkpoint(checkpoint: Path, output: Path) -> None:
+def export_checkpoint(checkpoint: Path, output: Path, dtype: torch.dtype | None = None) -> str | None:
     """Write the policy of a checkpoint as a complete Hugging Face directory.
 
     Args:
         checkpoint: a ``.ckpt`` of a run; it names the model that its weights belong to.
         output: the directory to write; it appears whole or not at all.
+        dtype: of the weights in it; None loses nothing, see ``Policy.save_pretrained``.
+
+    Returns:
+        What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
 
     Raises:
         RefusedError: the checkpoint was made by no fit, or its weights do not fit the model it names.
@@ -33,8 +39,6 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
     lora = options["lora"] and Lora(**options["lora"])
     # This machine may lack the kernels that the run was fast with.
     options = {**options, "lora": lora, "liger": False, "vision_attention": "sdpa"}
-    if lora is not None:  # merged into bfloat16 weights, most of a small update would be rounded away
-        options["dtype"] = "float32"
     spec = PolicySpec(**options)
     policy = Policy(spec, load_processor(spec))
     weights = {
@@ -48,5 +52,30 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
     if misfit := first_misfit(weights, own, expected):
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
-    write_folder(output, policy.save_pretrained)
-    write_json(output / FILE, {**state.get("environment", {}), "checkpoint": str(checkpoint)})
+    record = {**state.get("environment", {}), "checkpoint": str(checkpoint)}
+    return write_policy(output, policy, dtype, record)
+
+
+def write_policy(
+    folder: Path, policy: Policy, dtype: torch.dtype | None, record: Mapping[str, Any]
+) -> str | None:
+    """Write a policy as a Hugging Face directory that appears whole or not at all.
+
+    Args:
+        folder: replaced if it exists.
+        policy: with the weights to write.
+        dtype: of the weights in the file; see ``Policy.save_pretrained``.
+        record: where the policy was made, written beside it.
+
+    Returns:
+        What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
+    """
+    told: list[str | None] = []
+
+    def fill(beside: Path) -> None:
+        survival = policy.save_pretrained(beside, dtype)
+        told.append(None if survival is None else survival.described())
+        write_json(beside / FILE, record)
+
+    write_folder(folder, fill)
+    return told[-1]

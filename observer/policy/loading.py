@@ -5,6 +5,8 @@ Log-probs are computed in ``observer.policy.policy``.
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,13 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from observer.policy.attention import GROUP_ATTENTION, WINDOW_ATTENTION
 from observer.policy.faster_layers import use_faster_layers
+from observer.policy.model_files import (
+    check_config,
+    check_configs,
+    check_processor,
+    check_weights,
+    model_folder,
+)
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -89,25 +98,39 @@ def load_processor(spec: PolicySpec) -> Any:
             f"model.policy.path is {spec.path!r}: {local.resolve()} holds no config.json; name a Hugging "
             f"Face directory, relative to the folder you run in, or a hub id"
         )
+    if (folder := model_folder(spec.path)) is not None:
+        check_configs(folder)
     try:
         processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
             local, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # its files may hold anything, and transformers then raises anything
         raise RefusedError(
             f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
-            f"loaded: {error}"
+            f"loaded: {_said(error)}"
         ) from error
+    if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r}: it has a {type(processor).__name__}, and no processor of "
+            f"pictures and text (processor_class of its processor_config.json)"
+        )
     if not getattr(processor, "chat_template", None):
         raise RefusedError(f"model.policy.path is {spec.path!r}: its processor has no chat template; add one")
     size = dict(processor.image_processor.size)
-    size["shortest_edge"] = spec.min_pixels or size["shortest_edge"]
-    size["longest_edge"] = spec.max_pixels or size["longest_edge"]
+    size["shortest_edge"] = spec.min_pixels or size.get("shortest_edge")
+    size["longest_edge"] = spec.max_pixels or size.get("longest_edge")
+    for name, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
+        if not isinstance(size[edge], int) or size[edge] < 1:
+            raise RefusedError(
+                f"model.policy.path is {spec.path!r}: the size of its image processor has {edge} "
+                f"{size[edge]!r}; set model.policy.{name}"
+            )
     if size["shortest_edge"] > size["longest_edge"]:
         raise RefusedError(
             f"model.policy.min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}"
         )
     processor.image_processor.size = size
+    check_processor(processor, f"model.policy.path is {spec.path!r}")
     return processor
 
 
@@ -117,25 +140,25 @@ def load_model(spec: PolicySpec) -> Any:
     Raises:
         RefusedError: it cannot be loaded, its kind is not supported, or an option does not go with it.
     """
-    path, where = Path(spec.path).expanduser(), f"model.policy.path is {spec.path!r}"
-    options = {"attn_implementation": spec.vision_attention, "dtype": getattr(torch, spec.dtype)}
-    missing: set[str] = set()
+    where = f"model.policy.path is {spec.path!r}"
+    if spec.vision_attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
+        # With the kernels package there, transformers would fetch one from the hub in its place.
+        raise RefusedError(
+            "model.policy.vision_attention flash_attention_2 needs a package: pip install flash-attn"
+        )
     try:
-        if spec.from_scratch:
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-            model = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
-                config, trust_remote_code=False, **options
-            )
-        else:
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                path, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **options
-            )
-            model, report = loaded
-            missing = report["missing_keys"]
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise RefusedError(f"{where}: it cannot be loaded: {error}") from error
+        model, missing, left = _from_files(spec)
+    except RefusedError:
+        raise
+    except Exception as error:  # its files may hold anything, and transformers then raises anything
+        raise RefusedError(f"{where}: it cannot be loaded: {_said(error)}") from error
     if missing:  # transformers draws them at random and only warns
         raise RefusedError(f"{where}: its files lack {len(missing)} weights, {min(missing)} among them")
+    if left:
+        raise RefusedError(
+            f"{where}: its files hold {len(left)} weights of layers that its config.json does not have, "
+            f"{min(left)} among them"
+        )
     _check_kind(model, where)
     attention = {"text_config": GROUP_ATTENTION}
     if spec.vision_attention == "sdpa":
@@ -181,6 +204,47 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
         if parameter.requires_grad:  # steps of a small learning rate are lost in bfloat16
             parameter.data = parameter.data.float()
     return adapted
+
+
+def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
+    """Return a model, the weights that its files lack, and those of layers that it does not have."""
+    path, held = Path(spec.path).expanduser(), None
+    if (folder := model_folder(spec.path)) is not None:
+        check_config(folder)
+        held = None if spec.from_scratch else check_weights(folder)
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    config._attn_implementation = spec.vision_attention  # or one that the file names would win
+    options = {"trust_remote_code": False, "dtype": getattr(torch, spec.dtype)}
+    if spec.from_scratch:
+        return AutoModelForImageTextToText.from_config(config, **options), [], []  # type: ignore[no-untyped-call]
+    if held is not None:
+        _refuse_larger(config, held, spec)
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        path, config=config, use_safetensors=True, output_loading_info=True, **options
+    )
+    model, report = loaded
+    left = [name for name in report["unexpected_keys"] if re.search(r"\.(layers|blocks)\.\d+\.", name)]
+    return model, list(report["missing_keys"]), left
+
+
+def _refuse_larger(config: Any, held: int, spec: PolicySpec) -> None:
+    """Refuse a config.json of a larger model than its files hold, before memory is taken for the rest."""
+    with torch.device("meta"):
+        empty = AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+            copy.deepcopy(config), trust_remote_code=False
+        )
+    described = sum(parameter.numel() for parameter in empty.parameters())
+    if described > 2 * held:
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r}: its config.json describes a model of {described:,} weights "
+            f"and its files hold {held:,}; bring the two together"
+        )
+
+
+def _said(error: Exception) -> str:
+    """Return what an error says, with its type where that alone says what is wrong."""
+    known = isinstance(error, OSError | ValueError | RuntimeError | ImportError)
+    return str(error) if known else f"{type(error).__name__}: {error}"
 
 
 def _check_kind(model: Any, where: str) -> None:

@@ -5,7 +5,6 @@ No sampling (see ``observer.rollout``), no loss, no trainer.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from transformers import GenerationConfig
 from observer.policy.forward import completion_tokens, plain_pass, shared_pass
 from observer.policy.loading import PolicySpec, add_adapters, load_model
 from observer.policy.logits import ReadLogits, head_rows
+from observer.policy.saving import Survival, save_weights
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
 
@@ -55,6 +55,7 @@ class Policy(nn.Module):
         """
         super().__init__()
         model = load_model(spec)
+        _check_processor(model.config, processor, spec.path)
         # In a tuple, or the model would be registered as a submodule twice.
         self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
         if spec.freeze_vision and any(p.requires_grad for p in model.model.visual.parameters()):
@@ -215,22 +216,54 @@ class Policy(nn.Module):
         finally:
             adapters.enable_adapter_layers()
 
-    def save_pretrained(self, directory: str | Path) -> None:
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> Survival | None:
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
 
-        Adapters are merged into the weights that they adapt.
+        Adapters are merged in float32 into the weights that they adapt, one at a time, and are kept beside
+        them in ``adapter/``.
+
+        Args:
+            directory: made if it does not exist.
+            dtype: of the weights in the file; None loses nothing: float32 with adapters, else the type that
+                the policy holds.
+
+        Returns:
+            What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32.
         """
-        model: Any = self.model
-        if self._adapters:
-            model = copy.deepcopy(self._adapters[0]).merge_and_unload()
-        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        adapters = next(iter(self._adapters), None)
+        survival = save_weights(self.model, adapters, folder, self.spec.path, dtype)
+        generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=True,
             temperature=1.0,
         )
-        model.save_pretrained(directory)
-        self.processor.save_pretrained(directory)
+        generation.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        return survival
+
+
+def _check_processor(config: Any, processor: Any, path: str) -> None:
+    """Refuse a processor that cuts pictures otherwise than the vision tower reads them, or marks them so."""
+    vision, size = config.vision_config, config.get_text_config().vocab_size
+    own = {"patch_size": vision.patch_size, "temporal_patch_size": vision.temporal_patch_size}
+    images = processor.image_processor
+    for name, expected in (own | {"merge_size": vision.spatial_merge_size}).items():
+        if getattr(images, name) != expected:
+            raise RefusedError(
+                f"model.policy.path is {path!r}: {name} of its image processor is {getattr(images, name)!r}, "
+                f"that of its vision tower {expected!r}; make them equal"
+            )
+    marked = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+    for name in VISION_TOKENS:
+        token = getattr(config, name, 0)
+        if not 0 <= token < size or (name == "image_token_id" and token != marked):
+            raise RefusedError(
+                f"model.policy.path is {path!r}: {name} of its config.json is {token}; its vocabulary has "
+                f"{size} tokens, and {processor.image_token} is {marked}"
+            )
 
 
 def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:

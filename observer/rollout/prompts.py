@@ -10,6 +10,8 @@ from hashlib import blake2b
 from itertools import islice, repeat
 from typing import Any
 
+from jinja2 import TemplateError
+
 from observer.types import IMAGE_MARK, Patches, Picture, Problem, Prompt, RefusedError, Turn
 
 Name = tuple[str, str, int, tuple[Turn, ...]]
@@ -65,7 +67,7 @@ class PromptRenderer:
 
         Raises:
             RefusedError: a turn holds a special token, or there are more or fewer ``<image>`` marks than
-                pictures.
+                pictures, or the chat template cannot render the chat.
         """
         turns = problem.turns
         if self.system_prompt and not any(turn.role == "system" for turn in turns):
@@ -79,7 +81,12 @@ class PromptRenderer:
             if found := next((token for token in self._special if token in turn.text), None):
                 raise _refused(problem, f"the {turn.role} turn holds the special token {found!r}; remove it")
         messages = [{"role": turn.role, "content": _items(turn.text)} for turn in turns]
-        text: str = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            text: str = self.processor.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, ValueError, TypeError, KeyError) as error:  # as for roles that it refuses
+            raise _refused(problem, f"the model's chat template cannot render it: {error}") from error
         return text
 
     def check(self, problem: Problem) -> int:

@@ -1,0 +1,145 @@
+"""Reads configurations: what is nested deep, or multiplies by its aliases, is refused before it is built."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observer.types import RefusedError
+
+MOST_BYTES = 2**20
+"""Of a configuration; a saved one has some 6 kB."""
+DEEPEST = 50
+MOST_VALUES = 20_000
+"""Of a configuration once its aliases are written out, as parsers of options copy them one by one."""
+_SHORT = 100
+"""A text of so few characters is neither deep nor does it multiply."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_config(option: str, name: str) -> dict[str, Any]:
+    """Return the content of a configuration file.
+
+    Args:
+        option: that names the file, for messages.
+        name: path of the file.
+
+    Raises:
+        RefusedError: there is no such file, it holds no mapping, or it is too large, too deep or multiplies.
+    """
+    file = Path(name)
+    if not os.path.isfile(name):
+        raise RefusedError(
+            f"{option} {name}: there is no such file ({os.path.abspath(name)}); name a YAML file"
+        )
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise RefusedError(f"{option} {name}: it has {size:,} bytes, a configuration at most {MOST_BYTES:,}")
+    try:
+        text = file.read_text(encoding="utf-8")
+        _check(text)
+        content = yaml.safe_load(text)
+    except RefusedError as error:
+        raise RefusedError(f"{option} {name}: {error}") from error
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        raise RefusedError(f"{option} {name}: it is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RefusedError(
+            f"{option} {name}: it holds {type(content).__name__}, not a mapping of options "
+            f"such as 'run_dir: runs/mine'"
+        )
+    return content
+
+
+def check_values(where: str, given: Any) -> None:
+    """Refuse values that a parser of options would read further: texts of YAML, and the files they name.
+
+    Args:
+        where: of the values, for messages.
+        given: mappings, lists and texts, such as the words of a command line.
+
+    Raises:
+        RefusedError: one is nested too deep, multiplies, or holds a NUL, which no path can.
+    """
+    seen: set[str] = set()
+    todo = [(where, given)]
+    while todo:
+        place, value = todo.pop()
+        if isinstance(value, Mapping):
+            todo += [(place, part) for pair in value.items() for part in pair]
+        elif isinstance(value, list | tuple):
+            todo += [(place, part) for part in value]
+        elif isinstance(value, str):
+            text = value.partition("=")[2] if value.startswith("--") else value
+            if "\0" in text:
+                raise RefusedError(f"{place}: {text[:60]!r} holds a NUL; leave it out")
+            if text.endswith((".yaml", ".yml")) and text not in seen and os.path.isfile(text):
+                seen.add(text)
+                todo.append((text, read_config(place, text)))
+            elif text.endswith(".json") and os.path.isfile(text):
+                _check_json(place, text)
+            elif len(text) > _SHORT:
+                _check_inline(place, text)
+
+
+def _check(text: str) -> None:
+    """Count the values of a YAML text and its depth, without building anything.
+
+    Raises:
+        RefusedError: they are too many, or it is too deep.
+        yaml.YAMLError: it is no YAML.
+    """
+    count = 0
+    begun: list[tuple[str | None, int]] = []  # the anchor of each collection that is open, and its start
+    sizes: dict[str, int] = {}
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor} stands for no value")
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, start = begun.pop()
+            sizes[anchor or ""] = count - start
+        if len(begun) > DEEPEST or count > MOST_VALUES:
+            what = f"nested more than {DEEPEST} deep" if len(begun) > DEEPEST else "too long"
+            line = event.start_mark.line + 1
+            raise RefusedError(
+                f"line {line}: it is {what}; a configuration has at most {MOST_VALUES:,} values, its aliases "
+                f"written out"
+            )
+
+
+def _check_inline(place: str, text: str) -> None:
+    try:
+        _check(text)
+    except yaml.YAMLError:  # a text that is no YAML is just a text
+        pass
+    except RefusedError as error:
+        raise RefusedError(f"{place}: {text[:60]!r}..: {error}") from error
+
+
+def _check_json(place: str, name: str) -> None:
+    """Refuse a JSON file that is nested deep; it may hold rows, and be long."""
+    try:
+        depth, layer = 0, [json.loads(Path(name).read_bytes())]
+        while layer and depth <= DEEPEST:
+            depth += 1
+            nested = [value.values() if isinstance(value, dict) else value for value in layer]
+            layer = [part for value in nested if not isinstance(value, str) for part in value]
+            layer = [part for part in layer if isinstance(part, dict | list)]
+    except (ValueError, OSError, TypeError):  # whoever reads it says what it is not
+        return
+    except RecursionError:
+        depth = DEEPEST + 1
+    if depth > DEEPEST:
+        raise RefusedError(f"{place}: {name} is nested more than {DEEPEST} deep; name another file")

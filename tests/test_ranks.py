@@ -1,0 +1,68 @@
+"""What the learner and its figures do on two ranks, without a run."""
+
+import lightning
+import pytest
+import torch
+
+import runs
+from observer.learner.ranks import OverRanks
+from observer.types import RefusedError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:torch.distributed.nn.functional.all_gather:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),  # from Python 3.12 on
+]
+
+
+def on_two_ranks(what):
+    """Call a function with an ``OverRanks`` on two forked processes; return what rank 0 makes of it."""
+    trainer = lightning.Trainer(
+        accelerator="cpu", devices=2, strategy="ddp_fork", logger=False, enable_checkpointing=False
+    )
+
+    def run(trainer):
+        trainer.strategy.setup_environment()
+        return what(OverRanks(trainer), trainer.global_rank)
+
+    return trainer.strategy.launcher.launch(run, trainer)
+
+
+def test_numbers_are_added_up_in_float64():
+    assert on_two_ranks(lambda ranks, rank: ranks.sum(2.0**53 * rank + 1 - rank)) == 2.0**53 + 1
+
+
+def test_figures_are_added_or_averaged_by_their_names():
+    def figures(ranks, rank):
+        own = {"b": 4.0 * rank, "a": 1.0} if rank else {"a": 2.0, "b": 8.0}
+        return ranks.reduce(own, "sum"), ranks.reduce(own, "mean")
+
+    assert on_two_ranks(figures) == ({"a": 3.0, "b": 12.0}, {"a": 1.5, "b": 6.0})
+
+
+def test_tensors_are_joined_rank_by_rank():
+    joined = on_two_ranks(lambda ranks, rank: ranks.join(torch.arange(2) + 10 * rank).tolist())
+    assert joined == [0, 1, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        (3, {}, "data.prompts_per_step 3 does not divide over 2 processes"),
+        (
+            6,
+            {"updates_per_rollout": 2},
+            "3 prompts a rank do not divide into updates_per_rollout 2 equal parts",
+        ),
+        (4, {"updates_per_rollout": 2}, None),
+    ],
+)
+def test_prompts_that_do_not_divide_over_ranks_and_updates_are_refused(tmp_path, prompts, options, message):
+    learner = runs.learner(**options)
+    learner.trainer = runs.trainer(tmp_path, 2, devices=2, strategy="ddp")
+    learner.trainer.datamodule = runs.data_module(prompts_per_step=prompts)
+    if message is None:
+        learner.check_sizes()
+        assert learner.trainer.world_size == 2
+        return
+    with pytest.raises(RefusedError, match=message):
+        learner.check_sizes()
