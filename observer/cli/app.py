@@ -14,6 +14,7 @@ from observer import __version__
 from observer.cli.early import learner_of
 from observer.cli.export import export_command
 from observer.cli.list import list_command
+from observer.refusal import printable
 from observer.run.files import WriteError, causes
 from observer.types import RefusedError
 
@@ -24,6 +25,8 @@ MADE_ROOM = (
     "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
     "that a checkpoint holds is lost"
 )
+MESSAGE_LINE = 4000
+"""The most characters of a line of a message."""
 HELP = """usage: observer COMMAND [OPTIONS]
 
   fit        train a policy; --help prints every option
@@ -66,17 +69,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         led = list(causes(error))  # parsers and trainers wrap exceptions
         refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
         if refused is not None:
-            print(f"observer: refused: {refused}", file=sys.stderr)
+            print(f"observer: refused: {_lines(refused)}", file=sys.stderr)
             return 2
         failed = next((cause for cause in led if isinstance(cause, WriteError)), None)
         if failed is not None:
             mend = MADE_ROOM if words[0] == "fit" else "make room and run it again"
-            print(f"observer: failed: {failed}; {mend}", file=sys.stderr)
+            print(f"observer: failed: {_lines(failed)}; {mend}", file=sys.stderr)
             return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
         raise
     return 0
+
+
+def _lines(error: BaseException) -> str:
+    """Return a message for the terminal: messages of libraries may hold control sequences of the input."""
+    return "\n".join(printable(line, MESSAGE_LINE) for line in str(error).split("\n"))
 
 
 def run_command(words: list[str]) -> None:

@@ -11,24 +11,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from observer.data.misnamed import instead
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, RefusedError
 from observer.verifier.verify import KINDS, infer_kind, refuse_unverifiable
 
 LEVELS = 9
 """Levels of a ladder whose rows name none: their difficulty in eighths, 0 .. 8."""
 LARGEST_LEVEL = 2**31 - 1
+LONGEST_ID = 1000
+"""Characters of an id: it is written with every completion of its row."""
 
 _SPECIAL_TOKEN = re.compile(r"<\|\w+\|>")
 COMMON_FIELDS = frozenset(
     {"id", "answer", "kind", "options", "difficulty", "complexity", "level", "metadata"}
 )
 """Fields that every JSONL format reads in the same way."""
-
-
-def shown(value: object) -> str:
-    """Return a value as a message shows it, in at most 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def parse_json(text: str) -> Any:
@@ -106,13 +104,18 @@ def identity(record: Mapping[str, Any], default: str) -> str:
     value = record.get("id", default)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise _wrong("id", value, "a non-empty string")
+    if isinstance(value, str) and len(value) > LONGEST_ID:
+        raise RefusedError(
+            f"id is {shown(value)}, {len(value):,} characters; write at most {LONGEST_ID:,}: it is part of "
+            "every line that is logged of the row"
+        )
     return str(value)
 
 
 def gold(record: Mapping[str, Any]) -> str:
     """Return the gold answer; numbers are taken as text."""
     if "answer" not in record:
-        raise RefusedError("has no answer; add the field `answer`")
+        raise RefusedError(f"has no answer; add the field `answer`{instead(record, 'answer')}")
     value = record["answer"]
     if isinstance(value, bool) or not isinstance(value, int | float | str) or not str(value).strip():
         raise _wrong("answer", value, "a non-empty string or a number")

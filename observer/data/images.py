@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
+from observer.refusal import printable, shown
 from observer.types import Picture, RefusedError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -75,21 +76,23 @@ def resolve_picture(name: str, root: str | Path) -> Path:
     """
     if _URL.match(name) and not _LOCAL_URL.match(name):
         raise RefusedError(
-            f"picture {_shown(name)} is a URL; only local files are opened: download it into the data folder"
+            f"picture {shown(name)} is a URL; only local files are opened: download it into the data folder"
         )
     try:
         folder = os.path.realpath(root)
         files = [os.path.realpath(os.path.join(folder, reading)) for reading in readings(name)]
     except (OSError, ValueError) as error:
-        raise RefusedError(f"picture {_shown(name)} is no path that can be looked up: {error}") from error
+        raise RefusedError(
+            f"picture {shown(name)} is no path that can be looked up: {printable(error)}"
+        ) from error
     file = next((file for file in files if os.path.isfile(file)), files[0])
     if not Path(file).is_relative_to(folder):
         raise RefusedError(
-            f"picture {_shown(name)} leads to {file}, out of the data folder {folder}; "
+            f"picture {shown(name)} leads to {printable(file)}, out of the data folder {folder}; "
             "move it there or set `images` to a folder that holds all pictures"
         )
     if not os.path.isfile(file):
-        raise RefusedError(f"picture {_shown(name)} is no file; looked for {file}")
+        raise RefusedError(f"picture {shown(name)} is no file; looked for {printable(file)}")
     return Path(file)
 
 
@@ -160,16 +163,17 @@ def _opened(path: str | Path, limits: PictureLimits) -> Iterator[Image.Image]:
             _check_size(image.size, limits)
             yield image
     except RefusedError as error:
-        raise RefusedError(f"picture {path} {error}") from None
+        raise RefusedError(f"picture {printable(path)} {error}") from None
     except Image.DecompressionBombError as error:
         raise RefusedError(
-            f"picture {path} claims more than max_image_pixels = {limits.max_pixels}; shrink it ({error})"
+            f"picture {printable(path)} claims more than max_image_pixels = {limits.max_pixels}; shrink it "
+            f"({printable(error)})"
         ) from error
     # Pillow's decoders raise nearly anything on broken input (OSError, SyntaxError, struct.error, ...).
     except Exception as error:
         raise RefusedError(
-            f"picture {path} is broken, cut off or none of {', '.join(FORMATS)}; "
-            f"replace it ({type(error).__name__}: {error})"
+            f"picture {printable(path)} is broken, cut off or none of {', '.join(FORMATS)}; "
+            f"replace it ({type(error).__name__}: {printable(error)})"
         ) from error
 
 
@@ -234,10 +238,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image.convert("RGB")
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 80 else name[:77] + "...")
 
 
 class _Strict:

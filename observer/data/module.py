@@ -23,7 +23,7 @@ from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
-from observer.refusal import refuse_outside
+from observer.refusal import refuse_outside, shown
 from observer.rollout import PromptRenderer
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
@@ -177,16 +177,17 @@ class LadderDataModule(lightning.LightningDataModule):
             row_format = self.formats[split]
             bad = self._refused(rows, renderer, verifier)
             if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
-                shown = "\n".join(str(error) for _, error in bad[:SHOWN])
-                raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
+                first = "\n".join(str(error) for _, error in bad[:SHOWN])
+                raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{first}")
             if bad:
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
+                name = shown(rows[int(rows.level.argmax())].id)
                 raise RefusedError(
-                    f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
-                    f"figures are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
+                    f"data.{split}: row {name} has level {highest}; held-out figures are "
+                    f"broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
                 )
             if left_out := len(self.rows[split].skipped):
                 rank_zero_info(

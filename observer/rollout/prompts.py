@@ -10,6 +10,7 @@ from hashlib import blake2b
 from itertools import islice, repeat
 from typing import Any
 
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, Patches, Picture, Problem, Prompt, RefusedError, Turn
 
 Name = tuple[str, str, int, tuple[Turn, ...]]
@@ -176,4 +177,4 @@ def _items(text: str) -> list[dict[str, str]]:
 
 
 def _refused(problem: Problem, why: str) -> RefusedError:
-    return RefusedError(f"{problem.source or 'problem'}: row {problem.id!r}: {why}")
+    return RefusedError(f"{problem.source or 'problem'}: row {shown(problem.id)}: {why}")

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from observer.data.fields import shown, string, strings
+from observer.data.fields import string, strings
 from observer.data.formats.jsonlines import JsonLines
+from observer.data.misnamed import instead
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, RefusedError, Turn
 
 
@@ -43,6 +45,7 @@ class Jsonl(JsonLines):
     """
 
     own_fields: ClassVar[frozenset[str]] = frozenset({"question", "images", "system"})
+    pictures_in: ClassVar[str] = "`images`"
 
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
         """Return the system turn, if any, and the question with its pictures.
@@ -52,7 +55,9 @@ class Jsonl(JsonLines):
         """
         question, system = string(record, "question"), string(record, "system")
         if not question.strip():
-            raise RefusedError(f"question is {shown(question)}; write what is asked")
+            raise RefusedError(
+                f"question is {shown(question)}; write what is asked{instead(record, 'question')}"
+            )
         if IMAGE_MARK in system:
             raise RefusedError(
                 f"system holds {IMAGE_MARK}: {shown(system)}; put the pictures into the question"

@@ -24,8 +24,10 @@ from observer.data import fields
 from observer.data.checks.file_cache import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
 from observer.data.images import PictureLimits, file_picture
+from observer.data.misnamed import refuse_misspelt, refuse_unread_pictures
 from observer.data.rows import RowFormat, Skipped
 from observer.data.table import FileRows, record_batch
+from observer.refusal import shown
 from observer.types import Picture, Problem, RefusedError, Turn
 
 OnBadRow = Literal["refuse", "skip"]
@@ -63,6 +65,8 @@ class JsonLines(RowFormat):
 
     own_fields: ClassVar[frozenset[str]]
     """Names of the fields that ``chat`` reads."""
+    pictures_in: ClassVar[str] = "a field that is read"
+    """Where a row names its pictures, for the message that refuses one elsewhere."""
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -74,6 +78,9 @@ class JsonLines(RowFormat):
                 f"check_images is {self.check_images!r}; set it to one of {get_args(CheckImages)}"
             )
         PictureLimits(self.max_image_pixels)
+        for name in ("path", "images", "difficulty_from"):
+            if "\0" in (path := getattr(self, name) or ""):
+                raise RefusedError(f"{name} is {shown(path)}; remove the zero byte, no path can hold one")
 
     @abstractmethod
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
@@ -133,12 +140,12 @@ class JsonLines(RowFormat):
             RefusedError: the object is no row of this format; the message names the field and its value.
         """
         if not isinstance(record, dict):
-            raise RefusedError(f"is {fields.shown(record)}; write a JSON object")
+            raise RefusedError(f"is {shown(record)}; write a JSON object")
         name = fields.identity(record, default_id)
         answer = fields.gold(record)
         options = fields.strings(record, "options")
         difficulty = fields.number(record, "difficulty", Problem.difficulty, high=1)
-        turns, pictures = self.chat(record)
+        turns, pictures = self._chat(record)
         for turn in turns:
             fields.refuse_special_tokens(turn.text)
         return Problem(
@@ -152,8 +159,23 @@ class JsonLines(RowFormat):
             difficulty=difficulty,
             complexity=fields.number(record, "complexity", Problem.complexity),
             level=fields.ladder_level(record, difficulty),
-            metadata=fields.leftovers(record, fields.COMMON_FIELDS | self.own_fields),
+            metadata=fields.leftovers(record, self._known),
         )
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return fields.COMMON_FIELDS | self.own_fields
+
+    def _chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """Return turns and pictures, unless the row has fields of another name than the one that is read."""
+        refuse_misspelt(record, self._known)
+        try:
+            turns, pictures = self.chat(record)
+        except RefusedError:
+            refuse_unread_pictures(record, self._known, (), self.pictures_in)  # the cause, if there are some
+            raise
+        refuse_unread_pictures(record, self._known, pictures, self.pictures_in)
+        return turns, pictures
 
     def _picture(self, name: str) -> Picture:
         return file_picture(name, self.root, self.limits)
@@ -186,9 +208,9 @@ class JsonLines(RowFormat):
         for name in estimates:
             if name not in known:
                 raise RefusedError(
-                    f"{self.difficulty_from}:{estimates[name].line}: id {name!r} is no row of {self.path} "
-                    f"({len(estimates) - len(known)} of {len(estimates)} ids are not); set difficulty_from "
-                    "to estimates of these rows, or remove the line"
+                    f"{self.difficulty_from}:{estimates[name].line}: id {shown(name)} is no row of "
+                    f"{self.path} ({len(estimates) - len(known)} of {len(estimates)} ids are not); set "
+                    "difficulty_from to estimates of these rows, or remove the line"
                 )
 
     def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
@@ -275,6 +297,6 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RefusedError(
-            f"is no UTF-8 at byte {error.start} of its line: {fields.shown(raw[error.start :][:8])}; "
+            f"is no UTF-8 at byte {error.start} of its line: {shown(raw[error.start :][:8])}; "
             "save the file as UTF-8"
         ) from error
