@@ -7,9 +7,11 @@ whatever is printed, logged or drawn of them goes through ``shown`` or ``printab
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
-from observer.types import RefusedError
+from observer.types import LostInputError, Problem, RefusedError
 
 SHOWN = 80
 """The most characters of a value that a message shows."""
@@ -48,6 +50,26 @@ def printable(text: object, most: int = SHOWN_PATH) -> str:
     if len(kept) > most:
         kept = f"{kept[: most // 2]}..{kept[len(kept) - most // 2 :]}"
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in kept)
+
+
+@contextmanager
+def still_there(problem: Problem) -> Iterator[None]:
+    """Name the row whose pictures are decoded inside, after its rows were checked.
+
+    Args:
+        problem: the row.
+
+    Raises:
+        LostInputError: a picture is gone or another one; names row and picture, and says how to go on.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        where = f"{printable(problem.source)}: " if problem.source else ""
+        raise LostInputError(
+            f"{where}row {shown(problem.id)}: {error}; interrupted: put the picture back as it was, then go "
+            "on with --ckpt_path last (where there is no checkpoint, start again)"
+        ) from error
 
 
 def refuse_unless(possible: bool, strategy: object, name: str, mend: str) -> None:

@@ -53,6 +53,10 @@ class RefusedError(ValueError):
     """Input that is refused before any compute. The message names it, its place, its value and a remedy."""
 
 
+class LostInputError(RefusedError):
+    """Input that was checked and has changed or is gone since: the run is interrupted, and can go on."""
+
+
 class Verdict(StrEnum):
     """The verdict on an answer. Correctness is read from here, never from a sum of rewards."""
 

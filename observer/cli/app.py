@@ -16,7 +16,7 @@ from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
 from observer.run.files import WriteError, causes
-from observer.types import RefusedError
+from observer.types import LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test")
 REFUSALS = ("RefusedError", "MisconfigurationException")
@@ -42,7 +42,7 @@ for example: observer fit --config configs/quickstart.yaml"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed.
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed or interrupted.
 
     Args:
         arguments: without the program's name; None for those of the process.
@@ -67,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         led = list(causes(error))  # parsers and trainers wrap exceptions
+        gone = next((cause for cause in led if isinstance(cause, LostInputError)), None)
+        if gone is not None:
+            print(f"observer: interrupted: {_lines(gone)}", file=sys.stderr)
+            return 1
         refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
         if refused is not None:
             print(f"observer: refused: {_lines(refused)}", file=sys.stderr)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -132,17 +133,46 @@ def open_picture(path: str | Path, limits: PictureLimits) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def file_picture(name: str, root: str | Path, limits: PictureLimits | None = None) -> Picture:
+def picture_hash(content: bytes) -> bytes:
+    """Return 8 bytes that tell the content of a picture's file from another."""
+    return blake2b(content, digest_size=8).digest()
+
+
+def picture_mark(name: str, root: str | Path, whole: bool) -> str:
+    """Return what tells a picture's file from one that replaces it.
+
+    Args:
+        name: as its row writes it; see ``resolve_picture``.
+        root: the data folder it has to lie in.
+        whole: read the file and mark its content; else its size and time.
+
+    Raises:
+        RefusedError: it is no file in the data folder, or cannot be read.
+    """
+    path = resolve_picture(name, root)
+    try:
+        if whole:
+            return picture_hash(path.read_bytes()).hex()
+        found = path.stat()
+        return f"{found.st_size} bytes of {found.st_mtime_ns}"
+    except OSError as error:
+        raise RefusedError(f"picture {printable(path)} cannot be read ({error.strerror})") from error
+
+
+def file_picture(
+    name: str, root: str | Path, limits: PictureLimits | None = None, mark: str | None = None
+) -> Picture:
     """Return a picture that is looked up, checked and opened each time it is used, and not before.
 
     Args:
         name: as its row writes it; see ``resolve_picture``.
         root: the data folder it has to lie in.
         limits: what it may be.
+        mark: of the file that was checked: another one is not opened. None for any file.
     """
     limits = limits or PictureLimits()
     return Picture(
-        name=name, size=partial(_size_of, name, root, limits), load=partial(_load, name, root, limits)
+        name=name, size=partial(_size_of, name, root, limits), load=partial(_load, name, root, limits, mark)
     )
 
 
@@ -150,8 +180,19 @@ def _size_of(name: str, root: str | Path, limits: PictureLimits) -> tuple[int, i
     return picture_size(resolve_picture(name, root), limits)
 
 
-def _load(name: str, root: str | Path, limits: PictureLimits) -> Image.Image:
-    return open_picture(resolve_picture(name, root), limits)
+def _load(name: str, root: str | Path, limits: PictureLimits, mark: str | None) -> Image.Image:
+    path = resolve_picture(name, root)
+    why = f"{printable(path)} is another file"
+    replaced = mark is not None and picture_mark(name, root, whole=" " not in mark) != mark
+    try:
+        picture = open_picture(path, limits)
+    except RefusedError as error:
+        if not replaced:
+            raise
+        why = str(error)
+    if replaced:
+        raise RefusedError(f"picture {shown(name)} was replaced after it was checked: {why}")
+    return picture
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         "answer": pa.string(),
         "kind": pa.string(),
         "pictures": _TEXTS,
+        "marks": _TEXTS,
         "options": _TEXTS,
         "difficulty": pa.float64(),
         "complexity": pa.float64(),
@@ -36,7 +37,8 @@ SCHEMA = pa.schema(
         "source": pa.string(),
     }
 )
-"""One row per problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
+"""One row per problem; ``marks`` are those of its pictures once they were checked (``images.picture_mark``);
+``metadata`` is JSON, since its fields differ; ``source`` is one of them."""
 
 
 def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
@@ -53,6 +55,7 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
         "answer": problem.answer,
         "kind": problem.kind,
         "pictures": [picture.name for picture in problem.pictures],
+        "marks": None,
         "options": problem.options,
         "difficulty": problem.difficulty,
         "complexity": problem.complexity,
@@ -113,7 +116,10 @@ class FileRows(Rows):
             turns=tuple(map(Turn, record["roles"], record["texts"])),
             answer=record["answer"],
             kind=record["kind"],
-            pictures=tuple(file_picture(name, self._root, self._limits) for name in record["pictures"]),
+            pictures=tuple(
+                file_picture(name, self._root, self._limits, mark)
+                for name, mark in zip_longest(record["pictures"], record["marks"] or ())
+            ),
             options=tuple(record["options"]),
             difficulty=record["difficulty"],
             complexity=record["complexity"],

@@ -21,7 +21,8 @@ class Jsonl(JsonLines):
     ``id`` (default: file name and line), ``system`` (a system prompt), ``options`` (the texts of a choice, A
     first), ``kind`` (how the answer is checked; default: inferred from the answer), ``difficulty`` in [0, 1]
     (default 0.5), ``complexity`` in tokens (default 0), ``level`` (default: round(8 difficulty)) and
-    ``metadata``, of which schedules read ``source``. Other fields join the metadata. Each ``<image>`` of the
+    ``metadata``, of which schedules read ``source``. Other fields join the metadata, unless they look like
+    one of these, or like a picture, under another name: those are refused. Each ``<image>`` of the
     question stands for one picture; with no mark at all the pictures come first.
 
     Args:

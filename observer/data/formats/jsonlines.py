@@ -23,10 +23,10 @@ import pyarrow as pa
 from observer.data import fields
 from observer.data.checks.file_cache import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
-from observer.data.images import PictureLimits, file_picture
+from observer.data.images import PictureLimits, file_picture, picture_mark
 from observer.data.misnamed import refuse_misspelt, refuse_unread_pictures
 from observer.data.rows import RowFormat, Skipped
-from observer.data.table import FileRows, record_batch
+from observer.data.table import SCHEMA, FileRows, record_batch
 from observer.refusal import shown
 from observer.types import Picture, Problem, RefusedError, Turn
 
@@ -214,32 +214,42 @@ class JsonLines(RowFormat):
                 )
 
     def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
-        """Check each distinct picture once, on threads; leave out the rows of bad ones."""
+        """Check each distinct picture once, on threads; leave out the rows of bad ones, mark the others."""
         reasons: dict[str, str | None] = {}
+        marks: dict[str, str] = {}
         kept = []
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for batch in batches:
                 new = set(batch["pictures"].flatten().to_pylist()) - reasons.keys()
-                reasons.update(zip(new, threads.map(self._what_is_wrong, new), strict=True))
+                for name, (reason, mark) in zip(new, threads.map(self._looked_at, new), strict=True):
+                    reasons[name], marks[name] = reason, mark
                 good = np.ones(len(batch), bool)
-                for row, names in enumerate(batch["pictures"].to_pylist()):
+                shown_R = batch["pictures"].to_pylist()
+                for row, names in enumerate(shown_R):
                     if reason := next(filter(None, map(reasons.get, names)), None):
                         good[row] = False
                         bad.add(batch["line"][row].as_py(), batch["id"][row].as_py(), reason)
+                place = batch.schema.get_field_index("marks")
+                marks_R = pa.array(
+                    [[marks[name] for name in names] for names in shown_R], SCHEMA.field(place).type
+                )
+                batch = batch.set_column(place, SCHEMA.field(place), marks_R)
                 kept.append(batch.filter(pa.array(good)))
         return kept
 
-    def _what_is_wrong(self, name: str) -> str | None:
-        """Return why a picture is refused, or nothing."""
-        picture = self._picture(name)
+    def _looked_at(self, name: str) -> tuple[str | None, str]:
+        """Return why a picture is refused, if it is, and its mark."""
+        whole = self.check_images == "decode"
         try:
-            if self.check_images == "decode":
+            mark = picture_mark(name, self.root, whole)
+            picture = file_picture(name, self.root, self.limits, mark)
+            if whole:
                 picture.load()
             else:
                 picture.size()
         except RefusedError as error:
-            return str(error)
-        return None
+            return str(error), ""
+        return None, mark
 
 
 class _BadRows:
