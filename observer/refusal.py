@@ -1,11 +1,75 @@
-"""Checks of options. Every refusal names the option, its value and the values that are valid."""
+"""Checks of options, and the one way in which messages show values.
+
+Every refusal names the option, its value and the values that are valid. Values of the data may hold anything:
+whatever is printed, logged or drawn of them goes through ``shown`` or ``printable``.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
-from observer.types import RefusedError
+from observer.types import LostInputError, Problem, RefusedError
+
+SHOWN = 80
+"""The most characters of a value that a message shows."""
+SHOWN_PATH = 300
+"""The most characters of a path that a message shows."""
+
+
+def shown(value: object, most: int = SHOWN) -> str:
+    r"""Return a value as a message shows it: quoted, what cannot be seen escaped, shortened.
+
+    Args:
+        value: of any type and length.
+        most: characters of the result.
+
+    >>> print(shown("red\x1b[31m"), shown(["a"] * 1000, most=12))
+    'red\x1b[31m' ['a', 'a'...
+    """
+    try:
+        text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        return f"a value of type {type(value).__name__}, too large to show"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def printable(text: object, most: int = SHOWN_PATH) -> str:
+    r"""Return a text as a message shows it without quotes, as paths are: escaped, the middle left out.
+
+    Args:
+        text: a text or a path; on one line afterwards.
+        most: characters that are kept, before they are escaped.
+
+    >>> print(printable("runs/a\x1b.png"), printable("abcdefghij", most=6))
+    runs/a\x1b.png abc..hij
+    """
+    kept = str(text)
+    if len(kept) > most:
+        kept = f"{kept[: most // 2]}..{kept[len(kept) - most // 2 :]}"
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in kept)
+
+
+@contextmanager
+def still_there(problem: Problem) -> Iterator[None]:
+    """Name the row whose pictures are decoded inside, after its rows were checked.
+
+    Args:
+        problem: the row.
+
+    Raises:
+        LostInputError: a picture is gone or another one; names row and picture, and says how to go on.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        where = f"{printable(problem.source)}: " if problem.source else ""
+        raise LostInputError(
+            f"{where}row {shown(problem.id)}: {error}; interrupted: put the picture back as it was, then go "
+            "on with --ckpt_path last (where there is no checkpoint, start again)"
+        ) from error
 
 
 def refuse_unless(possible: bool, strategy: object, name: str, mend: str) -> None:

@@ -57,6 +57,10 @@ class NotNowError(RefusedError):
     """A row that is refused now and may be admitted next time, for example after a timeout of its check."""
 
 
+class LostInputError(RefusedError):
+    """Input that was checked and has changed or is gone since: the run is interrupted, and can go on."""
+
+
 class Verdict(StrEnum):
     """The verdict on an answer. Correctness is read from here, never from a sum of rewards."""
 

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from observer.objective import GroupMeanStd, PPOClip
-from observer.refusal import refuse_fields, refuse_outside
+from observer.refusal import printable, refuse_fields, refuse_outside, shown
 from observer.types import RefusedError
 
 
@@ -42,3 +42,33 @@ def test_fields_of_a_strategy_that_share_a_range_are_refused_by_name():
         refuse_fields(PPOClip(), "clip_high", above=1, hint=" or so")
     with pytest.raises(RefusedError, match=r"^GroupMeanStd.eps is 1e-06; it must be 1 .. 2$"):
         refuse_fields(GroupMeanStd(eps=1e-6), "eps", least=1, most=2)
+
+
+@pytest.mark.parametrize("show", [shown, printable])
+def test_what_is_shown_of_a_value_is_one_line_without_a_control_character(show):
+    everything = "".join(map(chr, range(0x3000))) + "\U000e0001\ud800"
+    assert all(
+        character.isprintable()
+        for start in range(0, len(everything), 40)
+        for character in show(everything[start : start + 40])
+    )
+
+
+def test_short_values_are_shown_whole_and_long_ones_are_shortened():
+    assert (shown("red"), shown(7), shown(["a"]), printable("a b/ü.png")) == (
+        "'red'",
+        "7",
+        "['a']",
+        "a b/ü.png",
+    )
+    assert len(shown("x" * 10_000_000)) == len(shown(["x" * 100])) == 80
+    assert len(printable("x" * 10_000_000)) < 400
+    assert printable("/data/" + "x" * 1000 + "/a.png").endswith("x/a.png")
+
+
+def test_a_value_that_python_cannot_show_is_named_by_its_type():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert shown(nested) == "a value of type list, too large to show"
+    assert shown(10**5000) == "a value of type int, too large to show"

@@ -20,7 +20,8 @@ from observer.policy import write_policy
 from observer.refusal import refuse_outside
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
-from observer.run.files import write_json
+from observer.run.files import causes, write_json
+from observer.types import LostInputError
 
 
 class RunReport(lightning.Callback):
@@ -113,7 +114,10 @@ class RunReport(lightning.Callback):
         if not self._began:  # it was refused: what an earlier process wrote stays
             return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
-        record = {"status": "interrupted"} if stopped else {"status": "failed", "error": f"{exception!r}"}
+        lost = next((cause for cause in causes(exception) if isinstance(cause, LostInputError)), None)
+        record = {"status": "interrupted"} if stopped or lost else {"status": "failed"}
+        if not stopped:
+            record["error"] = f"{lost or exception!r}"
         try:
             self._write(trainer, pl_module, record)
         except OSError as error:  # must not hide why the run ends, of which it may be a consequence

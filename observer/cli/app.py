@@ -16,8 +16,9 @@ from observer import __version__
 from observer.cli.early import learner_of
 from observer.cli.export import export_command
 from observer.cli.list import list_command
+from observer.refusal import printable
 from observer.run.files import WriteError, causes
-from observer.types import RefusedError
+from observer.types import LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test")
 REFUSALS = ("RefusedError", "MisconfigurationException")
@@ -28,6 +29,8 @@ MADE_ROOM = (
 )
 LOST = re.compile(r"gloo/transport|gloo::|ncclRemoteError|ncclSystemError|Connection (closed|reset) by peer")
 """What gloo and NCCL say when the process at the other end is gone."""
+MESSAGE_LINE = 4000
+"""The most characters of a line of a message."""
 HELP = """usage: observer COMMAND [OPTIONS]
 
   fit        train a policy; --help prints every option
@@ -43,7 +46,7 @@ for example: observer fit --config configs/quickstart.yaml"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed.
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed or interrupted.
 
     Args:
         arguments: without the program's name; None for those of the process.
@@ -68,14 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         led = list(causes(error))  # parsers and trainers wrap exceptions
+        gone = next((cause for cause in led if isinstance(cause, LostInputError)), None)
+        if gone is not None:
+            print(f"observer: interrupted: {_lines(gone)}", file=sys.stderr)
+            return 1
         refused = next((cause for cause in led if type(cause).__name__ in REFUSALS), None)
         if refused is not None:
-            print(f"observer: refused: {refused}", file=sys.stderr)
+            print(f"observer: refused: {_lines(refused)}", file=sys.stderr)
             return 2
         failed = next((cause for cause in led if isinstance(cause, WriteError)), None)
         if failed is not None:
             mend = MADE_ROOM if words[0] == "fit" else "make room and run it again"
-            print(f"observer: failed: {failed}; {mend}", file=sys.stderr)
+            print(f"observer: failed: {_lines(failed)}; {mend}", file=sys.stderr)
             return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
@@ -101,6 +108,11 @@ def lost_rank(error: BaseException) -> bool:
     """
     of_torch = type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError")
     return of_torch or (isinstance(error, RuntimeError) and LOST.search(str(error)) is not None)
+
+
+def _lines(error: BaseException) -> str:
+    """Return a message for the terminal: messages of libraries may hold control sequences of the input."""
+    return "\n".join(printable(line, MESSAGE_LINE) for line in str(error).split("\n"))
 
 
 def run_command(words: list[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from observer.curriculum import LadderIndex
 from observer.data import fields
 from observer.data.rows import Rows
+from observer.refusal import shown
 from observer.run.files import whole_file
 from observer.types import Problem, RefusedError
 
@@ -91,14 +92,14 @@ def _read_line(path: str, line: int, text: str, found: dict[str, Estimate]) -> N
         record = fields.parse_json(text)
         if not isinstance(record, dict) or not {"id", "difficulty"} <= record.keys() <= FIELDS:
             raise RefusedError(
-                f"is {fields.shown(record)}; write an object with id, difficulty, complexity and visits"
+                f"is {shown(record)}; write an object with id, difficulty, complexity and visits"
             )
         name = fields.identity(record, "")
         estimate = {"difficulty": fields.number(record, "difficulty", 0.0, high=1)}
         if "complexity" in record:
             estimate["complexity"] = fields.number(record, "complexity", Problem.complexity)
         if name in found:
-            raise RefusedError(f"id {name!r} is in line {found[name].line} already; keep one of the two")
+            raise RefusedError(f"id {shown(name)} is in line {found[name].line} already; keep one of the two")
     except RefusedError as error:
         raise RefusedError(f"{path}:{line}: {error}") from error
     found[name] = Estimate(line, estimate)

@@ -11,24 +11,21 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from observer.data.misnamed import instead
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, RefusedError
-from observer.verifier.verify import KINDS, infer_kind, refuse_unverifiable
 
 LEVELS = 9
 """Levels of a ladder whose rows name none: their difficulty in eighths, 0 .. 8."""
 LARGEST_LEVEL = 2**31 - 1
+LONGEST_ID = 1000
+"""Characters of an id: it is written with every completion of its row."""
 
 _SPECIAL_TOKEN = re.compile(r"<\|\w+\|>")
 COMMON_FIELDS = frozenset(
     {"id", "answer", "kind", "options", "difficulty", "complexity", "level", "metadata"}
 )
 """Fields that every JSONL format reads in the same way."""
-
-
-def shown(value: object) -> str:
-    """Return a value as a message shows it, in at most 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def parse_json(text: str) -> Any:
@@ -80,7 +77,7 @@ def string(record: Mapping[str, Any], key: str, default: str = "") -> str:
     """Return a text field."""
     value = record.get(key, default)
     if not isinstance(value, str):
-        raise _wrong(key, value, "a string")
+        raise wrong(key, value, "a string")
     return value
 
 
@@ -88,7 +85,7 @@ def strings(record: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """Return a field that lists non-empty texts; empty where there is none."""
     value = record.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise _wrong(key, value, "a list of non-empty strings")
+        raise wrong(key, value, "a list of non-empty strings")
     return tuple(value)
 
 
@@ -97,7 +94,7 @@ def number(record: Mapping[str, Any], key: str, default: float, high: float = ma
     value = record.get(key, default)
     # Not only finite: the index holds it in single precision.
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= min(high, 1e30):
-        raise _wrong(key, value, "a number >= 0" if math.isinf(high) else f"a number in [0, {high:g}]")
+        raise wrong(key, value, "a number >= 0" if math.isinf(high) else f"a number in [0, {high:g}]")
     return float(value)
 
 
@@ -105,32 +102,23 @@ def identity(record: Mapping[str, Any], default: str) -> str:
     """Return the row's id; whole numbers are taken as text."""
     value = record.get("id", default)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise _wrong("id", value, "a non-empty string")
+        raise wrong("id", value, "a non-empty string")
+    if isinstance(value, str) and len(value) > LONGEST_ID:
+        raise RefusedError(
+            f"id is {shown(value)}, {len(value):,} characters; write at most {LONGEST_ID:,}: it is part of "
+            "every line that is logged of the row"
+        )
     return str(value)
 
 
 def gold(record: Mapping[str, Any]) -> str:
     """Return the gold answer; numbers are taken as text."""
     if "answer" not in record:
-        raise RefusedError("has no answer; add the field `answer`")
+        raise RefusedError(f"has no answer; add the field `answer`{instead(record, 'answer')}")
     value = record["answer"]
     if isinstance(value, bool) or not isinstance(value, int | float | str) or not str(value).strip():
-        raise _wrong("answer", value, "a non-empty string or a number")
+        raise wrong("answer", value, "a non-empty string or a number")
     return str(value)
-
-
-def answer_kind(record: Mapping[str, Any], answer: str, options: tuple[str, ...]) -> str:
-    """Return the kind of the answer: the row's ``kind``, or else inferred from the answer.
-
-    Raises:
-        RefusedError: the kind does not exist, or no rule can check the answer.
-    """
-    if "kind" not in record:
-        return infer_kind(answer, options)
-    if (kind := string(record, "kind")) not in KINDS:
-        raise _wrong("kind", kind, f"one of {', '.join(sorted(KINDS))}, or leave it out")
-    refuse_unverifiable(answer, kind, options)
-    return kind
 
 
 def ladder_level(record: Mapping[str, Any], difficulty: float) -> int:
@@ -142,7 +130,7 @@ def ladder_level(record: Mapping[str, Any], difficulty: float) -> int:
     """
     value = record.get("level", round((LEVELS - 1) * difficulty))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_LEVEL:
-        raise _wrong("level", value, "a whole number >= 0")
+        raise wrong("level", value, "a whole number >= 0")
     return value
 
 
@@ -150,7 +138,7 @@ def leftovers(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any
     """Return the row's ``metadata`` together with the fields that the format does not know."""
     named = record.get("metadata", {})
     if not isinstance(named, dict):
-        raise _wrong("metadata", named, "an object")
+        raise wrong("metadata", named, "an object")
     unknown = {key: value for key, value in record.items() if key not in known}
     if twice := sorted(named.keys() & unknown.keys()):
         raise RefusedError(f"holds {shown(twice[0])} both in `metadata` and beside it; keep one")
@@ -170,5 +158,6 @@ def refuse_special_tokens(text: str) -> None:
         )
 
 
-def _wrong(key: str, value: object, wanted: str) -> RefusedError:
+def wrong(key: str, value: object, wanted: str) -> RefusedError:
+    """Return the refusal of a field's value."""
     return RefusedError(f"{key} is {shown(value)} ({type(value).__name__}); write {wanted}")

@@ -24,7 +24,7 @@ from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
-from observer.refusal import refuse_outside
+from observer.refusal import refuse_outside, shown
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
@@ -184,8 +184,8 @@ class LadderDataModule(lightning.LightningDataModule):
             row_format = self.formats[split]
             bad = self._refused(rows, renderer, verifier)
             if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
-                shown = "\n".join(str(error) for _, error in bad[:SHOWN])
-                raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{shown}")
+                first = "\n".join(str(error) for _, error in bad[:SHOWN])
+                raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{first}")
             if bad:
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
@@ -196,9 +196,10 @@ class LadderDataModule(lightning.LightningDataModule):
                     f"processes; a process without a row leaves the others waiting: add rows"
                 )
             if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
+                name = shown(rows[int(rows.level.argmax())].id)
                 raise RefusedError(
-                    f"data.{split}: row {rows[int(rows.level.argmax())].id!r} has level {highest}; held-out "
-                    f"figures are broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
+                    f"data.{split}: row {name} has level {highest}; held-out figures are "
+                    f"broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
                 )
             if left_out := len(self.rows[split].skipped):
                 rank_zero_info(

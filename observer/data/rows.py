@@ -15,6 +15,7 @@ import numpy as np
 
 from observer.curriculum import LadderIndex
 from observer.data.fingerprints import with_sizes
+from observer.refusal import shown
 from observer.types import Problem
 
 
@@ -32,7 +33,7 @@ class Skipped:
     """What is wrong with it."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: row {self.id!r}: {self.reason}"
+        return f"{self.file}:{self.line}: row {shown(self.id)}: {self.reason}"
 
 
 class Identity(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 
 from observer.data.checks.cache import digest
 from observer.data.rows import Identity, Rows, Skipped
+from observer.refusal import shown
 from observer.run.files import whole_file
 from observer.types import Problem, RefusedError
 
@@ -62,7 +63,7 @@ def _left_out(problem: Problem, error: RefusedError) -> Skipped:
     file, _, line = problem.source.rpartition(":")
     if not line.isdecimal():  # of no file
         file, line = problem.source, "0"
-    reason = str(error).removeprefix(f"{problem.source}: row {problem.id!r}: ")
+    reason = str(error).removeprefix(f"{problem.source}: row {shown(problem.id)}: ")
     return Skipped(file, int(line), problem.id, reason)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         "answer": pa.string(),
         "kind": pa.string(),
         "pictures": _TEXTS,
+        "marks": _TEXTS,
         "options": _TEXTS,
         "difficulty": pa.float64(),
         "complexity": pa.float64(),
@@ -38,8 +39,9 @@ SCHEMA = pa.schema(
         "fingerprint": pa.uint64(),
     }
 )
-"""One row per problem; ``metadata`` is JSON, since its fields differ; ``source`` is one of them. The
-fingerprint knows pictures by name until they are looked at."""
+"""One row per problem; ``marks`` are those of its pictures once they were checked (``images.picture_mark``);
+``metadata`` is JSON, since its fields differ; ``source`` is one of them. The fingerprint knows pictures by
+name until they are looked at."""
 
 
 def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
@@ -56,6 +58,7 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
         "answer": problem.answer,
         "kind": problem.kind,
         "pictures": [picture.name for picture in problem.pictures],
+        "marks": None,
         "options": problem.options,
         "difficulty": problem.difficulty,
         "complexity": problem.complexity,
@@ -117,7 +120,10 @@ class FileRows(Rows):
             turns=tuple(map(Turn, record["roles"], record["texts"])),
             answer=record["answer"],
             kind=record["kind"],
-            pictures=tuple(file_picture(name, self._root, self._limits) for name in record["pictures"]),
+            pictures=tuple(
+                file_picture(name, self._root, self._limits, mark)
+                for name, mark in zip_longest(record["pictures"], record["marks"] or ())
+            ),
             options=tuple(record["options"]),
             difficulty=record["difficulty"],
             complexity=record["complexity"],

@@ -11,6 +11,7 @@ from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
 from observer.objective import Constant, LearningRate, cut_groups
 from observer.policy import PolicySpec
+from observer.refusal import shown
 from observer.rewards import Observe, ResponseFormat, Reward
 from observer.rollout import Engine
 from observer.types import Completion, Group, Problem, Prompt, RefusedError, Sampling
@@ -95,8 +96,8 @@ class WarmStart(PolicyModule):
         solution = prompt.problem.metadata.get("solution")
         if not isinstance(solution, str) or not solution:
             raise RefusedError(
-                f"{prompt.problem.source}: row {prompt.problem.id!r} has the solution {solution!r}; a "
-                f"cold start imitates the text in metadata 'solution' of every row"
+                f"{prompt.problem.source}: row {shown(prompt.problem.id)} has the solution "
+                f"{shown(solution)}; a cold start imitates the text in metadata 'solution' of every row"
             )
         ids = (*self.policy.tokenizer(solution).input_ids, self.policy.end_ids[0])
         completion = Completion(ids, (0.0,) * len(ids), solution, "stop", 0)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from observer.refusal import SHOWN, printable
 from observer.types import Group, RefusedError, Score
 
 
@@ -60,5 +61,7 @@ class Reward(ABC):
             try:
                 values.append(self(group, row, step))
             except Exception as error:
-                raise RuntimeError(f"row {group.problem.id}, step {step}: {error!r}") from error
+                raise RuntimeError(
+                    f"row {printable(group.problem.id, SHOWN)}, step {step}: {error!r}"
+                ) from error
         return values

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_unless, shown
 from observer.rewards.base import Reward
 from observer.types import Group, Score
 
@@ -112,7 +112,7 @@ class BoxIoU(Reward):
         box = read_box(value) if isinstance(value, str) else _four(value)
         if box is None or _area(corners(box, self.gold_order or self.order)) <= 0:
             raise ValueError(
-                f"{where} is {value!r}; give four numbers that span an area, or correct gold_order"
+                f"{where} is {shown(value)}; give four numbers that span an area, or correct gold_order"
             )
         return box
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from observer.refusal import refuse_unless
+from observer.refusal import refuse_unless, shown
 from observer.rewards.base import Reward
 from observer.rewards.blocks import find_block
 from observer.types import Group, Problem, Score
@@ -87,7 +87,7 @@ class ObservationFidelity(Reward):
                 facts = value if isinstance(value, list | tuple) else (value,)
                 for fact in facts:
                     if not _is_fact(fact):
-                        raise ValueError(f"metadata {name!r} holds {fact!r}; give numbers and texts")
+                        raise ValueError(f"metadata {name!r} holds {shown(fact)}; give numbers and texts")
                 return facts
         return ()
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 
+from observer.refusal import SHOWN, printable, shown
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
 from observer.types import Group, RefusedError, Score, Verdict
@@ -147,11 +148,11 @@ def _filled(values: Sequence[float | None]) -> list[float]:
 
 def _checked(name: str, values: Sequence[float | None], group: Group) -> list[float | None]:
     """Return a reward's values as floats. A broken reward stops the run: a default would train on noise."""
-    where = f"reward {name}, row {group.problem.id}"
+    where = f"reward {name}, row {printable(group.problem.id, SHOWN)}"
     if not isinstance(values, Sequence) or len(values) != len(group.completions):
         got = f"{len(values)} values" if isinstance(values, Sequence) else f"a {type(values).__name__}"
         raise RuntimeError(f"{where}: returned {got}; return a list of {len(group.completions)} numbers")
     for index, value in enumerate(values):
         if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
-            raise RuntimeError(f"{where}: value {index} is {value!r}; return finite numbers, or None")
+            raise RuntimeError(f"{where}: value {index} is {shown(value)}; return finite numbers, or None")
     return [None if value is None else float(value) for value in values]

@@ -8,11 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from observer.refusal import shown, still_there
 from observer.types import IMAGE_MARK, Patches, Picture, Problem, Prompt, RefusedError, Turn
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Name = tuple[str, str, int, tuple[Turn, ...]]
 """Source, id, row and turns of a problem."""
@@ -109,7 +113,8 @@ class PromptRenderer:
         """Decode the pictures on threads and tokenise: one prompt per problem.
 
         Raises:
-            RefusedError: a picture cannot be decoded, or a prompt is too long.
+            LostInputError: a picture cannot be decoded.
+            RefusedError: a prompt is too long.
         """
         names, ahead = self._ahead or (None, None)
         if ahead is None or names != _names(problems):
@@ -119,7 +124,9 @@ class PromptRenderer:
 
     def _render(self, problems: Sequence[Problem]) -> list[Prompt]:
         all_ids = self.processor.tokenizer([self.text(problem) for problem in problems]).input_ids
-        pictures = iter(self._patches([picture for problem in problems for picture in problem.pictures]))
+        pictures = iter(
+            self._patches([(problem, shown) for problem in problems for shown in problem.pictures])
+        )
         prompts = []
         for problem, ids in zip(problems, all_ids, strict=True):
             own = tuple(islice(pictures, len(problem.pictures)))
@@ -128,11 +135,15 @@ class PromptRenderer:
             prompts.append(prompt)
         return prompts
 
-    def _patches(self, pictures: Sequence[Picture]) -> list[Patches]:
-        """Decode and preprocess pictures; equal ones become the same object and are preprocessed once."""
+    def _patches(self, pictures: Sequence[tuple[Problem, Picture]]) -> list[Patches]:
+        """Decode and preprocess pictures; equal ones become the same object and are preprocessed once.
+
+        Args:
+            pictures: with the problem that shows each.
+        """
         if not pictures:
             return []
-        images = list(self._pool.map(lambda picture: picture.load(), pictures))
+        images = list(self._pool.map(lambda place: _decoded(*place), pictures))
         keys = [(image.size, image.tobytes()) for image in images]
         distinct = dict(zip(keys, images, strict=True))
         inputs = self.processor.image_processor(images=list(distinct.values()), return_tensors="pt")
@@ -152,7 +163,10 @@ class PromptRenderer:
         ids: list[int] = self.processor.tokenizer(self.text(problem)).input_ids
         if not problem.pictures:
             return len(ids)
-        sizes = [list(picture.size()) for picture in problem.pictures]
+        try:
+            sizes = [list(picture.size()) for picture in problem.pictures]
+        except RefusedError as error:
+            raise _refused(problem, str(error)) from error
         counts: list[int] = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
         return len(ids) - ids.count(self._image_id) + sum(counts)
 
@@ -164,6 +178,11 @@ class PromptRenderer:
                 f"pictures (max_pixels), shorten it, raise the limit, or set on_bad_row to skip",
             )
         return length
+
+
+def _decoded(problem: Problem, picture: Picture) -> Image.Image:
+    with still_there(problem):
+        return picture.load()
 
 
 def _names(problems: Sequence[Problem]) -> list[Name]:
@@ -183,4 +202,4 @@ def _items(text: str) -> list[dict[str, str]]:
 
 
 def _refused(problem: Problem, why: str) -> RefusedError:
-    return RefusedError(f"{problem.source or 'problem'}: row {problem.id!r}: {why}")
+    return RefusedError(f"{problem.source or 'problem'}: row {shown(problem.id)}: {why}")

@@ -10,9 +10,11 @@ from typing import Any
 
 from observer.data import Jsonl
 from observer.data.checks.admission import faults_of_golds
-from observer.data.fields import identity, parse_json, shown
+from observer.data.fields import identity, parse_json
 from observer.data.formats.jsonlines import decoded
+from observer.data.misnamed import instead
 from observer.data.rows import Skipped
+from observer.refusal import shown
 from observer.types import Problem, RefusedError
 from observer.verifier import Question, Verifier
 from observer.verifier.notation import quote
@@ -129,7 +131,10 @@ def _row(form: Jsonl, record: object, line: int, default: str) -> Row:
 
 def _completions(record: Mapping[str, Any]) -> tuple[str, ...]:
     if "completions" not in record:
-        raise RefusedError("has no completions; add the field `completions`, a list of texts")
+        raise RefusedError(
+            "has no completions; add the field `completions`, a list of texts"
+            + instead(record, "completions")
+        )
     value = record["completions"]
     if not isinstance(value, list) or not value:
         raise RefusedError(f"completions is {shown(value)}; write a list of at least one text")
@@ -181,7 +186,7 @@ def _refused(path: Path, bad: list[Skipped], more: str) -> RefusedError:
 
 
 def _where(row: Row) -> str:
-    return f"{row.problem.source}: row {row.problem.id!r}"
+    return f"{row.problem.source}: row {shown(row.problem.id)}"
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

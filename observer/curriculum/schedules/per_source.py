@@ -16,7 +16,7 @@ from observer.curriculum.dealing import counts_by_share, fit, spread_offsets
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.index_part import LadderPart
 from observer.curriculum.schedules.random_order import Random
-from observer.refusal import refuse_unless
+from observer.refusal import SHOWN, printable, refuse_unless
 from observer.seeding import stable_seed
 from observer.types import RefusedError
 
@@ -106,7 +106,7 @@ class PerSource(Schedule):
         }
         if len(set(stages.values())) == 1:
             return next(iter(stages.values()))
-        return ", ".join(f"{name} {stage}" for name, stage in stages.items() if stage)
+        return ", ".join(f"{printable(name, SHOWN)} {stage}" for name, stage in stages.items() if stage)
 
     def _parts(self, index: LadderIndex) -> dict[str, LadderPart]:
         """Return the rows of each source that has a share and rows, by the source's name."""
@@ -114,7 +114,8 @@ class PerSource(Schedule):
         for name in self.shares or ():
             if name not in known:
                 raise RefusedError(
-                    f"{type(self).__name__}.shares names {name!r}; the ladder has rows of {', '.join(known)}"
+                    f"{type(self).__name__}.shares names {name!r}; the ladder has rows of "
+                    f"{', '.join(printable(source, SHOWN) for source in known)}"
                 )
         names = known if self.shares is None else self.shares
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.rows import Rows
+from observer.refusal import shown
 from observer.rollout import PromptRenderer
 from observer.types import NotNowError, Problem, RefusedError, Verdict
 from observer.verifier.notation import quote
@@ -100,6 +101,6 @@ def _against_itself(problem: Problem) -> Question:
 def _unverifiable(problem: Problem, fault: Fault) -> RefusedError:
     refusal = RefusedError if fault.lasting else NotNowError
     return refusal(
-        f"{problem.source}: row {problem.id!r}: no rule can check the answer {quote(problem.answer)} "
+        f"{problem.source}: row {shown(problem.id)}: no rule can check the answer {quote(problem.answer)} "
         f"(kind {problem.kind}): {fault.reason}; correct the answer or its kind, or drop the row"
     )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from observer.data.fields import shown, string, strings
+from observer.data.fields import string, strings
 from observer.data.formats.jsonlines import JsonLines
+from observer.data.misnamed import instead
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, RefusedError, Turn
 
 
@@ -19,7 +21,8 @@ class Jsonl(JsonLines):
     ``id`` (default: file name and line), ``system`` (a system prompt), ``options`` (the texts of a choice, A
     first), ``kind`` (how the answer is checked; default: inferred from the answer), ``difficulty`` in [0, 1]
     (default 0.5), ``complexity`` in tokens (default 0), ``level`` (default: round(8 difficulty)) and
-    ``metadata``, of which schedules read ``source``. Other fields join the metadata. Each ``<image>`` of the
+    ``metadata``, of which schedules read ``source``. Other fields join the metadata, unless they look like
+    one of these, or like a picture, under another name: those are refused. Each ``<image>`` of the
     question stands for one picture; with no mark at all the pictures come first.
 
     Args:
@@ -43,6 +46,7 @@ class Jsonl(JsonLines):
     """
 
     own_fields: ClassVar[frozenset[str]] = frozenset({"question", "images", "system"})
+    pictures_in: ClassVar[str] = "`images`"
 
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
         """Return the system turn, if any, and the question with its pictures.
@@ -52,7 +56,9 @@ class Jsonl(JsonLines):
         """
         question, system = string(record, "question"), string(record, "system")
         if not question.strip():
-            raise RefusedError(f"question is {shown(question)}; write what is asked")
+            raise RefusedError(
+                f"question is {shown(question)}; write what is asked{instead(record, 'question')}"
+            )
         if IMAGE_MARK in system:
             raise RefusedError(
                 f"system holds {IMAGE_MARK}: {shown(system)}; put the pictures into the question"

@@ -21,12 +21,15 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data import fields
+from observer.data.answers import answer_kind
 from observer.data.checks.file_cache import Checked, Entry, checked_once, distinct_pictures, stamp
 from observer.data.estimates import Estimate, read_estimates
 from observer.data.fingerprints import with_pictures
-from observer.data.images import PictureLimits, file_picture, picture_hash, resolve_picture
+from observer.data.images import PictureLimits, file_picture, picture_mark
+from observer.data.misnamed import refuse_misspelt, refuse_unread_pictures
 from observer.data.rows import RowFormat, Skipped
-from observer.data.table import FileRows, record_batch
+from observer.data.table import SCHEMA, FileRows, record_batch
+from observer.refusal import shown
 from observer.types import Picture, Problem, RefusedError, Turn
 
 OnBadRow = Literal["refuse", "skip"]
@@ -64,6 +67,8 @@ class JsonLines(RowFormat):
 
     own_fields: ClassVar[frozenset[str]]
     """Names of the fields that ``chat`` reads."""
+    pictures_in: ClassVar[str] = "a field that is read"
+    """Where a row names its pictures, for the message that refuses one elsewhere."""
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -75,6 +80,9 @@ class JsonLines(RowFormat):
                 f"check_images is {self.check_images!r}; set it to one of {get_args(CheckImages)}"
             )
         PictureLimits(self.max_image_pixels)
+        for name in ("path", "images", "difficulty_from"):
+            if "\0" in (path := getattr(self, name) or ""):
+                raise RefusedError(f"{name} is {shown(path)}; remove the zero byte, no path can hold one")
 
     @abstractmethod
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
@@ -134,12 +142,12 @@ class JsonLines(RowFormat):
             RefusedError: the object is no row of this format; the message names the field and its value.
         """
         if not isinstance(record, dict):
-            raise RefusedError(f"is {fields.shown(record)}; write a JSON object")
+            raise RefusedError(f"is {shown(record)}; write a JSON object")
         name = fields.identity(record, default_id)
         answer = fields.gold(record)
         options = fields.strings(record, "options")
         difficulty = fields.number(record, "difficulty", Problem.difficulty, high=1)
-        turns, pictures = self.chat(record)
+        turns, pictures = self._chat(record)
         for turn in turns:
             fields.refuse_special_tokens(turn.text)
         return Problem(
@@ -147,14 +155,29 @@ class JsonLines(RowFormat):
             row=0,
             turns=turns,
             answer=answer,
-            kind=fields.answer_kind(record, answer, options),
+            kind=answer_kind(record, answer, options),
             pictures=tuple(self._picture(picture) for picture in pictures),
             options=options,
             difficulty=difficulty,
             complexity=fields.number(record, "complexity", Problem.complexity),
             level=fields.ladder_level(record, difficulty),
-            metadata=fields.leftovers(record, fields.COMMON_FIELDS | self.own_fields),
+            metadata=fields.leftovers(record, self._known),
         )
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return fields.COMMON_FIELDS | self.own_fields
+
+    def _chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """Return turns and pictures, unless the row has fields of another name than the one that is read."""
+        refuse_misspelt(record, self._known)
+        try:
+            turns, pictures = self.chat(record)
+        except RefusedError:
+            refuse_unread_pictures(record, self._known, (), self.pictures_in)  # the cause, if there are some
+            raise
+        refuse_unread_pictures(record, self._known, pictures, self.pictures_in)
+        return turns, pictures
 
     def _picture(self, name: str) -> Picture:
         return file_picture(name, self.root, self.limits)
@@ -187,47 +210,52 @@ class JsonLines(RowFormat):
         for name in estimates:
             if name not in known:
                 raise RefusedError(
-                    f"{self.difficulty_from}:{estimates[name].line}: id {name!r} is no row of {self.path} "
-                    f"({len(estimates) - len(known)} of {len(estimates)} ids are not); set difficulty_from "
-                    "to estimates of these rows, or remove the line"
+                    f"{self.difficulty_from}:{estimates[name].line}: id {shown(name)} is no row of "
+                    f"{self.path} ({len(estimates) - len(known)} of {len(estimates)} ids are not); set "
+                    "difficulty_from to estimates of these rows, or remove the line"
                 )
 
     def _with_good_pictures(self, batches: Sequence[pa.RecordBatch], bad: _BadRows) -> list[pa.RecordBatch]:
-        """Check each distinct picture once, on threads; leave out the rows of bad ones.
+        """Check each distinct picture once, on threads; leave out the rows of bad ones, mark the others.
 
         The fingerprints of the others then hold what their pictures show.
         """
         reasons: dict[str, str | None] = {}
         marks: dict[str, str] = {}
+        contents: dict[str, str] = {}
         kept = []
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             for batch in batches:
                 new = set(batch["pictures"].flatten().to_pylist()) - reasons.keys()
-                for name, (reason, mark) in zip(new, threads.map(self._looked_at, new), strict=True):
-                    reasons[name], marks[name] = reason, mark
+                for name, found in zip(new, threads.map(self._looked_at, new), strict=True):
+                    reasons[name], marks[name], contents[name] = found
                 good, prints = np.ones(len(batch), bool), batch["fingerprint"].to_pylist()
-                for row, names in enumerate(batch["pictures"].to_pylist()):
+                shown_R = batch["pictures"].to_pylist()
+                for row, names in enumerate(shown_R):
                     if reason := next(filter(None, map(reasons.get, names)), None):
                         good[row] = False
                         bad.add(batch["line"][row].as_py(), batch["id"][row].as_py(), reason)
-                    prints[row] = with_pictures(prints[row], [marks[name] for name in names])
-                place = batch.schema.get_field_index("fingerprint")
-                batch = batch.set_column(place, batch.schema.field(place), pa.array(prints, pa.uint64()))
+                    prints[row] = with_pictures(prints[row], [contents[name] for name in names])
+                marks_R = [[marks[name] for name in names] for names in shown_R]
+                for column, values in (("fingerprint", prints), ("marks", marks_R)):
+                    place, field = batch.schema.get_field_index(column), SCHEMA.field(column)
+                    batch = batch.set_column(place, field, pa.array(values, field.type))
                 kept.append(batch.filter(pa.array(good)))
         return kept
 
-    def _looked_at(self, name: str) -> tuple[str | None, str]:
-        """Return why a picture is refused, if it is, and what tells it from others of its name."""
-        picture = self._picture(name)
+    def _looked_at(self, name: str) -> tuple[str | None, str, str]:
+        """Return why a picture is refused, if it is; its mark; what a fingerprint takes for its content."""
+        whole = self.check_images == "decode"
         try:
-            if self.check_images == "decode":
+            mark = picture_mark(name, self.root, whole)
+            picture = file_picture(name, self.root, self.limits, mark)
+            if whole:
                 picture.load()
-                return None, picture_hash(resolve_picture(name, self.root).read_bytes()).hex()
-            return None, f"{picture.size()} {resolve_picture(name, self.root).stat().st_size}"
+                return None, mark, mark
+            # Not the mark, which holds the file's time: a copy of the data folder has the same rows.
+            return None, mark, f"{picture.size()} {mark.split()[0]}"
         except RefusedError as error:
-            return str(error), ""
-        except OSError as error:
-            return f"picture {fields.shown(name)} cannot be read ({error}); do not change files meanwhile", ""
+            return str(error), "", ""
 
 
 class _BadRows:
@@ -285,6 +313,6 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RefusedError(
-            f"is no UTF-8 at byte {error.start} of its line: {fields.shown(raw[error.start :][:8])}; "
+            f"is no UTF-8 at byte {error.start} of its line: {shown(raw[error.start :][:8])}; "
             "save the file as UTF-8"
         ) from error

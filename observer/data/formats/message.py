@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from observer.data.fields import parse_json, shown
+from observer.data.fields import parse_json
 from observer.data.formats.jsonlines import JsonLines
+from observer.data.misnamed import instead
+from observer.refusal import shown
 from observer.types import IMAGE_MARK, RefusedError, Turn
 
 ROLES = ("system", "user", "assistant")
@@ -46,6 +48,7 @@ class Message(JsonLines):
     """
 
     own_fields: ClassVar[frozenset[str]] = frozenset({"message"})
+    pictures_in: ClassVar[str] = '`message`, as an item {"type": "image", "image": path}'
 
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
         """Return the turns of the message, each picture as a mark in their text, and the pictures' names.
@@ -60,12 +63,13 @@ class Message(JsonLines):
             except RefusedError as error:
                 raise RefusedError(f"message {error}") from error
         if not isinstance(message, list) or not message:
-            raise RefusedError(f"message is {shown(message)}; write a list of chat turns")
+            other = "" if "message" in record else instead(record, "message")
+            raise RefusedError(f"message is {shown(message)}; write a list of chat turns{other}")
         images: list[str] = []
         turns = tuple(_turn(item, f"message[{place}]", images) for place, item in enumerate(message))
         if turns[-1].role != "user":
             raise RefusedError(
-                f"message ends with the role {turns[-1].role!r}; its last turn must be the user's"
+                f"message ends with the role {shown(turns[-1].role)}; its last turn must be the user's"
             )
         if not turns[-1].text.strip():
             raise RefusedError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from observer.objective.weightings.base import Weighting
-from observer.refusal import refuse_fields, refuse_unless
+from observer.refusal import SHOWN, printable, refuse_fields, refuse_unless, shown
 from observer.types import Estimated, Problem, RefusedError
 
 
@@ -95,7 +95,8 @@ class Disco(Weighting):
         domain = problem.metadata.get(self.domain_key)
         if str(domain) not in self.shares:
             raise RefusedError(
-                f"Disco.shares: row {problem.id} has {self.domain_key} {domain!r} in its metadata, but there "
-                f"is a share of {', '.join(self.shares)}; add it, or name another key as domain_key"
+                f"Disco.shares: row {printable(problem.id, SHOWN)} has {self.domain_key} {shown(domain)} in "
+                f"its metadata, but there is a share of {', '.join(self.shares)}; add it, or name another "
+                "key as domain_key"
             )
         return math.log(1 + 1 / self.shares[str(domain)])

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+from observer.refusal import SHOWN, printable, shown
 from observer.rewards.base import Reward
 from observer.strategies import load_plugin
 from observer.types import Completion, Group, Problem, RefusedError, Score
@@ -88,8 +89,8 @@ class ForeignReward(Reward):
                 values.append(self.read(result))
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise RuntimeError(
-                    f"row {problem.id}, step {step}: {self.function} returned {result!r}, "
-                    f"which holds no value: {error!r}"
+                    f"row {printable(problem.id, SHOWN)}, step {step}: {self.function} returned "
+                    f"{shown(result)}, which holds no value: {error!r}"
                 ) from error
         rest = iter(values)
         return [[next(rest) for _ in group.completions] for group in groups]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+from observer.refusal import still_there
 from observer.rewards.foreign.base import ForeignReward, completions_of, is_async
 from observer.rewards.run_async import run_async
 from observer.types import Completion, Group, Problem
@@ -88,7 +89,8 @@ class TrlReward(ForeignReward):
             return {}
         rows: list[Any] = []
         for group in groups:
-            pictures = [picture.load() for picture in group.problem.pictures]
+            with still_there(group.problem):
+                pictures = [picture.load() for picture in group.problem.pictures]
             rows += [pictures] * len(group.completions)
         first = [pictures[0] if pictures else None for pictures in rows]
         return {name: rows if name == "images" else first for name in wanted}
