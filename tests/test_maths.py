@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growth import no_hang, work
-from observer.verifier.maths.equal import same_value
 from observer.verifier.maths.parse import parse
-from observer.verifier.maths.same import same
+from observer.verifier.maths.same import same, same_value
 from observer.verifier.maths.tree import UndefinedError, UnreadableError
 from observer.verifier.maths.values import MAX_FACTORIAL, evaluate
 

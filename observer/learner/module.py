@@ -255,7 +255,7 @@ class PolicyModule(lightning.LightningModule):
     # Held-out evaluation
 
     def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return figures of greedy answers to this rank's problems, with ``sampled_`` those of sampled ones."""
+        """Return figures of greedy answers to this rank's problems, with ``sampled_`` of sampled ones."""
         held_out = HeldOut(self.answerer, self.sampling, self.device)
         with torch.no_grad(), self.trainer.precision_plugin.forward_context(), self.failure_saved():
             self.sync()

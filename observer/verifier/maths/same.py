@@ -1,18 +1,41 @@
 """Whether two formulas say the same: values, lists, intervals, matrices, equations and inequalities.
 
-Equations are the same when one is a multiple of the other; an inequality is the interval that it describes.
+Values without names are compared to 60 digits, or exactly where they are rational. Values with names are
+compared at points: two different formulas of the size of an answer agree at all of them by a chance that is
+not worth naming (Schwartz and Zippel). Equations are the same when one is a multiple of the other; an
+inequality is the interval that it describes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise
 
-from observer.verifier.maths.equal import ratio, same_value
-from observer.verifier.maths.matrices import whole_matrices
-from observer.verifier.maths.tree import SHAPES, Node, UnreadableError, holds, names_in, negative, rebuilt
-from observer.verifier.maths.values import FINE
+from mpmath import MPContext
 
+from observer.verifier.maths.rewriting import both_signs, whole_matrices
+from observer.verifier.maths.tree import (
+    SHAPES,
+    Node,
+    UndefinedError,
+    UnreadableError,
+    calls,
+    holds,
+    names_in,
+    negative,
+)
+from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
+
+TOLERANCE = Fraction(1, 10**6)
+"""How far a decimal may be from a constant, relative to it: 1.414214 is the root of 2 and 1.41 is not."""
+POINTS = 5
+"""Points at which formulas with names are compared."""
+ENOUGH = 2
+"""Points at which both must have a value."""
+
+_WHOLE = frozenset({"binomial"})
 _ORDERS = {"<": (1, True), r"\le": (1, False), ">": (-1, True), r"\ge": (-1, False)}
 _INFINITY = Node("constant", ("infinity",))
 
@@ -27,7 +50,7 @@ def same(gold: Node, given: Node) -> bool:
     >>> [same(parse("x=5"), parse(text)) for text in ("5", "x=10/2", "x=6=5", "y=5", "x>5")]
     [True, True, False, False, False]
     """
-    gold, given = _alternatives(whole_matrices(gold)), _alternatives(whole_matrices(given))
+    gold, given = both_signs(whole_matrices(gold)), both_signs(whole_matrices(given))
     if gold.op == "relation" or given.op == "relation":
         return _same_relations(gold, given)
     if gold.op in ("list", "set"):
@@ -73,24 +96,6 @@ def _meets(item: Node, other: Node) -> bool:
         return False
 
 
-def _alternatives(node: Node) -> Node:
-    """Write what has a plus-minus as its two values."""
-    if node.op == "list":
-        items = [_alternatives(part) for part in node.parts]
-        flat = [part for item in items for part in (item.parts if item.op == "list" else (item,))]
-        return Node("list", (tuple(flat),))
-    if not holds(node, frozenset({"plus_minus"})) or node.signs not in ((), ("=",)):
-        return node
-    return Node("list", (tuple(_chosen(node, choice) for choice in (1, -1)),))
-
-
-def _chosen(node: Node, choice: int) -> Node:
-    if node.op == "plus_minus":
-        term = _chosen(node.parts[0], choice)
-        return term if node.args[0] == choice else negative(term)
-    return rebuilt(node, lambda part: _chosen(part, choice))
-
-
 def _same_relations(gold: Node, given: Node) -> bool:
     right, value = _named(gold), _named(given)
     if value is not None and not _consistent(value[1]):
@@ -105,7 +110,7 @@ def _same_relations(gold: Node, given: Node) -> bool:
         return bool(right[0] and value[0] and names_in(right[1][0])) and _same_equation(gold, given)
     if gold.signs == given.signs and gold.signs in ((r"\ne",), (r"\equiv",)):
         return _in_order(
-            [_alternatives(side) for side in gold.parts], [_alternatives(side) for side in given.parts]
+            [both_signs(side) for side in gold.parts], [both_signs(side) for side in given.parts]
         )
     interval = _interval(gold), _interval(given)
     if interval[0] is not None and interval[1] is not None:
@@ -212,3 +217,122 @@ def _interval(node: Node) -> Node | None:
         else:
             high = (")" if strict else "]", side)
     return Node("tuple", (low[0] + high[0], (low[1], high[1])))
+
+
+def same_value(gold: Node, given: Node) -> bool:
+    """Return whether two formulas have the same value, whatever their names stand for.
+
+    Raises:
+        UnreadableError: they cannot be worked out.
+
+    >>> from observer.verifier.maths.parse import parse
+    >>> same_value(parse("(a+b)(a-b)"), parse("a^2-b^2")), same_value(parse("x^2"), parse("2x"))
+    (True, False)
+    """
+    if _infinite(gold) or _infinite(given):
+        return _infinite(gold) == _infinite(given)
+    if gold.op == "digits":
+        return _same_digits(gold, given)
+    if not names_in(gold) and not names_in(given):
+        return _same_constant(gold, given)
+    one_sided = calls(gold, "abs") != calls(given, "abs")
+    agreed = 0
+    for point in _points(gold, given):
+        try:
+            verdict = _equal_at(gold, given, point)
+        except UndefinedError:
+            continue
+        if verdict is None:  # one is real there and the other is not
+            if one_sided:
+                return False
+            continue
+        if not verdict:
+            return False
+        agreed += 1
+    if agreed < ENOUGH:
+        raise UnreadableError("they have values at too few points")
+    return True
+
+
+def _same_constant(gold: Node, given: Node) -> bool:
+    try:
+        if gold.places is None and given.places is None:
+            return bool(_equal_at(gold, given, {}))
+        right, value = (real(evaluate(node, {}, FINE), FINE) for node in (gold, given))
+    except UndefinedError:
+        return False
+    gap = abs(right - value)
+    if gold.places is not None:
+        return bool(gap <= FINE.mpf(10) ** -gold.places / 2)
+    return bool(gap <= abs(right) * real(TOLERANCE, FINE))
+
+
+def _same_digits(gold: Node, given: Node) -> bool:
+    """Return whether a numeral is the same, its base named or not."""
+    if given.op == "digits":
+        return gold == given
+    return given.op == "number" and given.places is None and str(given.value) == gold.text
+
+
+def _infinite(node: Node) -> int:
+    if node == Node("constant", ("infinity",)):
+        return 1
+    return -1 if node == negative(Node("constant", ("infinity",))) else 0
+
+
+def _equal_at(gold: Node, given: Node, point: dict[str, Fraction]) -> bool | None:
+    """Return whether two values are equal at a point; None when only one of them is real."""
+    right, value = evaluate(gold, point, ROUGH), evaluate(given, point, ROUGH)
+    if isinstance(right, Fraction) and isinstance(value, Fraction):
+        return right == value
+    if _is_real(right) != _is_real(value):
+        return None
+    gap, size = _gap(right, value, ROUGH)
+    if size > 1e-12 and gap > size * 1e-15:
+        return False
+    # Nearly equal, or nearly zero: what is no difference shrinks as digits are added.
+    fine, size = _gap(evaluate(gold, point, FINE), evaluate(given, point, FINE), FINE)
+    least = gap * FINE.mpf(10) ** -20 if gap else FINE.mpf(10) ** -50
+    return bool(fine <= size * FINE.mpf(10) ** -45 or fine <= least)
+
+
+def _gap(right: Value, value: Value, mp: MPContext) -> tuple[Value, Value]:
+    right, value = real(right, mp), real(value, mp)
+    return abs(right - value), max(abs(right), abs(value))
+
+
+def _is_real(value: Value) -> bool:
+    return isinstance(value, Fraction) or not hasattr(value, "_mpc_") or abs(value.imag) <= abs(value) * 1e-20
+
+
+def _points(*nodes: Node) -> Iterator[dict[str, Fraction]]:
+    """Yield points: positive ones, whole ones where only those have a value, then ones of both signs."""
+    names = sorted(frozenset().union(*(names_in(node) for node in nodes)))
+    whole = any(holds(node, _WHOLE) or calls(node, "factorial") for node in nodes)
+    for place in range(POINTS):
+        point = {}
+        for name in names:
+            seed = int.from_bytes(hashlib.blake2b(f"{place} {name}".encode(), digest_size=6).digest(), "big")
+            value = Fraction(seed % 900 + 101, 353)
+            if whole:
+                value = Fraction(seed % 9 + 2)
+            elif place % 2 and seed % 3:
+                value = -value
+            point[name] = value
+        yield point
+
+
+def ratio(gold: Node, given: Node) -> Value | None:
+    """Return by what a formula has to be multiplied to be the other, if by one number everywhere."""
+    found = None
+    agreed = 0
+    for point in _points(gold, given):
+        try:
+            right, value = evaluate(gold, point, FINE), evaluate(given, point, FINE)
+            multiple = real(value, FINE) / real(right, FINE)
+        except (UndefinedError, ZeroDivisionError):
+            continue
+        if multiple == 0 or (found is not None and abs(multiple - found) > abs(found) * FINE.mpf(10) ** -40):
+            return None
+        found, agreed = multiple, agreed + 1
+    return found if agreed >= ENOUGH else None

@@ -1,10 +1,10 @@
-"""Sums and multiples of matrices, written as one matrix."""
+"""Formulas written in one way: a sum of matrices as one matrix, a plus-minus as its two values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from observer.verifier.maths.tree import Node, holds
+from observer.verifier.maths.tree import Node, holds, negative, rebuilt
 
 _MATRIX = frozenset({"matrix"})
 
@@ -53,3 +53,21 @@ def _each(work: Callable[..., Node], *matrices: Node) -> Node:
             for row_of in rows
         ),
     )
+
+
+def both_signs(node: Node) -> Node:
+    """Write what has a plus-minus as its two values."""
+    if node.op == "list":
+        items = [both_signs(part) for part in node.parts]
+        flat = [part for item in items for part in (item.parts if item.op == "list" else (item,))]
+        return Node("list", (tuple(flat),))
+    if not holds(node, frozenset({"plus_minus"})) or node.signs not in ((), ("=",)):
+        return node
+    return Node("list", (tuple(_chosen(node, choice) for choice in (1, -1)),))
+
+
+def _chosen(node: Node, choice: int) -> Node:
+    if node.op == "plus_minus":
+        term = _chosen(node.parts[0], choice)
+        return term if node.args[0] == choice else negative(term)
+    return rebuilt(node, lambda part: _chosen(part, choice))
