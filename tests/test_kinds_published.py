@@ -10,7 +10,7 @@ from observer.verifier.verify import infer_kind, verify
 
 CASES = [
     json.loads(line)
-    for name in ("verdicts", "forms")
+    for name in ("verdicts", "forms", "neighbours")
     for line in (Path(__file__).parent / "cases" / f"{name}.jsonl").read_text().splitlines()
 ]
 """gold, options, right and wrong answers of each; those of ``verdicts`` with the thread or data set."""
@@ -33,7 +33,7 @@ def test_a_gold_that_its_own_rewriting_does_not_equal_is_refused_at_the_door():
 
 
 def test_a_gold_that_is_prose_about_formulas_is_refused_at_the_door():
-    for gold in ("UMVU for $5+2 \\mu$", "concave up on $(0, \\infty)$", r"\text{increasing on }(-3,1)"):
+    for gold in ("UMVU for $5+2 \\mu$", "concave up on $(0, \\infty)$", r"\text{increasing on }(-\infty,1)"):
         with pytest.raises(RefusedError, match="no rule can check the answer"):
             infer_kind(gold)
 

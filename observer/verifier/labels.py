@@ -14,11 +14,54 @@ _WORDS = re.compile(
     re.DOTALL,
 )
 _SYMBOL = re.compile(
-    r"(?:\\?[A-Za-z]+|\\(?:vec|bar|hat|overline|mathrm|text|angle|triangle)\b ?\{?[A-Za-z]+\}?)"
-    r"(?:_(?:[A-Za-z0-9]|\{[^{}]*\}))?'*(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
+    r"(?:[A-Za-z]|[A-Z]{2,4}|\\[A-Za-z]+"
+    r"|\\(?:vec|bar|hat|overline|mathrm|text|angle|triangle)\b ?\{?[A-Za-z]+\}?)"
+    r"(?:_(?:[A-Za-z0-9]+|\{[^{}]*\}))?'*(?: ?\([A-Za-z](?:, ?[A-Za-z])*\))?|m?(?:\\angle|∠) ?[A-Z]{1,3}"
+    r"|\([a-z](?:, ?[a-z])+\)"
 )
+_NAME_OF_PART = re.compile(rf"(^|[,;]\s*|(?<![A-Za-z])(?:and|or)\s+)(?P<name>{_SYMBOL.pattern})\s*=\s*")
+_NAME_OF_POINT = re.compile(r"(^|[,;]\s*|(?<![A-Za-z])(?:and|or)\s+)[A-Z](?=\()")
 _SIGN = re.compile(r"(?<![<>!:=\\])(=|\\approx(?![A-Za-z])|≈)(?!=)")
 _SHORT = frozenset({"sum", "ans", "gcd", "lcm", "min", "max", "avg", "top"})
+_NO_NAME = frozenset(
+    {
+        "minus",
+        "negative",
+        "not",
+        "never",
+        "wrong",
+        "no",
+        "twice",
+        "half",
+        "double",
+        "less",
+        "more",
+        "than",
+        "square",
+    }
+    | {
+        "root",
+        "cube",
+        "over",
+        "under",
+        "times",
+        "plus",
+        "sin",
+        "cos",
+        "tan",
+        "log",
+        "ln",
+        "sqrt",
+        "exp",
+        "and",
+        "or",
+    }
+)
+"""Words that do more than to name a value."""
+_NEARLY = re.compile(
+    r"(?:≈|\\approx(?![A-Za-z])|~|(?:about|approximately|approx\.?|roughly|around) )\s*(.+)",
+    re.DOTALL | re.IGNORECASE,
+)
 _ANSWER = re.compile(r"(?:the )?(?:final |correct |right )?(?:answer|option|choice|ans)", re.IGNORECASE)
 
 
@@ -46,6 +89,8 @@ def without_words(text: str) -> str:
         text = match["rest"]
     elif text.startswith("="):
         text = text[1:]
+    elif (nearly := _NEARLY.fullmatch(text)) is not None:
+        text = nearly[1]
     else:
         return text
     return bare(text.replace("$", "") if text.count("$") % 2 else text)
@@ -53,9 +98,23 @@ def without_words(text: str) -> str:
 
 def _names(words: str, sign: str) -> bool:
     """Return whether words name a value: a product such as ``xy`` does not."""
+    if _NO_NAME & set(words.lower().split()):
+        return False
     if sign == "is":
-        return _ANSWER.fullmatch(words) is not None
-    return len(words) > 3 or words.lower() in _SHORT or (len(words) > 1 and not words.islower())
+        return words.lower().startswith("the ") or _ANSWER.fullmatch(words) is not None
+    return len(words) > 4 or words.lower() in _SHORT or not (words.isupper() or len(words) < 4)
+
+
+def without_names(text: str) -> str:
+    """Take the names off the parts of an answer: of values, and of points.
+
+    >>> without_names("x=3, y=-2"), without_names("x_1 = 2 or x_2 = 3"), without_names("A(3, -2)")
+    ('3, -2', '2 or 3', '(3, -2)')
+    """
+    names = [match["name"] for match in _NAME_OF_PART.finditer(bare(text))]
+    if names != sorted(names):  # y = 3, x = -2 is not (3, -2)
+        return text
+    return _NAME_OF_POINT.sub(r"\1", _NAME_OF_PART.sub(r"\1", bare(text)))
 
 
 def is_answer(text: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import groupby
 MAX_WRAPPERS = 8
 """Wrappers taken off at most, so that no nesting costs more than this many passes."""
 
-_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("*", "*"), ("`", "`"))
 _COMMANDS = (
     r"\boxed{",
     r"\fbox{",
@@ -37,6 +37,10 @@ _MARKS = {
     "\u066c": ",",
     "\u3010": "(",
     "\u3011": ")",
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
 }
 _FULL_WIDTH = {chr(place): chr(place - 0xFEE0) for place in range(0xFF01, 0xFF5E)}
 _AS_ASCII = str.maketrans(_FULL_WIDTH | _DASHES | _MARKS)
@@ -46,7 +50,7 @@ _RAISED = re.compile(f"[{_SUPERSCRIPT}]+")
 _LOWERED = re.compile(f"[{_SUBSCRIPT}]+")
 _LEVEL = str.maketrans(_SUPERSCRIPT + _SUBSCRIPT, "0123456789+-()nx0123456789")
 _FRACTION = re.compile("[\u00bc-\u00be\u2150-\u215e]")
-_OTHER_LETTER = re.compile("[\U0001d400-\U0001d7ff]")
+_OTHER_LETTER = re.compile("[\U0001d400-\U0001d7ff\u2160-\u217f]")
 _OTHER_DIGIT = re.compile(r"(?![0-9])\d")
 _TAGGED = re.compile(r"<(answer|ANSWER)>(.*?)</\1>", re.DOTALL)
 _SPACED = re.compile(r"[ ~]*\\![ ~]*")
@@ -81,9 +85,15 @@ def clean(text: str) -> str:
 def _as_ascii(text: str) -> str:
     text = _FRACTION.sub(_written_out, text.translate(_AS_ASCII))
     text = _RAISED.sub(lambda match: f"^{{{match[0].translate(_LEVEL)}}}", text)
-    text = _LOWERED.sub(lambda match: f"_{match[0].translate(_LEVEL)}", text)
+    text = _LOWERED.sub(_low, text)
     text = _OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
     return _OTHER_LETTER.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+
+
+def _low(match: re.Match[str]) -> str:
+    """Write lowered digits: in braces where a digit follows, which belongs not to them."""
+    digits = match[0].translate(_LEVEL)
+    return f"_{{{digits}}}" if match.string[match.end() : match.end() + 1].isdigit() else f"_{digits}"
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -17,7 +17,12 @@ from observer.verifier.kinds.choice import (
     looks_like_choice,
     looks_like_choices,
 )
-from observer.verifier.kinds.expression import check_expression, gold_fault, looks_like_expression
+from observer.verifier.kinds.expression import (
+    check_expression,
+    gold_fault,
+    looks_like_expression,
+    same_formula,
+)
 from observer.verifier.kinds.number import check_integer, check_number
 from observer.verifier.kinds.ratio import check_ratio, looks_like_ratio
 from observer.verifier.kinds.sequences import (
@@ -29,8 +34,9 @@ from observer.verifier.kinds.sequences import (
     looks_like_list,
 )
 from observer.verifier.kinds.time_of_day import check_time
+from observer.verifier.kinds.units import is_symbol
 from observer.verifier.kinds.words import MAX_TEXT, check_text, check_yes_no, looks_like_text
-from observer.verifier.labels import is_answer, said, without_words
+from observer.verifier.labels import Said, is_answer, said, without_names, without_words
 from observer.verifier.notation import bare, clean, has_control, quote
 
 MAX_LENGTH = 1000
@@ -89,6 +95,7 @@ def verify(
     prediction = "" if fault else clean(prediction or "")
     if not fault and not prediction:
         fault = "there is no answer"
+    options = tuple(map(clean, options))
     gold = _gold(gold, kind, options)
     verdict, reason = _check(gold, prediction, kind, options)
     return (Verdict.WRONG, fault) if fault and verdict is not Verdict.UNVERIFIABLE else (verdict, reason)
@@ -106,23 +113,33 @@ def _gold(gold: str, kind: str, options: tuple[str, ...]) -> str:
 def _check(gold: str, prediction: str, kind: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
     """Check a prediction as it is, then what it says its value is."""
     found = KINDS[kind](gold, prediction, options)
-    if found[0] is not Verdict.WRONG or not _SAYS.search(prediction):
+    if found[0] is not Verdict.WRONG:
         return found
     if kind not in _WORDY or is_answer(prediction):
         bald = without_words(prediction)
         if bald != bare(prediction):
             found = KINDS[kind](gold, bald, options)
+            prediction = bald if found[0] is Verdict.CORRECT else prediction
     statement = said(prediction) if kind in _NAMED else None
-    if found[0] is Verdict.CORRECT or statement is None:
+    if found[0] is Verdict.CORRECT or kind not in _NAMED:
         return found
-    for value in statement.values:
-        found = KINDS[kind](gold, value, options)
-        if found[0] is not Verdict.CORRECT:
-            return found
-    for value in statement.approximations:
-        if KINDS[kind](value, statement.values[0], options)[0] is not Verdict.CORRECT:
-            return Verdict.WRONG, f"{quote(value)} is not nearly {quote(statement.values[0])}"
+    if statement is not None and _all_right(gold, statement, kind):
+        return Verdict.CORRECT, f"{quote(prediction)} equals {quote(gold)}"
+    if kind in _SEVERAL and (unnamed := without_names(prediction)) != prediction:
+        return KINDS[kind](gold, unnamed, options)
+    if _LITERAL.search(prediction) and same_formula(gold, prediction):
+        return Verdict.CORRECT, f"{quote(prediction)} equals {quote(gold)}"
     return found
+
+
+def _all_right(gold: str, statement: Said, kind: str) -> bool:
+    """Return whether every value that is given is right, and every approximation that of a right one."""
+    right = KINDS[kind]
+    values = statement.values
+    read = [right(gold, value, ())[0] is Verdict.CORRECT or same_formula(gold, value) for value in values]
+    alike = all(right(one, values[-1], ())[0] is not Verdict.WRONG for one in values)
+    near = all(right(value, values[0], ())[0] is Verdict.CORRECT for value in statement.approximations)
+    return bool(values) and all(read) and alike and near and right(gold, values[-1], ())[0] is Verdict.CORRECT
 
 
 def refuse_unverifiable(gold: str, kind: str, options: tuple[str, ...] = ()) -> None:
@@ -140,7 +157,7 @@ def refuse_unverifiable(gold: str, kind: str, options: tuple[str, ...] = ()) -> 
     if kind not in ISOLATED:
         verdict, why = verify(gold, None, kind, options)
         reason = why if verdict is Verdict.UNVERIFIABLE else ""
-    elif fault := gold_fault(_gold(gold, kind, options)):
+    elif fault := gold_fault(_gold(gold, kind, tuple(map(clean, options)))):
         reason = f"the gold answer {quote(gold)} {fault}"
     reason = _fault(gold, "gold answer") or reason
     if reason:
@@ -199,7 +216,7 @@ def _infer(gold: str) -> str | None:
     for kind in ("integer", "number", "yes_no", "time"):
         if _readable(gold, kind):
             # 3m is three metres or three times m; an expression tells 3 from both.
-            return "expression" if kind == "number" and _GLUED.fullmatch(gold) else kind
+            return "expression" if kind == "number" and _is_product(gold) else kind
     if looks_like_ratio(gold):
         return "ratio"
     sequence = infer_sequence(gold)
@@ -211,8 +228,18 @@ def _infer(gold: str) -> str | None:
     return None
 
 
+def _is_product(gold: str) -> bool:
+    """Return whether what stands right behind a number is no unit but what it is multiplied by.
+
+    >>> [_is_product(gold) for gold in ("3m", "3ab", "4s^2", "5cm", "5 m")]
+    [True, True, True, False, False]
+    """
+    match = _GLUED.fullmatch(bare(gold))
+    return match is not None and (len(match[1]) == 1 or not is_symbol(match[1]))
+
+
 def _readable(gold: str, kind: str, options: tuple[str, ...] = ()) -> bool:
-    return not _fault(gold, "gold answer") and _reads(clean(gold), kind, options)
+    return not _fault(gold, "gold answer") and _reads(clean(gold), kind, tuple(map(clean, options)))
 
 
 def _reads(gold: str, kind: str, options: tuple[str, ...]) -> bool:
@@ -229,12 +256,17 @@ def _fault(text: str, what: str) -> str:
 
 
 _ONE_OR_MANY = re.compile("[0-9]{1,3}(?: [0-9]{3})+")
-_SAYS = re.compile(r"[=:≈]|\\approx| is ")
 _WORDY = frozenset({"text", "yes_no", "choice", "multi_select", "time"})
 """Kinds whose answers are words: only ``Answer:`` is taken off."""
 _NAMED = frozenset({"integer", "number", "ratio", "tuple", "interval", "set", "list"})
 """Kinds whose answers may be said to be the value of a symbol; expressions read that themselves."""
-_GLUED = re.compile(r"\$?[0-9.,]+[A-Za-z]\$?")
+_LITERAL = re.compile(r"\\overline|\\(?:dot|div|in|le|ge|leq|geq)(?![A-Za-z])|[÷<>≤≥∈]")
+"""What is written otherwise than its kind does: 2 ÷ 3, a recurring decimal, x < 3 for an interval."""
+_SEVERAL = frozenset({"tuple", "set", "list"})
+"""Kinds of several parts, each of which may be named: ``x = 3, y = -2``."""
+_GLUED = re.compile(
+    r"[-+]?(?:[0-9.,]+|\\[dt]?frac(?:\{[0-9]+\}|[0-9]) ?(?:\{[0-9]+\}|[0-9]))([A-Za-z]+)(?:\^\{?[0-9]\}?)?"
+)
 _SHAPES = {
     "list": looks_like_list,
     "choice": looks_like_choice,

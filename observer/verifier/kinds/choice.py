@@ -12,14 +12,18 @@ from observer.verifier.notation import bare, fold, quote
 
 # B or (B), or before a text B. B: B) (B) and a blank; mark and blank keep "a dog" and "a.m" from being A
 _LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])(?:[.:)](?!\S)|、))\s*(.*)|([A-Za-z])", re.DOTALL)
-_GLUED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)]|([A-Z])[- ])\s*(\S.*)", re.DOTALL)
+_GLUED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)]|([A-Z])\s*[-, ])\s*(\S.*)", re.DOTALL)
+_NAMED = re.compile(
+    r"(?:option|choice|选项?|答案[是为]?|故选|应选)\s*:?\s*(\(?[A-Z]\)?)(?:选项)?[.,]?|\[([A-Z])\]|([A-Z])(?:选项|,)",
+    re.IGNORECASE,
+)
 _BOLD = re.compile(r"(?:\*\*|\\(?:text|textbf|mathrm|mathbf) ?\{)\s*(\(?[A-Za-z]\)?[.:]?)\s*(?:\*\*|\})(\b)?")
 
 MAX_CHOICES = 26
 """Options that one answer may choose at most."""
 
 _ROW = re.compile(r"[A-Z]{2,26}|[A-Z](?: [A-Z]){1,25}|(?:\([A-Za-z]\)\s*){2,26}")
-_AND = re.compile(r"\s*[,;]\s*(?:and\s+)?|\s+(?:and|&)\s+|\s*[\n&]\s*", re.IGNORECASE)
+_AND = re.compile(r"\s*[,;、]\s*(?:and\s+)?|\s+(?:and|&)\s+|\s*[\n&]\s*", re.IGNORECASE)
 _BRACKETS = ("[]", "{}", "()")
 
 
@@ -30,7 +34,7 @@ class Choice:
     index: int
     """0 for A."""
     text: str = ""
-    """The option's text as the answer repeats it, folded; empty when the answer is a letter alone."""
+    """The option's text as the answer repeats it; empty when the answer is a letter alone."""
 
 
 def check_choice(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
@@ -42,13 +46,12 @@ def check_choice(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[
     >>> check_choice("A", "small", ())[0], check_choice("C", "C. circle", ("square", "dot", "circle"))[0]
     (<Verdict.WRONG: 'wrong'>, <Verdict.CORRECT: 'correct'>)
     """
-    texts = tuple(fold(option) for option in options)
-    right = read_choice(gold, texts)
+    right = read_choice(gold, options)
     if right is None:
         known = f"fits none of the options {quote(str(options))}" if options else "is no letter of an option"
         return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} {known}"
-    chosen = read_choice(prediction, texts)
-    if not texts and right.text and fold(prediction) == right.text:
+    chosen = read_choice(prediction, options)
+    if not options and right.text and fold(prediction) == fold(right.text):
         chosen = right
     if chosen is None:
         return Verdict.WRONG, f"{quote(prediction)} chooses no option"
@@ -59,23 +62,24 @@ def check_choice(gold: str, prediction: str, options: tuple[str, ...]) -> tuple[
     return Verdict.CORRECT, f"{quote(prediction)} chooses {quote(gold)}"
 
 
-def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
+def read_choice(text: str, options: tuple[str, ...]) -> Choice | None:
     """Read which option a text chooses; None when it chooses none, or more than one.
 
     A single letter that labels an option is that label, even where another option's text is that letter.
 
     Args:
         text: the answer.
-        texts: the folded texts of the options, A first; a blank one is unknown, such as a picture;
-            empty where all are unknown.
+        options: the texts of the options, A first; a blank one is unknown, such as a picture; empty where all
+            are unknown.
 
     >>> read_choice("(b)", ()), read_choice("Dot", ("square", "dot"))
     (Choice(index=1, text=''), Choice(index=1, text=''))
     """
     text = _unmarked(text)
+    texts = tuple(map(fold, options))
     whole = fold(text)
     label = _LABEL.fullmatch(bare(text))
-    chosen = Choice(_index(label), fold(label[3] or "")) if label else None
+    chosen = Choice(_index(label), label[3] or "") if label else None
     if chosen is not None and texts and chosen.index >= len(texts):
         chosen = None
     if chosen is not None and not chosen.text:
@@ -83,15 +87,13 @@ def read_choice(text: str, texts: tuple[str, ...]) -> Choice | None:
     if whole and texts.count(whole) == 1:
         return Choice(texts.index(whole))
     if chosen is None and texts and (glued := _GLUED.fullmatch(text)):
-        letter, rest = glued[1] or glued[2] or glued[3], fold(glued[4])
-        place = ord(letter) - ord("A")
-        if place < len(texts) and same_option(texts[place], rest):
-            return Choice(place, texts[place])
+        place = ord(glued[1] or glued[2] or glued[3]) - ord("A")
+        if place < len(texts) and same_option(options[place], glued[4]):
+            return Choice(place, options[place])
     if chosen is not None and texts:
-        known = texts[chosen.index]
-        return chosen if known == "" or same_option(known, chosen.text) else None
+        return chosen if not texts[chosen.index] or same_option(options[chosen.index], chosen.text) else None
     if chosen is None and texts:
-        alike = [place for place, option in enumerate(texts) if same_option(option, whole)]
+        alike = [place for place, option in enumerate(options) if same_option(option, text)]
         return Choice(alike[0]) if len(alike) == 1 else None
     return chosen
 
@@ -104,8 +106,11 @@ def same_option(option: str, text: str) -> bool:
     >>> same_option("40 cm", r"40\text{ cm}"), same_option("2√3", r"2\sqrt{3}"), same_option("0.6", "0.61")
     (True, True, False)
     """
-    if option == text or not option or not text:
-        return bool(option) and option == text
+    words = fold(option), fold(text)
+    if not all(words) or words[0] == words[1]:
+        return words[0] == words[1] != ""
+    if "".join(option.split()) == "".join(text.split()):
+        return True
     right, given = read_number(option), read_number(text)
     if right is not None and given is not None:
         return equal(replace(right, step=None), replace(given, step=None))
@@ -129,12 +134,11 @@ def check_multi_select(gold: str, prediction: str, options: tuple[str, ...]) -> 
     >>> check_multi_select("A, C", "(C) and (A)", ())[0], check_multi_select("A, C", "A", ())[0]
     (<Verdict.CORRECT: 'correct'>, <Verdict.WRONG: 'wrong'>)
     """
-    texts = tuple(fold(option) for option in options)
-    right = read_choices(gold, texts)
+    right = read_choices(gold, options)
     if right is None:
         known = f"fits none of the options {quote(str(options))}" if options else "chooses no options"
         return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} {known}"
-    chosen = read_choices(prediction, texts)
+    chosen = read_choices(prediction, options)
     if chosen is None:
         return Verdict.WRONG, f"{quote(prediction)} chooses no options"
     if chosen.keys() != right.keys():
@@ -144,17 +148,17 @@ def check_multi_select(gold: str, prediction: str, options: tuple[str, ...]) -> 
     return Verdict.CORRECT, f"{quote(prediction)} chooses {quote(gold)}"
 
 
-def read_choices(text: str, texts: tuple[str, ...]) -> dict[int, str] | None:
+def read_choices(text: str, options: tuple[str, ...]) -> dict[int, str] | None:
     """Read which options a text chooses: index -> text, empty for a letter alone. None for no options.
 
     Args:
         text: the answer: letters or texts set apart by commas, semicolons or ``and``, or capitals in a row.
-        texts: the folded texts of the options, A first; empty where all are unknown.
+        options: the texts of the options, A first; empty where all are unknown.
 
     >>> read_choices("ac", ()), read_choices("AC", ()), read_choices("dot; A", ("square", "dot"))
     (None, {0: '', 2: ''}, {1: '', 0: ''})
     """
-    one = read_choice(text, texts)
+    one = read_choice(text, options)
     if one is not None and not one.text:
         return {one.index: ""}
     inner = bare(text)
@@ -162,7 +166,7 @@ def read_choices(text: str, texts: tuple[str, ...]) -> dict[int, str] | None:
         inner = inner[1:-1].strip()
     glued = _ROW.fullmatch(inner)
     pieces = re.findall("[A-Za-z]", inner) if glued else _AND.split(inner)
-    choices = [read_choice(piece, texts) for piece in pieces] if len(pieces) <= MAX_CHOICES else []
+    choices = [read_choice(piece, options) for piece in pieces] if len(pieces) <= MAX_CHOICES else []
     found = {choice.index: choice.text for choice in choices if choice is not None}
     if choices and None not in choices:
         return found
@@ -182,8 +186,10 @@ def looks_like_choices(gold: str) -> bool:
 
 
 def _unmarked(text: str) -> str:
-    """Take bold and the like off a letter."""
-    return _BOLD.sub(lambda match: match[1] + (" " if match[2] is not None else ""), bare(text))
+    """Take bold and the like, and the word option, off a letter."""
+    text = _BOLD.sub(lambda match: match[1] + (" " if match[2] is not None else ""), bare(text))
+    named = _NAMED.fullmatch(text)
+    return text if named is None else named[1] or named[2] or named[3]
 
 
 def _index(label: re.Match[str]) -> int:

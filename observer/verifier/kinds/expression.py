@@ -29,33 +29,38 @@ _PLAIN_FUNCTION = re.compile(
 )
 _COMMANDS = {"infinity": "infty", "inf": "infty"}
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|operatorname|begin|end)\s*\{[^{}]*\}")
-_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{3,}")
+_WORD = re.compile(r"(?<![A-Za-z\\])(?=[A-Za-z]*[AEIOUaeiou])[A-Za-z]{3,}")
 _LONG_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{5,}")
 _BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _WRAPPED = r"\\(?:text|mathrm|mbox|textrm|rm)\s*\{[^{}]*\}|\{[a-z]{2,}\}"
 _RAISED = r"(?:\s*\^\s*\{?-?[0-9]\}?)?"
 _UNIT = re.compile(
     rf"(?<![-+*/=^_(\s])[\s~]*(?P<unit>(?:{_WRAPPED}"
-    r"|(?<![A-Za-z\\])(?:(?:square|cubic|sq|cu)\.? )?[A-Za-z]{2,}"
-    rf"|(?<=\s)m(?=\s*\^|/s)){_RAISED}(?:\s*/\s*(?:{_WRAPPED}|[A-Za-z]+){_RAISED})*)$"
+    r"|(?<![A-Za-z\\])(?:(?:square|cubic|sq|cu)\.? )?"
+    r"(?:cm|mm|km|kg|dm|ml|mL|ft|[A-Za-z]{4,}|(?<=\s)[A-Za-z]{2,3})"
+    rf"|(?:平方|立方)?[米厘分毫千克公斤吨秒钟小时天升元度]+|(?<=\s)m){_RAISED}(?:\s*/\s*(?:{_WRAPPED}|[A-Za-z]+){_RAISED})*)$"
 )
 _BIG_FACTORIAL = re.compile(r"[0-9]{5,} ?!|! ?[)}\]]* ?!")
 _BIG_EXPONENT = re.compile(r"\^ ?[({]? ?[+-]? ?[0-9,.]{5,}")
 _COMMAND = re.compile(r"\\[A-Za-z]{2,}")
-_OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*(?:[<>!]=|=[<>]|[-+*/=<>≤≥≠])\s*[A-Za-z0-9({\[\\√π-]")
+_OPERATOR = re.compile(r"[A-Za-z0-9)}\]]\s*(?:[<>!]=|=[<>]|[-+*/=<>≤≥≠])\s*[A-Za-z0-9({\[\\√π∠△|-]")
 _COEFFICIENT = re.compile(
     r"(?:^|[^A-Za-z0-9_])[0-9.]+(?!st|nd|rd|th)[A-Za-zπθ]{1,2}(?![A-Za-z])|[0-9)]√|√[0-9(]|[0-9)]!"
     r"|(?<![A-Za-z])[a-z]!|^-[a-z]$|^-?[0-9.]+(?: [a-z])+$|(?<![A-Za-z])[A-Za-z] [-+] [A-Za-z](?![A-Za-z])"
-    r"|^-?[0-9]+_\{?[0-9]+\}?$"
+    r"|^-?[0-9]+_\{?[0-9]+\}?$|^\|.*[A-Za-z0-9].*\||^[A-Za-z](?:\s?[-/+*]\s?[A-Za-z])+$(?<=[a-z])|^[a-z]\s?[-/+*]\s?[A-Z]$"
 )
 """2x, 2√3, 5!, n!, -a, 15 x y, p - q, 4210_5."""
 _AND = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
+_SHORT_UNIT = re.compile(r"(?<![A-Za-z{])(?!cm|mm|km|kg|dm|ml|mL)[A-Za-z]{1,3}(?:\^\{?[0-9]\}?)?$")
+_LETTER = re.compile("[A-Za-z]")
+_FIGURE_WORD = re.compile(r"(?<![A-Za-z\\])(triangle|angle) (?=[A-Z]{1,4}(?![A-Za-z]))")
+_FIGURE = re.compile(r"(?:\\(?:triangle|angle|overline|overrightarrow)|[∠△])\s*\{?[A-Z]{1,4}\}?")
 _PERCENT = re.compile(r"\\?%")
 _BEYOND = re.compile(
     r"\\(?:sum|prod|int|iint|oint|lim|cap|setminus|mathbb|begin|partial|det)(?![A-Za-z])|\\\{.*(?:\||\\mid|:)"
 )
 """What SymPy reads and ``maths`` does not."""
-_SIGNS = re.compile(r"[0-9\\^=<>≤≥+*/√π∞]")
+_SIGNS = re.compile(r"[0-9\\^=<>≤≥+*/√π∞α-ωΑ-Ω∠△]")
 _DIGITS = re.compile(r"[-/. 0-9]*")
 
 
@@ -93,7 +98,7 @@ def check_expression(gold: str, prediction: str, options: tuple[str, ...]) -> tu
     elif fault := expression_fault(prediction):
         return Verdict.WRONG, f"{quote(prediction)} {fault}"
     else:
-        verdict = _equivalent(right, _Written(prediction))
+        verdict = _equivalent(right, _Written(prediction, right.tree))
     if verdict is None:
         return Verdict.UNVERIFIABLE, f"the gold answer {quote(gold)} is no expression"
     if verdict:
@@ -166,7 +171,7 @@ def looks_like_expression(gold: str) -> bool:
         return False
     bald = _bald(text)
     if _WORD.search(bald):
-        return _names_figure(gold)
+        return False
     mixed = any(letter.isdigit() or letter in "(=+*<>≤≥\\" for letter in text)
     return bool(
         "^" in text
@@ -175,17 +180,25 @@ def looks_like_expression(gold: str) -> bool:
         or _COEFFICIENT.search(text)
         or any(sign in text for sign in ("π", "∞", r"\begin"))
         or _lists_points(gold)
+        or _names_figure(gold)
     )
 
 
 def _bald(text: str) -> str:
     """Return a formula without words that are part of it."""
-    return _PLAIN_FUNCTION.sub(r"\\pi ", _AND.sub(" ", _TEXT.sub(" ", _split_unit(text)[0])))
+    return _PLAIN_FUNCTION.sub(
+        r"\\pi ", _AND.sub(" ", _FIGURE.sub("A", _TEXT.sub(" ", _split_unit(text)[0])))
+    )
 
 
 def _lists_points(gold: str) -> bool:
+    """Return whether a gold answer is (1, 2), (3, 4), or says what a name is worth."""
     tree = _Written(gold).tree
-    return tree is not None and tree.op == "list" and all(part.op == "tuple" for part in tree.parts)
+    if tree is None or tree.op not in ("list", "relation"):
+        return False
+    return (tree.op == "relation" and any(letter.isdigit() for letter in gold)) or (
+        tree.op == "list" and all(part.op == "tuple" for part in tree.parts)
+    )
 
 
 def _names_figure(gold: str) -> bool:
@@ -197,8 +210,14 @@ def _names_figure(gold: str) -> bool:
 class _Written:
     """A formula as it was written: its unit, and what is left of it, read if it can be."""
 
-    def __init__(self, text: str) -> None:
-        body, self.unit = _split_unit(_symbols(bare(text)))
+    def __init__(self, text: str, gold: Node | None = None) -> None:
+        plain = _symbols(bare(text))
+        body, self.unit = _split_unit(plain)
+        letters = _LETTER.search(_COMMAND.sub(" ", body.rpartition("=")[2]))
+        if letters and _SHORT_UNIT.search(text):  # mg is m times g beside other names
+            body, self.unit = plain, None
+        if gold is not None and "m" in names_in(gold) and plain.endswith(" m"):  # no metre: the gold has an m
+            body, self.unit = plain, None
         self.percent = "%" in body
         self.body = bare(_functions(_PERCENT.sub("", body)))
         self.tree = _tree(self.body)
@@ -226,7 +245,8 @@ def _equivalent(gold: _Written, prediction: _Written) -> bool | None:
     if gold.tree is None or prediction.tree is None:
         if gold.percent != prediction.percent or gold.unit != prediction.unit:
             return False
-        return same_symbolic(_braced_roots(gold.body), _braced_roots(prediction.body))
+        found = same_symbolic(_braced_roots(gold.body), _braced_roots(prediction.body))
+        return found if gold.tree is None else bool(found)
     if gold.percent != prediction.percent:
         return False
     given = _recased(gold.tree, prediction.tree)
@@ -252,7 +272,8 @@ def _symbols(text: str) -> str:
     for symbol, latex in SYMBOLS.items():
         if symbol in text:
             text = text.replace(symbol, latex)
-    return " ".join(text.replace("$", " ").replace("**", "^").split())
+    text = _FIGURE_WORD.sub(r"\\\1 ", text.replace("$", " ").replace("**", "^"))
+    return " ".join(text.split())
 
 
 def _functions(text: str) -> str:

@@ -33,10 +33,14 @@ _SCIENTIFIC = re.compile(rf"({_NATURAL}(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]
 _POWER_OF_TEN = re.compile(_POWER)
 _DECIMAL = re.compile(rf"{_NATURAL}(?:\.[0-9]*)?|\.[0-9]+")
 _HEXADECIMAL = re.compile("0[xX]([0-9a-fA-F]{1,16})")
+_MINUTES = re.compile(
+    r"([0-9]{1,3}) ?(?:°|\^ ?\{? ?\\circ ?\}?) ?([0-9]{1,2}) ?(?:'|′|\^ ?\{? ?\\prime ?\}?)"
+    r"(?: ?([0-9]{1,2}) ?(?:''|\"|″))?"
+)
 _BLANK_THOUSANDS = re.compile("[0-9]{1,3}(?: [0-9]{3})* 0[0-9]{2}(?: [0-9]{3})*")
 _THING = re.compile(
     r"\\(?:text|mbox|textrm|mathrm)\s*\{\s*([a-z][a-z -]+)\.?\s*\}|\(([a-z][a-z -]+)\)"
-    r"|([a-z][a-z-]+(?: [a-z][a-z-]+){0,2})",
+    r"|([a-z][a-z-]+(?: [a-z][a-z-]+){0,2})|([个只条张本人次块件支位名套棵头辆双])",
     re.IGNORECASE,
 )
 _NO_THING = frozenset(
@@ -131,6 +135,11 @@ def read_number(text: str) -> Number | None:
     text = bare(text)
     if _digits(text):
         return Number(Fraction(int(text)))
+    if text[:1] + text[-1:] == "()" and not any(bracket in text[1:-1] for bracket in "()"):
+        text = bare(text[1:-1])
+    if (angle := _MINUTES.fullmatch(text)) is not None:
+        parts = [Fraction(int(part or 0), 60**place) for place, part in enumerate(angle.groups())]
+        return Number(sum(parts, Fraction(0)), unit=read_unit("°"))
     if _HEXADECIMAL.fullmatch(text):
         return Number(Fraction(int(text, 16)))
     if _BLANK_THOUSANDS.fullmatch(text):
@@ -157,7 +166,8 @@ def read_number(text: str) -> Number | None:
     unit = read_unit(f"{unit_before} {rest}".strip())
     if unit is not None:
         return replace(number, unit=unit)
-    thing = "" if unit_before else _counted(rest)
+    glued = rest[:1].isascii() and rest[:1].isalpha() and not text.rstrip().endswith(f" {rest}")
+    thing = "" if unit_before or glued else _counted(rest)
     return replace(number, thing=thing) if thing else None
 
 
@@ -178,7 +188,7 @@ def _counted(text: str) -> str:
     ('apple', 'way', 'red apple', '')
     """
     match = _THING.fullmatch(text.strip())
-    words = "" if match is None else " ".join((match[1] or match[2] or match[3]).lower().split())
+    words = "" if match is None else " ".join(next(filter(None, match.groups())).lower().split())
     return "" if not words or _NO_THING & set(words.split()) else words.removesuffix("s")
 
 

@@ -29,7 +29,9 @@ _BRACES = (
     (re.compile(r"\\langle(?![A-Za-z])|⟨"), "("),
     (re.compile(r"\\rangle(?![A-Za-z])|⟩"), ")"),
 )
-_AND = re.compile(r"(?:,| |\\(?:text|mbox|textrm|mathrm) ?\{) ?,? ?(?:and|or|&) ?(?: |\}|(?<= ))")
+_AND = re.compile(
+    r"(?:,| |\\(?:text|mbox|textrm|mathrm) ?\{) ?,? ?(?:and|or|&) ?(?: |\}|(?<= ))| ?[或和与] ?"
+)
 _UNION = re.compile(r"\\cup(?![A-Za-z])|[∪⋃]| [Uu] | or ")
 _INFINITY = re.compile(r"([+-]?) ?(?:\\infty|∞|\binf\b|\binfinity\b|\boo\b)")
 _EMPTY = ("{}", r"\emptyset", r"\varnothing", "∅", "Ø")
@@ -151,7 +153,7 @@ def infer_sequence(gold: str) -> str | None:
         parts = read(gold) if text[:1] + text[-1:] == brackets else None
         if parts is not None and all(part.number or _is_word(part.text) for part in parts):
             return kind
-    if text in _EMPTY or (" or " in text and looks_like_list(gold)):
+    if text in _EMPTY or (_AND.search(text) and looks_like_list(gold)):
         return "set"
     return None
 
@@ -203,7 +205,7 @@ def _parts(text: str) -> tuple[Part, ...] | None:
 
 
 def _ways(text: str) -> list[list[str]]:
-    text = " ".join(text.split())
+    text = " ".join(text.replace("、", ",").split())
     commas = split_top(text, ",")
     ways = [commas]
     if ", " in text and len(spaced := split_top(text.replace(", ", "; "), ";")) < len(commas):

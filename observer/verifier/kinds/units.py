@@ -89,12 +89,28 @@ $,usd,dollar        1               $
 ₹,inr,rupee         1               ₹
 unit                1               unit
 °C,celsius          1               K
+米                  1               m
+分米                .1              m
+厘米                .01             m
+毫米                .001            m
+千米,公里           1000            m
+克                  .001            kg
+千克,公斤           1               kg
+吨                  1000            kg
+秒                  1               s
+分钟                60              s
+小时                3600            s
+天                  86400           s
+升                  .001            m^3
+毫升                .000001         m^3
+元                  1               ¥
+度                  1               °
 °F,fahrenheit       5/9             K
 """
 _ZEROS = {"°C": Fraction("273.15"), "°F": Fraction("459.67") * 5 / 9}
 _PLURALS = {"h": ("hrs",), "yr": ("yrs",), "lb": ("lbs",), "yd": ("yds",)}
 _UNPLURAL = ("mol", "usd", "eur", "gbp", "jpy", "inr", "kph", "mph", "kmh", "kmph", "atm", "inches", "feet")
-_POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_POWERS = {"square": 2, "sq": 2, "平方": 2, "cubic": 3, "cu": 3, "立方": 3}
 _RAISED = {"squared": 2, "cubed": 3}
 _SUPERSCRIPTS = str.maketrans("⁻¹²³⁴\u00b5\u2126'\"", "-1234\u03bc\u03a9′″")
 _WRAPPER = re.compile(r"\\(?:text|textrm|mbox|mathrm|mathit|mathbf|textbf|operatorname|rm)(?![A-Za-z])|[{}]")
@@ -102,7 +118,7 @@ _BLANKS = re.compile(r"[~$.]|\\(?:cdot|times)(?![A-Za-z])|[·⋅×*]")
 _DEGREES = re.compile(r"\^?\s*\{?\s*\\circ(?![A-Za-z])\s*\}?|\\degree(?![A-Za-z])|º")
 _SCALES = re.compile(r"(?:°|\bdeg(?:rees?)?\b)\s*(C|F|celsius|fahrenheit)\b", re.IGNORECASE)
 _BEARING = re.compile(r"°\s*T$")  # 212°T, clockwise from true north
-_GLUED_POWER = re.compile(r"^(square|cubic)(?=[a-z])")
+_GLUED_POWER = re.compile(r"^(square|cubic|平方|立方)(?=[^\W\d_])")
 _FACTOR = re.compile(r"(°[CF]?|[^\W\d_]+|[′″€£¥₹¢])(?:(?<![′″])\^?\(?(-?[0-9])\)?)?")
 
 
@@ -153,6 +169,15 @@ def read_unit(text: str) -> Unit | None:
     if not dimension or max(map(abs, dimension.values())) > MAX_POWER:
         return None
     return Unit(worth, _sorted(dimension))
+
+
+def is_symbol(text: str) -> bool:
+    """Return whether a text is the symbol or name of a unit, in the case that it is written in.
+
+    >>> is_symbol("cm"), is_symbol("kT"), is_symbol("CM")
+    (True, False, False)
+    """
+    return text in _UNITS
 
 
 def _factors(words: list[str]) -> list[tuple[Unit, int]] | None:

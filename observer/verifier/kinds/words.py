@@ -12,6 +12,7 @@ MAX_TEXT = 64
 
 _TRUTH = {"yes": True, "true": True, "no": False, "false": False}
 _INDEX = re.compile(r"_\{?([0-9]+)\}?")
+_WRAPPED = re.compile(r"\\(?:text|mathrm|textrm|mbox)\s*\{([^{}]*)\}")
 _IN_MATHS = re.compile(r"\$([A-Za-z0-9 ]+)\$")
 _ARTICLES = ("the ", "an ", "a ")
 
@@ -24,7 +25,7 @@ def read_text(text: str) -> str | None:
     >>> read_text(' The  "Red" square. '), read_text("“Red square”"), read_text("."), read_text("CO_2")
     ('"red" square', 'red square', None, 'co2')
     """
-    text = _IN_MATHS.sub(r"\1", _INDEX.sub(r"\1", compatible(text)))
+    text = _IN_MATHS.sub(r"\1", _INDEX.sub(r"\1", _WRAPPED.sub(r"\1", compatible(text))))
     text = " ".join(bare(text).split()).casefold()
     text = bare(unquote(text))
     for article in _ARTICLES:

@@ -21,10 +21,14 @@ MAX_CHAIN = 20
 MAX_ITEMS = 100
 """Items of a list, tuple, set or matrix, at most."""
 
-RELATIONS = ("=", "<", ">", r"\le", r"\ge", r"\ne", r"\approx", r"\in", r"\equiv")
+RELATIONS = (
+    *("=", "<", ">", r"\le", r"\ge", r"\ne", r"\approx", r"\in", r"\equiv"),
+    *(r"\cong", r"\parallel", r"\perp", r"\sim"),
+)
 _CALLED = re.compile(
     r"[A-Za-z](?:_(?:[A-Za-z0-9]|\{[^{}]*\}))?'*(?:\^\{-1\})?'*\([A-Za-z](?:,[A-Za-z])*\)"  # f(x), f^{-1}(x)
-    r"|\|?(?:m?\\angle)?[A-Z]{1,4}\|?|\\overline\{[A-Z]{2}\}|m\\angle\{[A-Z]+\}|d[a-z]/d[a-z]"  # AB
+    r"|\|?(?:m?\\angle)?[A-Z]{1,4}\|?|\\overline\{[A-Z]{2}\}|m\\angle\{[A-Z]+\}"  # AB
+    r"|\\(?:sin|cos|tan)(?:[A-Za-z]|\\[a-z]+|(?:\\angle)?[A-Z]{1,3})"  # \cos A
 )
 """What stands for one name before a relation sign."""
 _SEPARATORS = (",", ";", r"\and", r"\or")
@@ -67,15 +71,15 @@ class Parser:
 
     def sequence(self) -> Node:
         """Read items with separators between them; one alone is itself."""
-        items = [self.relation()]
+        items, said = [self.relation()], ""
         while self.next in _SEPARATORS:
-            self.take()
+            said = self.take()
             while self.next in (r"\and", r"\or"):  # 2, 3, and 5
-                self.take()
+                said = self.take()
             items.append(self.relation())
             if len(items) > MAX_ITEMS:
                 raise UnreadableError("too many items")
-        return items[0] if len(items) == 1 else Node("list", (tuple(items),))
+        return items[0] if len(items) == 1 else Node("list", (tuple(items), said if said == r"\or" else ""))
 
     def relation(self) -> Node:
         """Read sides with relation signs between them; one alone is itself."""
@@ -84,11 +88,25 @@ class Parser:
         start, signs = self.place, list[str]()
         sides = [self.union()]
         while self.next in RELATIONS:
-            if not signs and _CALLED.fullmatch("".join(self.tokens[start : self.place])):
-                sides = [Node("name", ("".join(self.tokens[start : self.place]),))]
+            sides[-1] = self.called(start, sides[-1])
             signs.append(self.take())
+            start = self.place
             sides.append(self.union())
+        if signs and sides[0].op == "name" and sides[0].text.isupper():  # AB = CD
+            sides[-1] = self.called(start, sides[-1])
+        if not signs and self.next == ":":
+            while self.takes(":"):
+                sides.append(self.union())
+            return Node("ratio", (tuple(sides),))
         return sides[0] if not signs else Node("relation", (tuple(signs), tuple(sides)))
+
+    def called(self, start: int, side: Node) -> Node:
+        """Return a side as one name where it is one, such as f(x) or AB; a segment reads from either end."""
+        text = "".join(self.tokens[start : self.place])
+        if not _CALLED.fullmatch(text):
+            return side
+        text = text.strip("|")
+        return Node("name", ("".join(sorted(text)) if len(text) == 2 and text.isupper() else text,))
 
     def union(self) -> Node:
         """Read sets with unions between them."""
@@ -219,9 +237,10 @@ class Parser:
         """Read a number: one in another base, a recurring one, a mixed one."""
         if self.next == "_" and token.isdigit():
             return self.digits(token)
-        if self.next == r"\overline" and "." in token:
+        if self.next in (r"\overline", r"\dot") and "." in token:
             return self.recurring(token)
-        value = number(Fraction(token), len(token.partition(".")[2]) if "." in token.rstrip(".") else None)
+        plain = "." in token.rstrip(".") and "e" not in token.lower()
+        value = number(Fraction(token), len(token.partition(".")[2]) if plain else None)
         if self.next == r"\frac" and token.isdigit():  # 2\frac{1}{3}, but 2\frac{x}{3}
             place = self.place
             part = self.value()
@@ -244,7 +263,7 @@ class Parser:
 
     def recurring(self, token: str) -> Node:
         r"""Read 0.1\overline{6}, exactly."""
-        self.take(r"\overline")
+        self.take()
         self.take("{")
         cycle = self.take()
         self.take("}")

@@ -9,7 +9,8 @@ from observer.verifier.maths.tokens import tokens_of
 from observer.verifier.maths.tree import Node, UnreadableError, number
 
 _CLOSING = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), r"\{": (r"\}",)}
-_MATRICES = ("pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smallmatrix")
+_VECTORS = (r"\overrightarrow", r"\vec")
+_MATRICES = ("cases", "pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smallmatrix")
 _ROUNDED = {r"\lfloor": ("floor", r"\rfloor"), r"\lceil": ("ceil", r"\rceil")}
 
 
@@ -36,6 +37,12 @@ def parse(text: str) -> Node:
 
 def _bracket(parser: Parser, opening: str) -> Node:
     bars, parser.bars = parser.bars, 0
+    if opening in ("{", r"\{") and parser.tokens[parser.place + 1 : parser.place + 2] in (["|"], [":"]):
+        parser.place += 2  # {x | x > 2} is what x > 2 says
+        inner = parser.sequence()
+        parser.take(*_CLOSING[opening])
+        parser.bars = bars
+        return inner
     if opening == r"\{" and parser.takes(r"\}"):
         return Node("set", ((),))
     if opening == "{" and parser.takes("}"):
@@ -45,6 +52,8 @@ def _bracket(parser: Parser, opening: str) -> Node:
     parser.bars = bars
     items = inner.parts if inner.op == "list" else (inner,)
     if opening == r"\{":
+        return Node("set", (items,))
+    if inner.op == "list" and opening == "{":
         return Node("set", (items,))
     if inner.op == "list":
         return Node("tuple", (opening + closing, items))
@@ -105,7 +114,8 @@ def _accent(parser: Parser, token: str) -> Node:
     inner = parser.value()
     letters = inner.parts or (inner,)
     if all(part.op == "name" for part in letters):
-        return Node("name", (f"{token[1:]} {''.join(part.text for part in letters)}",))
+        kind = "vec" if token in _VECTORS else token[1:]
+        return Node("name", (f"{kind} {''.join(part.text for part in letters)}",))
     raise UnreadableError(f"{token} of no name")
 
 
@@ -119,22 +129,22 @@ def _matrix(parser: Parser, token: str) -> Node:
         while parser.take() != "}":
             pass
     rows: list[tuple[Node, ...]] = []
-    row: list[Node] = [parser.sum()]
+    read = parser.relation if kind == "cases" else parser.sum
+    row: list[Node] = [read()]
     while True:
         token = parser.take("&", "\\\\", r"\end")
         if token == "&":
-            row.append(parser.sum())
+            row.append(read())
             continue
         rows.append(tuple(row))
         if token == r"\end" or parser.takes(r"\end"):
             break
-        row = [parser.sum()]
-    if (
-        _environment(parser) != kind
-        or len({len(row) for row in rows}) > 1
-        or len(rows) * len(rows[0]) > MAX_ITEMS
-    ):
+        row = [read()]
+    whole = len({len(row) for row in rows}) == 1 and len(rows) * len(rows[0]) <= MAX_ITEMS
+    if _environment(parser) != kind or not whole:
         raise UnreadableError("a matrix that is not whole")
+    if kind == "cases":
+        return Node("list", (tuple(row[0] for row in rows), ""))
     return Node("matrix", tuple(Node("list", (row,)) for row in rows))
 
 

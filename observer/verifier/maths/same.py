@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from mpmath import MPContext
 
-from observer.verifier.maths.rewriting import both_signs, whole_matrices
+from observer.verifier.maths.rewriting import ORDERS, both_signs, interval_of, whole_matrices
 from observer.verifier.maths.tree import (
     SHAPES,
     Node,
@@ -30,13 +30,16 @@ from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
 
 TOLERANCE = Fraction(1, 10**6)
 """How far a decimal may be from a constant, relative to it: 1.414214 is the root of 2 and 1.41 is not."""
-POINTS = 5
-"""Points at which formulas with names are compared."""
+_SCALES = (
+    *((Fraction(1), False), (Fraction(1), True), (Fraction(40), False), (Fraction(40), True)),
+    *((Fraction(7), False), (Fraction(1, 9), True), (Fraction(0), False), (Fraction(0), True)),
+)
+"""How far the points lie at which formulas are compared, and whether of either sign; 0: whole ones."""
 ENOUGH = 2
 """Points at which both must have a value."""
 
 _WHOLE = frozenset({"binomial"})
-_ORDERS = {"<": (1, True), r"\le": (1, False), ">": (-1, True), r"\ge": (-1, False)}
+_SYMMETRIC = (r"\ne", r"\equiv", r"\cong", r"\parallel", r"\perp", r"\sim")
 _INFINITY = Node("constant", ("infinity",))
 
 
@@ -51,12 +54,24 @@ def same(gold: Node, given: Node) -> bool:
     [True, True, False, False, False]
     """
     gold, given = both_signs(whole_matrices(gold)), both_signs(whole_matrices(given))
+    if gold.op in ("relation", "list") or given.op in ("relation", "list"):
+        wanted, found = interval_of(gold), interval_of(given)
+        if wanted is not None and found is not None and _of_one_name(gold, given):
+            return same(wanted, found)
     if gold.op == "relation" or given.op == "relation":
         return _same_relations(gold, given)
+    if gold.op == "ratio":
+        terms = given.parts if given.op in ("ratio", "divide") else ()
+        return len(terms) == len(gold.parts) and all(
+            same_value(_product(gold.parts[0], term), _product(part, terms[0]))
+            for part, term in zip(gold.parts, terms, strict=True)
+        )
     if gold.op in ("list", "set"):
         items = given.parts if given.op in ("list", "set", "tuple") else (given,)
-        if given.op == "tuple" and (gold.op == "set" or given.args[0] not in ("()", "[]")):
+        if given.op == "tuple" and (gold.op == "set" or given.text not in ("()", "[]")):
             return False
+        if _orders(gold) and _orders(given) and gold.args[1:] != given.args[1:]:
+            return False  # x < 1 or x > 3, where both cannot be
         return _cover(gold.parts, items)
     if gold.op == "tuple":
         bare = given.op == "list" and gold.args[0] == "()"
@@ -65,8 +80,26 @@ def same(gold: Node, given: Node) -> bool:
     if gold.op == "union":
         return given.op == "union" and _cover(gold.parts, given.parts)
     if gold.op == "matrix":
-        return given.op == "matrix" and _in_order(gold.parts, given.parts, rows=True)
+        rows = [part for part in given.parts if part.op in ("list", "tuple")]
+        return given.op in ("matrix", "tuple") and _in_order(gold.parts, rows, rows=True)
     return given.op not in SHAPES and same_value(gold, given)
+
+
+def _orders(node: Node) -> bool:
+    """Return whether a list is one of inequalities."""
+    return bool(node.parts) and all(part.signs and part.signs[0] in ORDERS for part in node.parts)
+
+
+def _of_one_name(gold: Node, given: Node) -> bool:
+    """Return whether two sets are not said to be of two different names: an interval has none."""
+    ours, theirs = (
+        names_in(node) if node.op in ("relation", "list") else frozenset() for node in (gold, given)
+    )
+    return not ours or not theirs or ours == theirs
+
+
+def _product(one: Node, other: Node) -> Node:
+    return Node("multiply", ((one, other),))
 
 
 def _in_order(gold: Sequence[Node], given: Sequence[Node], rows: bool = False) -> bool:
@@ -108,13 +141,11 @@ def _same_relations(gold: Node, given: Node) -> bool:
         if same(right[1][0], value[1][0]):
             return True
         return bool(right[0] and value[0] and names_in(right[1][0])) and _same_equation(gold, given)
-    if gold.signs == given.signs and gold.signs in ((r"\ne",), (r"\equiv",)):
-        return _in_order(
-            [both_signs(side) for side in gold.parts], [both_signs(side) for side in given.parts]
-        )
-    interval = _interval(gold), _interval(given)
-    if interval[0] is not None and interval[1] is not None:
-        return same(interval[0], interval[1])
+    if gold.signs == given.signs and gold.signs[0] in _SYMMETRIC:
+        sides = [both_signs(side) for side in given.parts]
+        return any(_in_order([both_signs(side) for side in gold.parts], way) for way in (sides, sides[::-1]))
+    if "relation" == gold.op == given.op and names_in(gold) != names_in(given):
+        return _same_equation(gold, given)
     if gold.op != "relation" or given.op != "relation":
         return False
     if right is not None and not names_in(right[1][0]):
@@ -127,6 +158,8 @@ def _named(node: Node) -> tuple[str, tuple[Node, ...]] | None:
     if node.op != "relation":
         return "", (node,)
     sides = node.parts
+    if len(sides) == 2 and _is_name(sides[1]) and not names_in(sides[0]):  # 3 = x
+        sides = sides[::-1]
     if any(sign not in ("=", r"\approx") for sign in node.signs):
         return None
     named = 0
@@ -151,8 +184,9 @@ def _consistent(values: tuple[Node, ...]) -> bool:
 
 
 def _same_name(gold: str, given: str) -> bool:
-    """Return whether two names are one: ``f(x)`` and ``y`` are."""
-    return gold == given or all(name == "y" or name.endswith("(x)") for name in (gold, given))
+    """Return whether two names are one: y is f(x), and x_1 one of several x."""
+    functions = [name == "y" or (name.endswith("(x)") and "'" not in name) for name in (gold, given)]
+    return gold == given or (all(functions) and "y" in (gold, given)) or given.partition("_")[0] == gold
 
 
 def _difference(left: Node, right: Node) -> Node:
@@ -169,9 +203,9 @@ def _inequalities(node: Node) -> list[tuple[Node, bool]] | None:
     """Return what must be positive, and whether strictly so."""
     found = []
     for sign, (left, right) in zip(node.signs, pairwise(node.parts), strict=True):
-        if sign not in _ORDERS:
+        if sign not in ORDERS:
             return None
-        direction, strict = _ORDERS[sign]
+        direction, strict = ORDERS[sign]
         found.append((_difference(right, left) if direction > 0 else _difference(left, right), strict))
     return found
 
@@ -189,34 +223,6 @@ def _same_bound(gold: tuple[Node, bool], given: tuple[Node, bool]) -> bool:
     """Return whether two formulas are positive, or not negative, at the same places."""
     multiple = ratio(gold[0], given[0])
     return gold[1] == given[1] and multiple is not None and bool(FINE.re(multiple) > 0)
-
-
-def _interval(node: Node) -> Node | None:
-    r"""Return the set that a relation of one name to constants describes: [3, oo) for ``x \ge 3``."""
-    if node.op in ("tuple", "union", "set"):
-        return node
-    if node.op != "relation":
-        return None
-    if node.signs == (r"\in",):
-        return node.parts[1] if node.parts[0].op == "name" else None
-    middle = [place for place, side in enumerate(node.parts) if side.op == "name"]
-    ordered = (
-        all(sign in _ORDERS for sign in node.signs) and len({_ORDERS[sign][0] for sign in node.signs}) == 1
-    )
-    if not ordered or len(middle) != 1 or len(node.parts) > 3:
-        return None
-    if any(names_in(side) for side in node.parts if side.op != "name"):
-        return None
-    low, high = ("(", negative(_INFINITY)), (")", _INFINITY)
-    for place, side in enumerate(node.parts):
-        if place == middle[0]:
-            continue
-        rises, strict = _ORDERS[node.signs[min(place, middle[0])]]
-        if (place < middle[0]) == (rises > 0):
-            low = ("(" if strict else "[", side)
-        else:
-            high = (")" if strict else "]", side)
-    return Node("tuple", (low[0] + high[0], (low[1], high[1])))
 
 
 def same_value(gold: Node, given: Node) -> bool:
@@ -306,19 +312,19 @@ def _is_real(value: Value) -> bool:
 
 
 def _points(*nodes: Node) -> Iterator[dict[str, Fraction]]:
-    """Yield points: positive ones, whole ones where only those have a value, then ones of both signs."""
+    """Yield points: near and far, of either sign, whole ones; only those where nothing else has a value."""
     names = sorted(frozenset().union(*(names_in(node) for node in nodes)))
     whole = any(holds(node, _WHOLE) or calls(node, "factorial") for node in nodes)
-    for place in range(POINTS):
+    for place, (scale, signed) in enumerate(_SCALES):
         point = {}
         for name in names:
             seed = int.from_bytes(hashlib.blake2b(f"{place} {name}".encode(), digest_size=6).digest(), "big")
-            value = Fraction(seed % 900 + 101, 353)
+            value = Fraction(seed % 900 + 101, 353) * scale
             if whole:
                 value = Fraction(seed % 9 + 2)
-            elif place % 2 and seed % 3:
-                value = -value
-            point[name] = value
+            elif not scale:
+                value = Fraction(seed % 7 + 2)
+            point[name] = -value if signed and seed // 7 % 3 and not whole else value
         yield point
 
 

@@ -17,6 +17,7 @@ GREEK = frozenset({
 })  # fmt: skip
 """Letters that are names."""
 SYMBOLS = {
+    "∥": r"\parallel ", "≅": r"\cong ", "≌": r"\cong ", "⊥": r"\perp ", "∽": r"\sim ",
     "√": r"\sqrt ", "∛": r"\sqrt[3]", "∜": r"\sqrt[4]", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
     "•": r"\cdot ", "×": r"\times ", "÷": r"\div ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
     "⩽": r"\le ", "≥": r"\ge ", "⩾": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "≡": r"\equiv ", "±": r"\pm ",
@@ -55,10 +56,14 @@ _WRAP = re.compile(
     r"\{([^{}]*)\}"
 )
 _INDEX = re.compile(r"_ ?\{ ?\\(?:text|mathrm|textrm|mbox) ?\{ ?([A-Za-z]+) ?\} ?\}")
-_DERIVATIVE = re.compile(r"(?<![A-Za-z\\])d([A-Za-z]) ?/ ?d([A-Za-z])(?![A-Za-z])")
+_DERIVATIVE = re.compile(
+    r"(?<![A-Za-z\\])d ?([A-Za-z]) ?/ ?d ?([A-Za-z])(?![A-Za-z])"
+    r"|\\[dt]?frac\s*\{ ?d ?([A-Za-z]) ?\}\s*\{ ?d ?([A-Za-z]) ?\}"
+)
+_CHINESE = str.maketrans({"或": r" \or ", "且": r" \and ", "和": r" \and ", "与": r" \and ", "、": ","})
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _TOKEN = re.compile(
-    r"\s+|([0-9]+\.[0-9]+|\.[0-9]+|[0-9]+\.?)|(\\[A-Za-z]+|\\.)|([A-Za-z])|(<=|>=|!=|=<|=>|\*\*|[-+*/^_=<>!|,;:()\[\]{}'&~%])"
+    r"\s+|([0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}(?![0-9])|[0-9]+\.[0-9]+|\.[0-9]+|[0-9]+\.?)|(\\[A-Za-z]+|\\.)|([A-Za-z])|(<=|>=|!=|=<|=>|\*\*|[-+*/^_=<>!|,;:()\[\]{}'&~%])"
 )  # fmt: skip
 
 
@@ -74,12 +79,19 @@ def tokens_of(text: str) -> list[str]:
     for symbol, latex in SYMBOLS.items():
         if symbol in text:
             text = text.replace(symbol, latex)
-    text = _AND.sub(lambda match: rf" \{match[1] or match[2]} ", text.replace("$", " "))
+    text = (
+        text.replace("$", " ")
+        .replace("//", r"\parallel ")
+        .replace(r"\not=", "!=")
+        .replace(r"\not =", "!=")
+        .translate(_CHINESE)
+    )
+    text = _AND.sub(lambda match: rf" \{match[1] or match[2]} ", text)
     text = _PLAIN.sub(lambda match: rf"\{match[1] or match[2]} ", text)
     text = _WRAP.sub(
         _unwrapped, _INDEX.sub(r"_{\1}", text.replace(r"^{\prime}", "'").replace(r"^\prime", "'"))
     )
-    text = _DERIVATIVE.sub(r"\\frac{d\1}{d\2}", text)
+    text = _DERIVATIVE.sub(lambda match: f" D_{{{''.join(filter(None, match.groups()))}}} ", text)
     if not any(bracket in text for bracket in "([{"):
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
     found: list[str] = []
@@ -114,7 +126,7 @@ def _command(name: str) -> str:
     r"""Return a command as its sign: without a backslash where it is one, blank where it says nothing."""
     if name in _NOTHING:
         return ""
-    name = _SAME.get(name, name)
     if name in ("{", "}", "|", "\\"):
         return "\\" + name
+    name = _SAME.get(name, name)
     return name if len(name) == 1 or name.startswith("\\") else "\\" + name

@@ -17,14 +17,14 @@ class UndefinedError(Exception):
 
 @dataclass(frozen=True)
 class Node:
-    """One operation and what it is applied to.
+    r"""One operation and what it is applied to.
 
     Values: ``number`` (value), ``name`` (text), ``constant`` (pi, e, i, infinity), ``digits`` (numeral,
     base); ``add`` and ``multiply`` (terms), ``divide``, ``power``, ``root`` (n, radicand), ``call``
     (function, argument), ``log`` (base, argument), ``binomial``, ``degrees``, ``plus_minus`` (+1 or -1,
     term).
-    Shapes: ``tuple`` (brackets, parts), ``set``, ``list``, ``union``, ``matrix`` (rows), ``relation`` (signs,
-    sides).
+    Shapes: ``tuple`` (brackets, parts), ``set``, ``list`` (parts, ``\or`` if that stands between them),
+    ``union``, ``matrix`` (rows), ``ratio``, ``relation`` (signs, sides).
     """
 
     op: str
@@ -60,7 +60,7 @@ class Node:
         return tuple(found)
 
 
-SHAPES = frozenset({"tuple", "set", "list", "union", "matrix", "relation"})
+SHAPES = frozenset({"tuple", "set", "list", "union", "matrix", "relation", "ratio"})
 """Nodes that are no single value."""
 
 

@@ -105,7 +105,7 @@ def _power_of(base: Value, exponent: Value, mp: MPContext) -> Value:
             raise UndefinedError("a power of zero")
         return base
     if abs(exponent * mp.log(base)) > MAX_MAGNITUDE:
-        raise UnreadableError("a power is too large")
+        raise UndefinedError("a power is too large")
     return mp.power(base, exponent)
 
 
@@ -151,7 +151,7 @@ def _call(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Value:
     if name in _PERIODIC:
         argument_value = real(value, mp) * _degrees(argument, mp)
         if abs(argument_value) > MAX_MAGNITUDE:
-            raise UnreadableError("an angle is too large")
+            raise UndefinedError("an angle is too large")
         return _PERIODIC[name](mp, argument_value)
     if name in _EXACT and isinstance(value, Fraction):
         return _EXACT[name](value)
@@ -179,7 +179,7 @@ def _in_degrees(node: Node) -> bool:
 
 def _small(value: Value) -> Value:
     if abs(value) > MAX_MAGNITUDE:
-        raise UnreadableError("an exponential is too large")
+        raise UndefinedError("an exponential is too large")
     return value
 
 
