@@ -322,6 +322,9 @@ def test_the_command_writes_what_a_run_has_learned_and_the_next_run_starts_from_
     assert again.index.difficulty_R[0] == run.index.difficulty_R[0] / 2
     assert again.index.difficulty_R[3] > run.index.difficulty_R[3]
     assert torch.equal(again.index.difficulty_R[4:], run.index.difficulty_R[4:])
+    write(r7={"answer": ""}, r8={"question": "How many are there?"})
+    assert main(words) == 2
+    assert "data.train holds other rows than the checkpoint was made with" in capsys.readouterr().err
     write(r8={"difficulty": 0.0})
     assert main(words) == 2
     assert f"was drawn from {ROWS - 1} rows, and data.train of" in capsys.readouterr().err

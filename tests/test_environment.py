@@ -6,11 +6,13 @@ import subprocess
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import runs
 from observer.callbacks import RunReport, checkpoint_callbacks
-from observer.policy import export_checkpoint
+from observer.policy import Lora, PolicySpec, export_checkpoint
 from observer.run.environment import WHOLE, environment, weights_digest
+from observer.types import RefusedError
 
 
 def git(folder, *words):
@@ -99,3 +101,28 @@ def test_a_run_its_checkpoints_its_resumption_and_its_export_say_where_they_come
     again = json.loads((tmp_path / "run" / "environment.resumed-1.json").read_text())
     assert again["start"] == first["start"]
     assert json.loads((tmp_path / "run" / "environment.json").read_text()) == first
+
+
+def test_adapters_do_not_go_on_upon_other_weights_than_theirs(tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(runs.CHECKPOINT, base)
+
+    def fit(steps, ckpt_path=None):
+        spec = PolicySpec(str(base), lora=Lora(rank=2))
+        trainer = runs.trainer(
+            tmp_path / "run", steps, callbacks=checkpoint_callbacks(tmp_path / "run", 1, False)
+        )
+        data = runs.data_module(prompts_per_step=1, val=None, test=None)
+        trainer.fit(runs.learner(policy=spec, max_tokens=8), datamodule=data, ckpt_path=ckpt_path)
+
+    fit(1)
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    fit(2, last)
+    weights = load_file(base / "model.safetensors")
+    name = next(name for name in weights if "v_proj" in name)
+    weights[name] = weights[name] + 1e-3
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        RefusedError, match=rf"the weights of {base} are not those that the adapters of {last}"
+    ):
+        fit(3, last)

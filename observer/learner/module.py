@@ -25,7 +25,7 @@ from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
-from observer.learner.restoring import optimizer_entries, refuse_unlike
+from observer.learner.restoring import optimizer_entries, refuse_malformed, refuse_unlike
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.policy.checkpoint import first_misfit
@@ -221,7 +221,7 @@ class PolicyModule(lightning.LightningModule):
                 f"the checkpoint holds no {', '.join(sorted(lost))}: it was made by no fit, or is damaged; "
                 f"give another with --ckpt_path ({self.trainer.ckpt_path})"
             )
-        refuse_unlike(checkpoint, self)
+        refuse_malformed(checkpoint, self)
         self.answerer.engine.version = -1
         own = self.state_dict()
         expected = own.keys() if self.spec.lora is None else self._trained_names()
@@ -248,6 +248,7 @@ class PolicyModule(lightning.LightningModule):
                     f"resume with the configuration it was started with, or start a new run from its export "
                     f"({self.trainer.ckpt_path})"
                 )
+        refuse_unlike(checkpoint, self)
 
     def _trained_names(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.run.checkpoints import restoring
 from observer.run.environment import weights_digest
@@ -31,12 +30,12 @@ MOST = 2**53
 """Above any count of a run."""
 
 
-def refuse_unlike(checkpoint: Mapping[str, Any], module: Any) -> None:
-    """Refuse a checkpoint that the run cannot go on from.
+def refuse_malformed(checkpoint: Mapping[str, Any], module: Any) -> None:
+    """Refuse weights, a model or a recipe that cannot even be compared with the run's.
 
     Args:
         checkpoint: as it was read.
-        module: with its weights as they were loaded, and its trainer.
+        module: the learner, with its trainer.
 
     Raises:
         RefusedError: names the file, the entry and its value.
@@ -44,13 +43,24 @@ def refuse_unlike(checkpoint: Mapping[str, Any], module: Any) -> None:
     with restoring(module.trainer.ckpt_path):
         _weights(checkpoint["state_dict"])
         for name in ("policy", "recipe"):
-            _builtins(checkpoint[name], name)
             _need(isinstance(checkpoint[name], dict), name, checkpoint[name])
+            _builtins(checkpoint[name], name)
         _need("lora" in checkpoint["policy"], "policy", checkpoint["policy"])
-        if module.trainer.state.fn is not TrainerFn.FITTING:
-            return
         weighting = checkpoint["recipe"].get("weighting")
         _need(weighting is None or isinstance(weighting, str), "recipe.weighting", weighting)
+
+
+def refuse_unlike(checkpoint: Mapping[str, Any], module: Any) -> None:
+    """Refuse counts, an optimizer, or callbacks that a fit of the same model and recipe cannot go on from.
+
+    Args:
+        checkpoint: as it was read.
+        module: the learner, with its weights as they were loaded, and its trainer.
+
+    Raises:
+        RefusedError: names the file, the entry and its value.
+    """
+    with restoring(module.trainer.ckpt_path):
         _counts(checkpoint, module)
         _optimizer(checkpoint, module)
         _callbacks(checkpoint["callbacks"], module)
