@@ -140,3 +140,9 @@ def test_prompts_without_pictures_do_not_ask_the_tower(fresh_policy, groups_of):
     policy.logprobs(groups_of(CASES["text only"]))
     assert policy.features.model_inputs([]) == {}
     assert rows == []
+
+
+def test_features_of_a_tower_that_trains_are_not_held_beyond_their_pass(fresh_policy, groups_of):
+    policy, groups = fresh_policy(), groups_of(CASES["one picture"])
+    policy.logprobs(groups)
+    assert len(policy.features._kept) == 0

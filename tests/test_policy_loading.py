@@ -1,8 +1,10 @@
 """Models from and to directories: what is loaded, what is refused, what is saved."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +12,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LlamaConfig
 
 from cases import CASES, END, alone, each
 from observer.data.tiles.build import build_config, write_blueprint
-from observer.policy import Policy, PolicySpec, load_processor
-from observer.types import RefusedError
+from observer.policy import Lora, Policy, PolicySpec, Reference, allocation, load_processor
+from observer.types import RefusedError, Sampling
 
 
 def test_a_loaded_policy_is_in_training_mode(fresh_policy):
@@ -222,3 +224,57 @@ def test_a_token_that_one_file_alone_names_ends_completions(copied, left):
 def test_a_model_without_end_tokens_is_refused(copied):
     with pytest.raises(RefusedError, match="names no end token: set eos_token_id"):
         without_end_tokens(copied)
+
+
+def test_adapters_on_weights_that_no_file_holds_are_refused(checkpoint, fresh_policy):
+    with pytest.raises(RefusedError, match=r"adapters on weights drawn from_scratch cannot be saved"):
+        fresh_policy(from_scratch=True, lora=Lora())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("flash_attn") is not None, reason="flash-attn is there")
+def test_a_package_that_is_not_there_is_named_and_no_kernel_fetched_in_its_place(fresh_policy):
+    with pytest.raises(
+        RefusedError, match=r"vision_attention flash_attention_2 needs a package: pip install"
+    ):
+        fresh_policy(vision_attention="flash_attention_2")
+
+
+def test_a_saved_policy_samples_as_it_was_trained_and_ends_where_it_ended(policy, tmp_path):
+    policy.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "generation_config.json").read_text())
+    del saved["transformers_version"]
+    assert saved == {"eos_token_id": [END], "pad_token_id": 0, "do_sample": True, "temperature": 1.0}
+
+
+def test_groups_that_were_drawn_differently_do_not_share_a_pass(policy, groups_of):
+    (warm,), (cold,) = (groups_of(CASES["one picture"], Sampling(temperature=t)) for t in (1.0, 0.5))
+    with pytest.raises(ValueError, match="drawn differently"):
+        policy.logprobs([warm, cold])
+
+
+def test_the_copy_of_the_reference_moves_to_its_device_and_the_policy_stays(fresh_policy):
+    policy = fresh_policy()
+    reference = Reference(policy)
+    reference.to(torch.device("meta"))
+    assert {parameter.device.type for parameter in reference._copy.parameters()} == {"meta"}
+    assert {parameter.device.type for parameter in policy.parameters()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("libc", "chosen", "calls"),
+    [
+        ("glibc", None, [(-3, 32 * 2**20), (-1, 2**31 - 1)]),
+        ("glibc", "131072", []),
+        ("musl", None, []),
+    ],
+)
+def test_freed_memory_is_kept_with_glibc_unless_the_user_has_chosen(monkeypatch, libc, chosen, calls):
+    made = []
+    library = SimpleNamespace(mallopt=lambda *values: made.append(values))
+    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(allocation.platform, "libc_ver", lambda: (libc, "2.0"))
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", chosen)
+    allocation.keep_freed_memory()
+    assert made == calls
