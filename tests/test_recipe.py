@@ -21,7 +21,7 @@ def test_a_run_whose_left_out_groups_did_not_count_is_not_resumed_as_one_where_t
     assert held["recipe"].pop("left_out_counts") is True
     torch.save(held, tmp_path / "former.ckpt")
     with pytest.raises(
-        RefusedError, match="left_out_counts None, this run has True; .*or start a new run from"
+        RefusedError, match=r"left_out_counts None, this run has True; .*or start a new run from"
     ):
         runs.trainer(tmp_path / "resumed", 2).fit(
             runs.learner(**options), datamodule=runs.data_module(**data), ckpt_path=tmp_path / "former.ckpt"
