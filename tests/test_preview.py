@@ -1,8 +1,5 @@
 """``observer curriculum preview``: counts are those of the run's own draws, and it needs no model."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +8,7 @@ from observer.cli import main
 from observer.curriculum import LadderIndex, Random, SelfPaced, Sorted
 from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.data import LadderDataModule, Tiles
+from observer.policy import loading, policy
 
 CONFIG = ["--config", "configs/quickstart.yaml", "--data.train.rows", "512", "--trainer.max_steps", "10"]
 
@@ -61,16 +59,10 @@ def test_a_schedule_that_does_not_exist_is_refused(capsys):
     assert "Known by name for curriculum.schedule" in capsys.readouterr().err
 
 
-def test_no_model_is_loaded(tmp_path):
-    script = (
-        "import sys; from observer.cli import main; "
-        f"code = main(['curriculum', 'preview', *{CONFIG!r}, '--output', {str(tmp_path / 'p.png')!r}]); "
-        "import observer.policy.loading as p; assert code == 0; print('loaded', p.load_model.__name__)"
-    )
-    broken = (
-        "import observer.policy.loading as p\ndef no(*_): raise SystemExit('a model!')\np.load_model = no\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", broken + script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_no_model_is_loaded(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a model is loaded")
+
+    monkeypatch.setattr(loading, "load_model", refuse)
+    monkeypatch.setattr(policy, "load_model", refuse)
+    assert main(["curriculum", "preview", *CONFIG, "--output", str(tmp_path / "p.png")]) == 0
