@@ -1,11 +1,9 @@
-"""When a run that goes on writes its checkpoints, when none is written, and what other ranks leave alone."""
-
-from types import SimpleNamespace
+"""When no checkpoint is written, and which score is the one to beat."""
 
 import pytest
 import torch
 
-from observer.callbacks.checkpoints import Best, Last
+from observer.callbacks.checkpoints import Best
 from test_checkpoints import Recording, rollouts_in
 from tiny_run import fit
 
@@ -30,10 +28,6 @@ def gone_on(tmp_path, ckpt_path, rollouts, **options):
     return [step for name, step in io.saved if name == "last.ckpt"]
 
 
-def test_a_run_that_goes_on_saves_at_the_multiples_that_it_reaches_and_not_at_its_start(tmp_path, last):
-    assert gone_on(tmp_path, last, 5) == [8, 10]
-
-
 def test_the_sanity_check_of_a_run_that_goes_on_saves_nothing(tmp_path, last):
     assert gone_on(tmp_path, last, 3, validates=True, num_sanity_val_steps=1) == [6]
     assert rollouts_in(tmp_path / "checkpoints" / "previous.ckpt") == 2
@@ -42,25 +36,6 @@ def test_the_sanity_check_of_a_run_that_goes_on_saves_nothing(tmp_path, last):
 def test_a_run_that_is_only_tried_out_writes_nothing(tmp_path):
     fit(tmp_path, rollouts=3, every=1, fast_dev_run=2)
     assert [path.name for path in tmp_path.rglob("*.ckpt")] == []
-
-
-def test_ranks_above_0_take_part_in_saving_and_leave_the_files_to_rank_0(last):
-    before = sorted((path.name, path.read_bytes()) for path in last.parent.iterdir())
-    for ckpt_path in (last, None):  # one that is followed, and one of another run
-        other, saved = Last(last, every_n_steps=1), []
-        rank = SimpleNamespace(
-            is_global_zero=False,
-            fast_dev_run=False,
-            global_step=4,
-            ckpt_path=ckpt_path,
-            save_checkpoint=lambda path, weights_only, saved=saved: saved.append((path, weights_only)),
-        )
-        other.on_train_start(rank, None)
-        rank.global_step = 6
-        other.on_train_end(rank, None)
-        other.on_train_end(rank, None)
-        assert saved == [(last, False)], "once, with all that a run goes on from"
-    assert sorted((path.name, path.read_bytes()) for path in last.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize("score", [None, torch.tensor(0.5)])
