@@ -49,4 +49,5 @@ def export_checkpoint(checkpoint: Path, output: Path) -> None:
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
     write_folder(output, policy.save_pretrained)
-    write_json(output / FILE, {**state.get("environment", {}), "checkpoint": str(checkpoint)})
+    if "environment" in state:
+        write_json(output / FILE, state["environment"])
