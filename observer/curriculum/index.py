@@ -17,7 +17,7 @@ import numpy
 import torch
 
 from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
-from observer.curriculum.index_state import leaves, refuse_impossible, refuse_objects
+from observer.curriculum.index_state import refuse_impossible, refuse_objects
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -303,7 +303,6 @@ class LadderIndex:
             "last_pass_rates": self.last_pass_rate_R[rows_N],
             "last_steps": self.last_step_R[rows_N],
             "memory": self.memory,
-            "remembered": leaves(self.memory),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
-from observer.learner.restoring import optimizer_entries, refuse_malformed, refuse_unlike
+from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.policy.checkpoint import first_misfit
@@ -204,7 +204,7 @@ class PolicyModule(lightning.LightningModule):
         path = str(local.resolve()) if local.is_dir() else self.spec.path
         checkpoint["policy"] = {**asdict(self.spec), "path": path}
         checkpoint["recipe"] = self.recipe()
-        checkpoint["optimizer_entries"] = optimizer_entries(checkpoint)
+        checkpoint["entries"] = entries(checkpoint)
         if self.spec.lora is not None:
             trained = self._trained_names()
             checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}

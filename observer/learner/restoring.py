@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from observer.curriculum.index_state import leaves
 from observer.run.checkpoints import restoring
 from observer.run.environment import weights_digest
 from observer.types import RefusedError
@@ -65,11 +66,21 @@ def refuse_unlike(checkpoint: Mapping[str, Any], module: Any) -> None:
         _optimizer(checkpoint, module)
         _callbacks(checkpoint["callbacks"], module)
         _base(checkpoint.get("environment"), module)
+        held = entries(checkpoint)
+        noted = checkpoint.get("entries", held)  # earlier versions noted nothing
+        _need(held == noted, "what is remembered", f"{held}, and was {noted}")
 
 
-def optimizer_entries(checkpoint: Mapping[str, Any]) -> list[int]:
-    """Return of how many parameters each optimizer remembers something: of one without gradient nothing."""
-    return [len(held["state"]) for held in checkpoint.get("optimizer_states", [])]
+def entries(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how much the optimizers and the schedule remember, so that what is lost is noticed.
+
+    Of a parameter that had no gradient yet there is nothing, and many a schedule remembers nothing at all.
+    """
+    data = checkpoint.get("LadderDataModule", {})
+    return {
+        "optimizers": [len(held["state"]) for held in checkpoint.get("optimizer_states", [])],
+        "memory": leaves(data["ladder"]["memory"]) if data else 0,
+    }
 
 
 def _need(condition: object, where: str, value: object) -> None:
@@ -169,8 +180,6 @@ def _optimizer(checkpoint: Mapping[str, Any], module: Any) -> None:
         for name, value in expected.items():
             if name != "lr":
                 _need(held[name] == value, f"param_groups.{name}", held[name])
-    entries = checkpoint.get("optimizer_entries", optimizer_entries(checkpoint))  # not of earlier versions
-    _need(entries == optimizer_entries(checkpoint), "optimizer_states", f"of other lengths than {entries}")
     steps = checkpoint["global_step"]
     _need(rates.keys() <= schedule.keys(), "lr_schedulers", rates)
     for name in ("base_lrs", "lr_lambdas"):

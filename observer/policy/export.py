@@ -52,12 +52,11 @@ def export_checkpoint(checkpoint: Path, output: Path, dtype: torch.dtype | None 
     if misfit := first_misfit(weights, own, expected):
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
-    record = {**state.get("environment", {}), "checkpoint": str(checkpoint)}
-    return write_policy(output, policy, dtype, record)
+    return write_policy(output, policy, dtype, state.get("environment"))
 
 
 def write_policy(
-    folder: Path, policy: Policy, dtype: torch.dtype | None, record: Mapping[str, Any]
+    folder: Path, policy: Policy, dtype: torch.dtype | None, record: Mapping[str, Any] | None
 ) -> str | None:
     """Write a policy as a Hugging Face directory that appears whole or not at all.
 
@@ -65,7 +64,7 @@ def write_policy(
         folder: replaced if it exists.
         policy: with the weights to write.
         dtype: of the weights in the file; see ``Policy.save_pretrained``.
-        record: where the policy was made, written beside it.
+        record: where the policy was made, written beside it; earlier versions kept none.
 
     Returns:
         What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
@@ -75,7 +74,8 @@ def write_policy(
     def fill(beside: Path) -> None:
         survival = policy.save_pretrained(beside, dtype)
         told.append(None if survival is None else survival.described())
-        write_json(beside / FILE, record)
+        if record is not None:
+            write_json(beside / FILE, record)
 
     write_folder(folder, fill)
     return told[-1]
