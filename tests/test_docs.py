@@ -1,6 +1,5 @@
 """Every example of the pages is run, or parsed by the parser of its command."""
 
-import importlib
 import json
 import re
 import sys
@@ -11,16 +10,17 @@ import pytest
 import yaml
 from jsonargparse import ArgumentParser
 
-import runs
 from documented import PAGES, ROOT, blocks, file_of, parsed, spans, told
 from observer.cli import main
-from observer.curriculum import CurriculumCallback, DrawRequest, LadderIndex, NeuraLadder, Schedule
+from observer.curriculum import DrawRequest, Schedule
 from observer.data import Jsonl
 from observer.rollout import TransformersEngine
 from observer.types import Verdict
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
 TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
+OWN = {"mine", "order", "weakest", "stages", "watch", "my_rewards"}
+"""Modules that the pages tell a reader to write."""
 
 
 @pytest.fixture
@@ -41,11 +41,11 @@ def reader(tmp_path, monkeypatch):
     (folder / "learned.jsonl").write_text("")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
+    for module in [name for name in sys.modules if name.removeprefix("observer_plugin_") in OWN]:
+        monkeypatch.delitem(sys.modules, module)  # of another test's reader
     yield folder
-    for name in [
-        name for name, module in sys.modules.items() if str(folder) in str(vars(module).get("__file__"))
-    ]:
-        del sys.modules[name]
+    for module in [name for name in sys.modules if name.removeprefix("observer_plugin_") in OWN]:
+        del sys.modules[module]
 
 
 SHELL = [(page, block) for page in PAGES for block in blocks(page, "bash")]
@@ -162,11 +162,6 @@ def test_the_defaults_of_the_table_of_memory_are_those_of_the_parser(reader, mon
 # Configurations and Python
 
 
-def defined(file, name):
-    """What a reader's file defines under a name."""
-    return getattr(importlib.import_module(file.removesuffix(".py")), name)
-
-
 def curriculum(block):
     """The schedule of a configuration, made by the parser."""
     parser = ArgumentParser()
@@ -194,33 +189,6 @@ def test_the_configurations_of_a_curriculum_draw_in_the_shares_that_they_state(r
     means = [fmean(row % 9 / 8 for row in drawn) for drawn in steps_of(mixed, index, 10)]
     assert means == sorted(means), "four of five go from easy to hard"
     assert means[-1] - means[0] > 0.2
-
-
-def test_the_weakest_rows_of_the_page_are_first_every_row_and_then_those_with_the_lowest_pass_rate(reader):
-    index = LadderIndex([n / 8 for n in range(8)], [0.0] * 8, [0] * 8)
-    assert list(steps_of(defined("weakest.py", "Weakest")(), index, 4)) == [
-        [0, 1, 2, 3],
-        [4, 5, 6, 7],
-        [7, 6, 5, 4],
-        [7, 6, 5, 4],
-    ]
-
-
-def test_the_callback_of_the_page_watches_a_run(reader, tmp_path, capsys):
-    watch = defined("watch.py", "Watch")(NeuraLadder())
-    trainer = runs.trainer(tmp_path / "run", 2)
-    trainer.callbacks = [watch, *(c for c in trainer.callbacks if not isinstance(c, CurriculumCallback))]
-    data = runs.data_module(val=None, test=None, prompts_per_step=2)
-    trainer.fit(runs.learner(max_tokens=8, group_size=2), datamodule=data)
-    said = capsys.readouterr().out.splitlines()
-    assert [line[:25] for line in said if line.startswith("step")] == [
-        "step 0: 64 rows untouched",
-        "step 1: 62 rows untouched",
-    ]
-    assert [line for line in said if line.startswith("from")] == [
-        "from None to slot 4 of 9",
-        "from slot 4 of 9 to slot 8 of 9",
-    ]
 
 
 def test_scoring_from_python_is_as_the_page_says(reader, capsys):

@@ -88,11 +88,13 @@ def test_sigterm_exits_with_143_and_is_told_apart(tmp_path):
     assert (code, stop, rollouts_in(tmp_path)) == (143, [signal.SIGTERM], 2)
 
 
-def test_a_second_sigint_stops_at_once_and_leaves_the_checkpoint_before(tmp_path):
+def test_a_second_sigint_stops_at_once_and_leaves_the_checkpoint_before(tmp_path, capfd):
     first, code = stopped(tmp_path, {("update 0", 2): send(signal.SIGINT, signal.SIGINT)}, every=2)
     assert code == 130
     assert first.story[-1] == ("update 0", 2)
     assert rollouts_in(tmp_path) == 2
+    told = "finishing this step, then saving; press Ctrl-C again to stop at once"
+    assert capfd.readouterr().err.count(told) == 1
 
 
 def test_a_second_sigterm_changes_nothing(tmp_path):
@@ -242,6 +244,7 @@ PROCESS = """
 """
 
 
+@pytest.mark.slow  # what one process shows of each is tested above
 def test_exit_codes_and_the_message_of_real_processes(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(PROCESS), HELPERS, tmp_path]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=HUNG)
