@@ -8,6 +8,7 @@ answer longer than ``MAX_LENGTH`` is not read.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from observer.types import RefusedError, Verdict
 from observer.verifier.kinds.checker import Checker
@@ -127,7 +128,8 @@ def _check(gold: str, prediction: str, kind: str, options: tuple[str, ...]) -> t
         return Verdict.CORRECT, f"{quote(prediction)} equals {quote(gold)}"
     if kind in _SEVERAL and (unnamed := without_names(prediction)) != prediction:
         return KINDS[kind](gold, unnamed, options)
-    if _LITERAL.search(prediction) and same_formula(gold, prediction):
+    exact = kind == "number" and _IRRATIONAL.search(prediction) is not None
+    if (exact or _LITERAL.search(prediction)) and same_formula(gold, prediction):
         return Verdict.CORRECT, f"{quote(prediction)} equals {quote(gold)}"
     return found
 
@@ -137,7 +139,7 @@ def _all_right(gold: str, statement: Said, kind: str) -> bool:
     right = KINDS[kind]
     values = statement.values
     read = [right(gold, value, ())[0] is Verdict.CORRECT or same_formula(gold, value) for value in values]
-    alike = all(right(one, values[-1], ())[0] is not Verdict.WRONG for one in values)
+    alike = all(right(one, other, ())[0] is not Verdict.WRONG for one, other in pairwise(values))
     near = all(right(value, values[0], ())[0] is Verdict.CORRECT for value in statement.approximations)
     return bool(values) and all(read) and alike and near and right(gold, values[-1], ())[0] is Verdict.CORRECT
 
@@ -260,6 +262,10 @@ _WORDY = frozenset({"text", "yes_no", "choice", "multi_select", "time"})
 """Kinds whose answers are words: only ``Answer:`` is taken off."""
 _NAMED = frozenset({"integer", "number", "ratio", "tuple", "interval", "set", "list"})
 """Kinds whose answers may be said to be the value of a symbol; expressions read that themselves."""
+_IRRATIONAL = re.compile(
+    r"√|π|\\(?:sqrt|pi|sin|cos|tan|ln|log)(?![A-Za-z])|(?<![A-Za-z\\])(?:sqrt|pi|sin|cos|tan)(?![A-Za-z])"
+)
+"""The exact form of what a gold decimal is rounded from."""
 _LITERAL = re.compile(r"\\overline|\\(?:dot|div|in|le|ge|leq|geq)(?![A-Za-z])|[÷<>≤≥∈]")
 """What is written otherwise than its kind does: 2 ÷ 3, a recurring decimal, x < 3 for an interval."""
 _SEVERAL = frozenset({"tuple", "set", "list"})

@@ -11,7 +11,9 @@ from observer.verifier.kinds.number import equal, read_number
 from observer.verifier.notation import bare, fold, quote
 
 # B or (B), or before a text B. B: B) (B) and a blank; mark and blank keep "a dog" and "a.m" from being A
-_LABEL = re.compile(r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])(?:[.:)](?!\S)|、))\s*(.*)|([A-Za-z])", re.DOTALL)
+_LABEL = re.compile(
+    r"(?:\(([A-Za-z])\)[.:、]?|([A-Za-z])(?:[.:)](?!\S)|、(?![A-Z](?:、|$))))\s*(.*)|([A-Za-z])", re.DOTALL
+)
 _GLUED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.:)]|([A-Z])\s*[-, ])\s*(\S.*)", re.DOTALL)
 _NAMED = re.compile(
     r"(?:option|choice|选项?|答案[是为]?|故选|应选)\s*:?\s*(\(?[A-Z]\)?)(?:选项)?[.,]?|\[([A-Z])\]|([A-Z])(?:选项|,)",
@@ -19,6 +21,9 @@ _NAMED = re.compile(
 )
 _BOLD = re.compile(r"(?:\*\*|\\(?:text|textbf|mathrm|mathbf) ?\{)\s*(\(?[A-Za-z]\)?[.:]?)\s*(?:\*\*|\})(\b)?")
 
+_TWO_FORMS = re.compile(
+    r"^(?=.*(?<![A-Za-z])([A-Za-z])(?![A-Za-z]))(?=.*(?<![A-Za-z])(?!\1)(?i:\1)(?![A-Za-z])).*", re.DOTALL
+)
 MAX_CHOICES = 26
 """Options that one answer may choose at most."""
 
@@ -84,7 +89,7 @@ def read_choice(text: str, options: tuple[str, ...]) -> Choice | None:
         chosen = None
     if chosen is not None and not chosen.text:
         return chosen
-    if whole and texts.count(whole) == 1:
+    if whole and texts.count(whole) == 1 and same_option(options[texts.index(whole)], text):
         return Choice(texts.index(whole))
     if chosen is None and texts and (glued := _GLUED.fullmatch(text)):
         place = ord(glued[1] or glued[2] or glued[3]) - ord("A")
@@ -108,7 +113,9 @@ def same_option(option: str, text: str) -> bool:
     """
     words = fold(option), fold(text)
     if not all(words) or words[0] == words[1]:
-        return words[0] == words[1] != ""
+        # R - r is not r - R: where a formula has both forms of a letter, they are two.
+        both = _TWO_FORMS.search(option) is not None
+        return words[0] == words[1] != "" and (not both or "".join(option.split()) == "".join(text.split()))
     if "".join(option.split()) == "".join(text.split()):
         return True
     right, given = read_number(option), read_number(text)

@@ -245,6 +245,8 @@ def _equivalent(gold: _Written, prediction: _Written) -> bool | None:
     if gold.tree is None or prediction.tree is None:
         if gold.percent != prediction.percent or gold.unit != prediction.unit:
             return False
+        if gold.tree is not None and not _BEYOND.search(prediction.body):
+            return False
         found = same_symbolic(_braced_roots(gold.body), _braced_roots(prediction.body))
         return found if gold.tree is None else bool(found)
     if gold.percent != prediction.percent:

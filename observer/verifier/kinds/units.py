@@ -159,7 +159,7 @@ def read_unit(text: str) -> Unit | None:
     worth, dimension = Fraction(1), Counter[str]()
     for place, part in enumerate(re.sub(r"\s*\^\s*", "^", text).split("/")):
         factors = _factors(part.split())
-        if factors is None or not (factors or place == 0):
+        if not factors:  # 1 / A is no one
             return None
         for unit, power in factors:
             power = -power if place else power

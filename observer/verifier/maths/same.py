@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 
 from mpmath import MPContext
 
@@ -30,11 +30,9 @@ from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
 
 TOLERANCE = Fraction(1, 10**6)
 """How far a decimal may be from a constant, relative to it: 1.414214 is the root of 2 and 1.41 is not."""
-_SCALES = (
-    *((Fraction(1), False), (Fraction(1), True), (Fraction(40), False), (Fraction(40), True)),
-    *((Fraction(7), False), (Fraction(1, 9), True), (Fraction(0), False), (Fraction(0), True)),
-)
-"""How far the points lie at which formulas are compared, and whether of either sign; 0: whole ones."""
+_SCALES = (Fraction(1), Fraction(40), Fraction(7), Fraction(1, 9), Fraction(1000), None)
+"""How far from zero the points lie at which formulas with names are compared; None: at whole numbers. Each is
+tried three times: with all names positive, with every second one negative, and with the others."""
 ENOUGH = 2
 """Points at which both must have a value."""
 
@@ -63,7 +61,7 @@ def same(gold: Node, given: Node) -> bool:
     if gold.op == "ratio":
         terms = given.parts if given.op in ("ratio", "divide") else ()
         return len(terms) == len(gold.parts) and all(
-            same_value(_product(gold.parts[0], term), _product(part, terms[0]))
+            same_value(_times(gold.parts[0], term), _times(part, terms[0]))
             for part, term in zip(gold.parts, terms, strict=True)
         )
     if gold.op in ("list", "set"):
@@ -98,7 +96,7 @@ def _of_one_name(gold: Node, given: Node) -> bool:
     return not ours or not theirs or ours == theirs
 
 
-def _product(one: Node, other: Node) -> Node:
+def _times(one: Node, other: Node) -> Node:
     return Node("multiply", ((one, other),))
 
 
@@ -315,16 +313,15 @@ def _points(*nodes: Node) -> Iterator[dict[str, Fraction]]:
     """Yield points: near and far, of either sign, whole ones; only those where nothing else has a value."""
     names = sorted(frozenset().union(*(names_in(node) for node in nodes)))
     whole = any(holds(node, _WHOLE) or calls(node, "factorial") for node in nodes)
-    for place, (scale, signed) in enumerate(_SCALES):
+    for place, (scale, signs) in enumerate(product(_SCALES, ((1, 1), (-1, 1), (1, -1)))):
         point = {}
-        for name in names:
+        for order, name in enumerate(names):
             seed = int.from_bytes(hashlib.blake2b(f"{place} {name}".encode(), digest_size=6).digest(), "big")
-            value = Fraction(seed % 900 + 101, 353) * scale
-            if whole:
+            if whole or scale is None:
                 value = Fraction(seed % 9 + 2)
-            elif not scale:
-                value = Fraction(seed % 7 + 2)
-            point[name] = -value if signed and seed // 7 % 3 and not whole else value
+            else:
+                value = Fraction(seed % 900 + 101, 353) * scale
+            point[name] = value if whole else value * signs[order % 2]
         yield point
 
 

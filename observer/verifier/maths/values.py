@@ -44,11 +44,14 @@ def evaluate(node: Node, names: Mapping[str, Fraction], mp: MPContext = ROUGH) -
     Fraction(3, 2)
     """
     try:
-        return _OPERATIONS[node.op](node, names, mp)
+        value = _OPERATIONS[node.op](node, names, mp)
+        if not isinstance(value, Fraction) and not mp.isfinite(value):
+            raise UndefinedError("infinity is no number")
     except KeyError:
         raise UnreadableError(f"a {node.op} has no value") from None
     except (ZeroDivisionError, OverflowError, ValueError, TypeError) as error:
         raise UndefinedError(str(error)) from None
+    return value
 
 
 def real(value: Value, mp: MPContext) -> Value:
