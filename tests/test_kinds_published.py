@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from observer.types import RefusedError, Verdict
+from observer.verifier.kinds import expression
 from observer.verifier.verify import infer_kind, verify
 
 CASES = [
@@ -52,3 +53,13 @@ def test_verdicts_of_every_kind_read_a_name_before_a_value():
         name = "Answer: " if kind == "choice" else "y = "
         assert verify(gold, name + gold, kind)[0] is Verdict.CORRECT
         assert verify(gold, name + gold + " = 77", kind)[0] is Verdict.WRONG
+
+
+def test_a_prediction_goes_to_the_library_only_for_what_it_alone_reads(monkeypatch):
+    asked = []
+    monkeypatch.setattr(expression, "same_symbolic", lambda *pair: asked.append(pair) or False)
+    for answer in (r"\nonsense{x}", "x^2+", r"\frac{1}", "x @ 2"):
+        assert verify("x^2+1", answer, "expression")[0] is Verdict.WRONG
+    assert asked == []
+    verify("x^2+1", r"\sum_{k=1}^{2} k", "expression")
+    assert len(asked) == 1

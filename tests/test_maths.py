@@ -92,6 +92,32 @@ def test_names_of_either_sign_are_tried():
     assert same(parse(r"x^{2/3}"), parse(r"\sqrt[3]{x^2}"))
 
 
+def test_what_is_not_finite_equals_nothing():
+    for gold in (r"2\sqrt3", "x^2+1", "y=2x+1", r"\frac{\pi}{4}", "x>3", r"(\sqrt2,1)", r"-\tau\ln\Delta"):
+        for text in (
+            r"\ln 0",
+            r"-\ln 0",
+            r"\log_2 0",
+            r"y=\ln 0",
+            r"x>\ln 0",
+            r"(\ln 0,\ln 0)",
+            r"\tau\ln(0\Delta)",
+        ):
+            try:
+                verdict = same(parse(gold), parse(text))
+            except UnreadableError:
+                verdict = False
+            assert not verdict, (gold, text)
+
+
+@pytest.mark.parametrize("name", "abcdkmnpqrstuvwxyz")
+def test_every_name_is_tried_on_both_sides_of_zero_and_far_from_it(name):
+    for shift in (3, 20, 100, 1000):
+        assert not same(parse(f"{name}+{shift}"), parse(f"|{name}+{shift}|"))
+        assert not same(parse(f"{shift}-{name}"), parse(f"|{name}-{shift}|"))
+    assert not same(parse(rf"\lfloor {name} \rfloor"), parse(rf"\lceil {name} \rceil-1"))
+
+
 def test_angles_with_a_degree_sign_are_in_degrees_inside_functions():
     assert evaluate(parse("45^\\circ"), {}) == Fraction(45)
     assert same(parse(r"\sin 30^\circ"), parse(r"\frac12"))

@@ -30,7 +30,7 @@ from observer.verifier.maths.values import FINE, ROUGH, Value, evaluate, real
 
 TOLERANCE = Fraction(1, 10**6)
 """How far a decimal may be from a constant, relative to it: 1.414214 is the root of 2 and 1.41 is not."""
-_SCALES = (Fraction(1), Fraction(40), Fraction(7), Fraction(1, 9), Fraction(1000), None)
+_SCALES = (Fraction(1), Fraction(40), Fraction(7), Fraction(1, 9), Fraction(10**5), None)
 """How far from zero the points lie at which formulas with names are compared; None: at whole numbers. Each is
 tried three times: with all names positive, with every second one negative, and with the others."""
 ENOUGH = 2
