@@ -185,6 +185,8 @@ class Draws:
         assert self.index is not None
         if int(self.index.last_step_R.max()) >= self.step:
             raise ValueError(f"a row was seen at step {int(self.index.last_step_R.max())}, after {self.step}")
+        if int(self.index.visits_R.max()) > self.step:
+            raise ValueError(f"a row has {int(self.index.visits_R.max())} visits in {self.step} steps")
         with suppress(RefusedError):  # of the step, when it comes
             rows = self.draw(self.step)
             self.schedule.memory_after(self._request(self.step), rows, [0.5] * len(rows))

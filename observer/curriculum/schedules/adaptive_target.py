@@ -69,6 +69,9 @@ class AdaptiveTarget(Schedule):
     def draw(self, request: DrawRequest) -> list[int]:
         """Return the ``count`` rows nearest to the target, easy ones first."""
         index, count = request.index, request.count
+        known = index.memory.get("target", 0.0)
+        if type(known) is not float or not 0 <= known <= 1:  # from a checkpoint that no run has written
+            raise ValueError(f"memory's target is {known!r}, no number in 0 .. 1")
         target = self._unscaled(index, self.target(index, index.memory))
         middle = index.place(self.by, target)
         order_R, column_R = index.order(self.by).numpy(), index.column(self.by).numpy()

@@ -74,6 +74,11 @@ class VarianceDriven(Schedule):
         """Draw without replacement in proportion to P: the greatest u^(1 / P), u uniform."""
         if not memory:
             return []
+        priorities_N = memory["priorities"]
+        if not bool(
+            ((priorities_N > 0) & (priorities_N <= 1)).all()
+        ):  # of a checkpoint that no run has written
+            raise ValueError("memory's priorities are not in 0 .. 1")
         pairs = zip(memory["rows"].tolist(), memory["priorities"].tolist(), strict=True)
         keys = [(-(chance.random() ** (1 / priority)), row) for row, priority in pairs]
         return [row for _, row in sorted(keys)[:count]]
