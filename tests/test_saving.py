@@ -184,7 +184,7 @@ def test_a_failure_in_mixed_precision_saves_the_whole_update_and_the_adapters(
     with (
         pytest.raises(FloatingPointError, match="the batch and the weights are in"),
         torch.autocast("cpu", torch.bfloat16),
-        failure_saved(tmp_path, 3, experience, policy),
+        failure_saved(tmp_path, 3, policy, experience),
     ):
         raise FloatingPointError("the loss is nan")
     folder = tmp_path / "failure" / "step-000003-rank-0" / "policy"

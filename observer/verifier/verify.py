@@ -114,7 +114,7 @@ def _gold(gold: str, kind: str, options: tuple[str, ...]) -> str:
 def _check(gold: str, prediction: str, kind: str, options: tuple[str, ...]) -> tuple[Verdict, str]:
     """Check a prediction as it is, then what it says its value is."""
     found = KINDS[kind](gold, prediction, options)
-    if found[0] is not Verdict.WRONG:
+    if found[0] is not Verdict.WRONG or not _SAYS.search(prediction):
         return found
     if kind not in _WORDY or is_answer(prediction):
         bald = without_words(prediction)
@@ -266,6 +266,8 @@ _IRRATIONAL = re.compile(
     r"√|π|\\(?:sqrt|pi|sin|cos|tan|ln|log)(?![A-Za-z])|(?<![A-Za-z\\])(?:sqrt|pi|sin|cos|tan)(?![A-Za-z])"
 )
 """The exact form of what a gold decimal is rounded from."""
+_SAYS = re.compile(r"[A-Za-z\\=:≈~<>≤≥∈÷√π]|[^\x00-\x7f]")
+"""What an answer holds that may be written otherwise than its kind does, or hold more than a value."""
 _LITERAL = re.compile(r"\\overline|\\(?:dot|div|in|le|ge|leq|geq)(?![A-Za-z])|[÷<>≤≥∈]")
 """What is written otherwise than its kind does: 2 ÷ 3, a recurring decimal, x < 3 for an interval."""
 _SEVERAL = frozenset({"tuple", "set", "list"})
