@@ -112,4 +112,7 @@ class SelfPaced(Schedule):
         return [rung for rung, rows in enumerate(index.rungs(self.by)) if len(rows)]
 
     def _place(self, index: LadderIndex) -> int:
-        return int(index.memory.get("place", 0))
+        place = index.memory.get("place", 0)
+        if type(place) is not int or place < 0:  # from a checkpoint that no run has written
+            raise ValueError(f"memory's place is {place!r}")
+        return place

@@ -75,9 +75,7 @@ class VarianceDriven(Schedule):
         if not memory:
             return []
         priorities_N = memory["priorities"]
-        if not bool(
-            ((priorities_N > 0) & (priorities_N <= 1)).all()
-        ):  # of a checkpoint that no run has written
+        if not bool(((priorities_N > 0) & (priorities_N <= 1)).all()):  # as no run has saved them
             raise ValueError("memory's priorities are not in 0 .. 1")
         pairs = zip(memory["rows"].tolist(), memory["priorities"].tolist(), strict=True)
         keys = [(-(chance.random() ** (1 / priority)), row) for row, priority in pairs]
