@@ -137,7 +137,10 @@ def two_ends(fresh_policy, policy, prompts):
 
 
 def test_a_completion_ends_with_the_first_of_several_end_tokens(two_ends, prompts):
-    policy, drawn = two_ends
+    (policy, drawn), steps = two_ends, []
+    policy.model.lm_head.register_forward_hook(lambda *_: steps.append(1))
+    found = completions(started(policy).generate(prompts[1:2], Sampling(4, max_tokens=40)))
+    assert len(steps) == max(len(one.ids) for one in found) < 40
     found = completions(started(policy).generate(prompts, Sampling(4, max_tokens=40)))
     for one, other in zip(found, drawn, strict=True):
         ends = [place + 1 for place, token in enumerate(other.ids) if token in policy.end_ids]

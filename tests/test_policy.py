@@ -220,6 +220,20 @@ def test_a_frozen_vision_tower_gets_no_gradient_and_the_rest_does(fresh_policy, 
         assert all(parameter.grad is not None for parameter in policy.model.model.language_model.parameters())
 
 
+def test_a_tower_that_begins_to_train_is_read_anew(fresh_policy, groups_of):
+    """While it was frozen, the features of its pictures were kept."""
+    groups, policy, expected = groups_of(CASES["mixed"]), fresh_policy(freeze_vision=True), fresh_policy()
+    policy.logprobs(groups)
+    for one in (policy, expected):
+        one.model.model.visual.requires_grad_(True)
+        with torch.no_grad():
+            next(one.model.model.visual.parameters()).mul_(1.5)
+    found = policy.logprobs(groups).values_N_T
+    torch.testing.assert_close(found, expected.logprobs(groups).values_N_T, atol=1e-5, rtol=1e-5)
+    found.sum().backward()
+    assert all(parameter.grad is not None for parameter in policy.model.model.visual.parameters())
+
+
 def test_a_frozen_copy_stays_what_it_was(fresh_policy, policy, groups_of):
     groups = groups_of(CASES["mixed"])
     trained = fresh_policy()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
@@ -217,6 +218,24 @@ def test_a_problem_that_is_read_again_is_known_by_its_name(watched, picture, pro
     watched.render(read(id="a", source="train"))
     assert [thread for thread, _ in watched.rendered].count("prompts") == 1
     assert [thread for thread, _ in watched.rendered].count("MainThread") == 2
+
+
+@pytest.mark.parametrize("other", [{"text": "4 + 4?"}, {"row": 1}], ids=["another chat", "another row"])
+def test_a_problem_of_the_same_id_that_asks_something_else_is_rendered_anew(watched, problem, other):
+    watched.prefetch([problem("3 + 4?")])
+    [asked] = [problem(**{"text": "3 + 4?", **other})]
+    [prompt] = watched.render([asked])
+    assert prompt.problem is asked
+
+
+def test_pictures_of_equal_bytes_and_another_shape_are_two(renderer, problem):
+    def black(size):
+        return Picture("black", size=lambda: size, load=lambda: Image.new("RGB", size))
+
+    problems = [problem(pictures=[black(size)]) for size in ((84, 56), (56, 84))]
+    wide, high = (prompt.pictures[0] for prompt in renderer.render(problems))
+    assert wide.grid.tolist() == [1, 4, 6]
+    assert high.grid.tolist() == [1, 6, 4]
 
 
 def test_what_is_prepared_does_not_disturb_what_is_asked_for_meanwhile(watched, renderer, picture, problem):
