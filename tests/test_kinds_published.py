@@ -63,3 +63,13 @@ def test_a_prediction_goes_to_the_library_only_for_what_it_alone_reads(monkeypat
     assert asked == []
     verify("x^2+1", r"\sum_{k=1}^{2} k", "expression")
     assert len(asked) == 1
+
+
+WORDS = "radius squared,sine of A,cannot be,opposite of,three x,minus,not,xy,sin x,a multiple of b"
+
+
+@pytest.mark.parametrize("words", WORDS.split(","))
+def test_words_that_do_more_than_name_a_value_are_not_taken_off(words):
+    for sign in ("=", ":"):
+        assert verify("9", f"{words} {sign} 9", "integer")[0] is Verdict.WRONG
+    assert verify("9", "Area of sector = 9", "integer")[0] is Verdict.CORRECT

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from growth import no_hang, work
+from observer.types import Verdict
 from observer.verifier.maths.parse import parse
 from observer.verifier.maths.same import same, same_value
 from observer.verifier.maths.tree import UndefinedError, UnreadableError
-from observer.verifier.maths.values import MAX_FACTORIAL, evaluate
+from observer.verifier.maths.values import MAX_FACTORIAL, ROUGH, evaluate
+from observer.verifier.verify import verify
 
 NUMBERS = st.integers(-20, 20).map(lambda value: f"({value})" if value < 0 else str(value))
 
@@ -174,3 +176,30 @@ def test_reading_is_linear(unit):
 
     once, twice = (work(lambda n=n: read(unit * n)) for n in (400, 800))
     assert twice < 2.2 * once
+
+
+def test_a_formula_that_is_undefined_everywhere_costs_no_more_than_it_is_long():
+    options = tuple(f"x^{place}" for place in range(2, 10))
+
+    def check(count):
+        power = "".join(f"(x+{place})^{{9999}}" for place in range(1, count + 1))
+        assert verify("A", f"({power})/(x-x)", "choice", options)[0] is Verdict.WRONG
+
+    with no_hang():
+        check(40)
+    once, twice = (work(lambda n=n: check(n)) for n in (19, 38))
+    assert twice < 2.2 * once
+
+
+def test_threads_leave_the_precision_as_it_is():
+    before = ROUGH.prec
+    for name in ("cot", "sec", "csc", "arccot"):
+        assert not isinstance(evaluate(parse(rf"\{name} 2"), {}, ROUGH), Fraction)
+        assert ROUGH.prec == before
+    assert same(parse(r"\cot 1"), parse(r"\frac{1}{\tan 1}"))
+
+
+def test_common_divisors_are_of_whole_numbers():
+    assert same(parse(r"\gcd(12,18)"), parse("6"))
+    with pytest.raises(UnreadableError, match="no whole numbers"):
+        evaluate(parse(r"\gcd(1.5,3)"), {})

@@ -86,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
-        if (lost := next(filter(lost_rank, led), None)) is not None:
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if several and (lost := next(filter(lost_rank, led), None)) is not None:
             rank, why = os.environ.get("LOCAL_RANK", "0"), str(lost).strip().partition("\n")[0]
             print(
                 f"observer: failed: rank {rank} has lost another rank, whose own lines say why it ended; "

@@ -32,6 +32,17 @@ def read_config(option: str, name: str) -> dict[str, Any]:
     Raises:
         RefusedError: there is no such file, it holds no mapping, or it is too large, too deep or multiplies.
     """
+    content = _read(option, name)
+    if not isinstance(content, dict):
+        raise RefusedError(
+            f"{option} {name}: it holds {type(content).__name__}, not a mapping of options "
+            f"such as 'run_dir: runs/mine'"
+        )
+    return content
+
+
+def _read(option: str, name: str) -> Any:
+    """Return what a YAML file holds."""
     file = Path(name)
     if not os.path.isfile(name):
         raise RefusedError(
@@ -42,17 +53,11 @@ def read_config(option: str, name: str) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
         _check(text)
-        content = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except RefusedError as error:
         raise RefusedError(f"{option} {name}: {error}") from error
     except (yaml.YAMLError, ValueError, OSError) as error:
         raise RefusedError(f"{option} {name}: it is no YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RefusedError(
-            f"{option} {name}: it holds {type(content).__name__}, not a mapping of options "
-            f"such as 'run_dir: runs/mine'"
-        )
-    return content
 
 
 def check_values(where: str, given: Any) -> None:
@@ -79,7 +84,7 @@ def check_values(where: str, given: Any) -> None:
                 raise RefusedError(f"{place}: {text[:60]!r} holds a NUL; leave it out")
             if text.endswith((".yaml", ".yml")) and text not in seen and os.path.isfile(text):
                 seen.add(text)
-                todo.append((text, read_config(place, text)))
+                todo.append((text, _read(place, text)))
             elif text.endswith(".json") and os.path.isfile(text):
                 _check_json(place, text)
             elif len(text) > _SHORT:

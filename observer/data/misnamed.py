@@ -42,7 +42,9 @@ _OTHER_WORD = re.compile(r"solution|answer|explanation|rationale|output|target|t
 """Words of names whose pictures are not the question's."""
 _PLACE = re.compile(r"path|url|uri|src|file_?(name)?")
 """Keys under which an object names the picture that it is."""
-_NOTHING = frozenset({"", "none", "null", "nan", "n/a", "no", "false"})
+_NOTHING = frozenset(
+    {"", "none", "null", "nan", "n/a", "no", "false", "0", "no image", "no picture", "<image>"}
+)
 _FILE = re.compile(
     r"\S+(?: \S+){0,4}\.(?:png|jpe?g|jfif|webp|gif|bmp|tiff?|svg|heic|avif|ppm|jp2)(?:\?\S*)?", re.IGNORECASE
 )
@@ -151,6 +153,8 @@ def _pictures(value: object, plain: bool) -> Iterator[str]:
 
 
 def _looks_like_a_picture(text: str) -> bool:
+    if "://" in text:  # where it came from
+        return False
     return bool(_ENCODED.match(text)) or (len(text) <= LONGEST_PATH and bool(_FILE.fullmatch(text)))
 
 

@@ -91,7 +91,8 @@ def _change(split: str, rows: Rows, now_R: np.ndarray, saved: str, folders: Sequ
         named = f"is now {rows[first].id!r} of {rows[first].source}"
     return (
         f"data.{split} holds other rows than the checkpoint was made with: {len(other) + most - both} of "
-        f"{most} differ in question, answer, pictures or metadata, the first is row {first}, which {named}"
+        f"{most} differ in question, answer, pictures (or how they are checked) or metadata, the first is "
+        f"row {first}, which {named}"
     )
 
 

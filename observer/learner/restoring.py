@@ -27,6 +27,8 @@ COUNTED = (
     "epoch_loop.manual_optimization.optim_step_progress",
 )
 """Counts of the trainer's loop that a run cannot go on without."""
+SIDES = (2, 3, 4, 5, 6)
+"""Sides of a small parameter: what an optimizer remembers of it tells what it remembers of a large one."""
 MOST = 2**53
 """Above any count of a run."""
 
@@ -163,7 +165,7 @@ def _counts(checkpoint: Mapping[str, Any], module: Any) -> None:
     for name in ("ready", "started", "processed", "completed"):
         least = step - 1 if name == "completed" else step
         _count(batches["total"][name], f"batch_progress.total.{name}", max(0, least), step)
-        _count(batches["current"][name], f"batch_progress.current.{name}", 0, module.data.steps_per_epoch)
+        _count(batches["current"][name], f"batch_progress.current.{name}", 0, max(0, step))
 
 
 def _optimizer(checkpoint: Mapping[str, Any], module: Any) -> None:
@@ -211,17 +213,26 @@ def _moments(
             if not isinstance(like, torch.Tensor):
                 _need(type(value) is type(like), f"{where}.{name}", value)
                 continue
-            full = like.numel() > 1 and like.dim() == len(shape)
-            _tensor(value, f"{where}.{name}", shape if full else None)
+            _tensor(value, f"{where}.{name}", _like(like, shape))
             if name == "step":
                 _need(value.numel() == 1 and 0 <= float(value) <= steps, f"{where}.step", value)
             elif name.endswith("_sq"):
                 _need((value >= 0).all(), f"{where}.{name}", "negative")
 
 
+def _like(small: torch.Tensor, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of what has this one for a small parameter; None where that does not follow."""
+    sides = SIDES[: len(shape)]
+    if small.numel() <= 1 or small.dim() != len(shape):
+        return None
+    if any(side not in (1, own) for side, own in zip(small.shape, sides, strict=True)):
+        return None
+    return tuple(1 if side == 1 else full for side, full in zip(small.shape, shape, strict=True))
+
+
 def _remembered(make: Callable[..., torch.optim.Optimizer], dimensions: int) -> dict[str, Any]:
     """Return what an optimizer remembers of a parameter of so many dimensions after a step."""
-    parameter = torch.nn.Parameter(torch.zeros((2, 3, 4, 5, 6)[:dimensions]))
+    parameter = torch.nn.Parameter(torch.zeros(SIDES[:dimensions]))
     parameter.grad = torch.zeros_like(parameter)
     optimizer = make([parameter])
     optimizer.step()
@@ -247,7 +258,7 @@ def _base(record: Any, module: Any) -> None:
     if module.spec.lora is not None and before is not None and before != frozen_digest(module):
         raise RefusedError(
             f"cannot resume: the weights of {module.spec.path} are not those that the adapters of "
-            f"{module.trainer.ckpt_path} were trained on; bring them back"
+            f"{module.trainer.ckpt_path} were trained on; bring them, or model.policy.dtype, back"
         )
 
 

@@ -211,7 +211,7 @@ def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
     path, held = Path(spec.path).expanduser(), None
     if (folder := model_folder(spec.path)) is not None:
         check_config(folder)
-        held = None if spec.from_scratch else check_weights(folder)
+        held = None if spec.from_scratch else check_weights(folder, complete=path.is_dir())
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     config._attn_implementation = spec.vision_attention  # or one that the file names would win
     options = {"trust_remote_code": False, "dtype": getattr(torch, spec.dtype)}

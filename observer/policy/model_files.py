@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -140,11 +141,15 @@ def _check_tree(value: Any) -> None:
         layer = [part for part in inner if isinstance(part, dict | list)]
 
 
-def check_weights(folder: Path) -> int | None:
+def check_weights(folder: Path, complete: bool = True) -> int | None:
     """Check that the weight files of a model are whole, from their headers alone.
 
+    Args:
+        folder: of the model.
+        complete: whether all of its files have to be there: of a hub model some may yet be fetched.
+
     Returns:
-        How many numbers they hold; None where there is no such file yet.
+        How many numbers they hold; None where not all of them are there yet.
 
     Raises:
         RefusedError: one is cut, broken, missing, or stands for a file that was not fetched.
@@ -159,6 +164,8 @@ def check_weights(folder: Path) -> int | None:
                 f"weight; fetch it again"
             )
         names = sorted(set(places.values()))
+    if not complete and not all((folder / name).is_file() for name in names):
+        return None
     return sum(_numbers(folder / name) for name in names) if names else None
 
 
@@ -220,7 +227,9 @@ def _rendered(processor: Any) -> str:
     for text in template.values() if isinstance(template, dict) else [template]:
         if len(text) > TEMPLATE_SIZE:
             raise ValueError(f"it has {len(text):,} characters, more than {TEMPLATE_SIZE:,}")
-        if any(sign == "**" for _, kind, sign in jinja2.Environment().lex(text) if kind == "operator"):
+        signs = [sign for _, kind, sign in jinja2.Environment().lex(text) if kind != "whitespace"]
+        # After a bracket or a comma it unpacks arguments.
+        if any(sign == "**" and before not in ("(", ",") for before, sign in pairwise(signs)):
             raise ValueError("it raises to a power, which may take forever")
     chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many?"}]}]
     with _lines_counted():

@@ -24,28 +24,21 @@ _NAME_OF_POINT = re.compile(r"(^|[,;]\s*|(?<![A-Za-z])(?:and|or)\s+)[A-Z](?=\()"
 _SIGN = re.compile(r"(?<![<>!:=\\])(=|\\approx(?![A-Za-z])|≈)(?!=)")
 _SHORT = frozenset({"sum", "ans", "gcd", "lcm", "min", "max", "avg", "top"})
 _NO_NAME = frozenset(
-    {
-        "minus",
-        "negative",
-        "not",
-        "never",
-        "wrong",
-        "no",
-        "twice",
-        "half",
-        "double",
-        "less",
-        "more",
-        "than",
-        "square",
+    {"minus", "negative", "not", "never", "wrong", "no", "twice", "half", "double", "less", "more", "than"}
+    | {"square", "squared", "cubed", "root", "cube", "over", "under", "times", "plus", "and", "or", "cannot"}
+    | {
+        "except",
+        "excluding",
+        "neither",
+        "opposite",
+        "inverse",
+        "reciprocal",
+        "sine",
+        "cosine",
+        "tangent",
+        "without",
     }
     | {
-        "root",
-        "cube",
-        "over",
-        "under",
-        "times",
-        "plus",
         "sin",
         "cos",
         "tan",
@@ -53,8 +46,27 @@ _NO_NAME = frozenset(
         "ln",
         "sqrt",
         "exp",
-        "and",
-        "or",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+    }
+    | {
+        "nine",
+        "ten",
+        "triple",
+        "quarter",
+        "third",
+        "isn't",
+        "aren't",
+        "false",
+        "incorrect",
+        "unlike",
+        "other",
     }
 )
 """Words that do more than to name a value."""
@@ -98,7 +110,8 @@ def without_words(text: str) -> str:
 
 def _names(words: str, sign: str) -> bool:
     """Return whether words name a value: a product such as ``xy`` does not."""
-    if _NO_NAME & set(words.lower().split()):
+    apart = words.lower().split()
+    if _NO_NAME & set(apart) or any(len(word) == 1 for word in apart[1:]):  # a multiple, or sine of A
         return False
     if sign == "is":
         return words.lower().startswith("the ") or _ANSWER.fullmatch(words) is not None

@@ -11,9 +11,9 @@ from mpmath import MPContext
 
 from observer.verifier.maths.tree import Node, UndefinedError, UnreadableError
 
-MAX_BITS = 200_000
+MAX_BITS = 12_000
 """Largest exact numerator or denominator, in bits."""
-MAX_FACTORIAL = 5000
+MAX_FACTORIAL = 2500
 MAX_MAGNITUDE = 10**6
 """Largest argument of an exponential, a power or a periodic function."""
 
@@ -22,7 +22,7 @@ Value = Any
 
 
 def context(digits: int) -> MPContext:
-    """Return arithmetic with so many digits. Its precision is never changed, so that threads can share it."""
+    """Return arithmetic with so many digits. Nothing here changes its precision: threads share it."""
     made = MPContext()
     made.dps = digits
     return made
@@ -47,6 +47,8 @@ def evaluate(node: Node, names: Mapping[str, Fraction], mp: MPContext = ROUGH) -
         value = _OPERATIONS[node.op](node, names, mp)
         if not isinstance(value, Fraction) and not mp.isfinite(value):
             raise UndefinedError("infinity is no number")
+    except UnreadableError:
+        raise
     except KeyError:
         raise UnreadableError(f"a {node.op} has no value") from None
     except (ZeroDivisionError, OverflowError, ValueError, TypeError) as error:
@@ -196,6 +198,12 @@ def _logarithm(node: Node, names: Mapping[str, Fraction], mp: MPContext) -> Valu
     return found
 
 
+def _whole(value: Fraction) -> int:
+    if value.denominator > 1:
+        raise UnreadableError("a common divisor of no whole numbers")
+    return int(value)
+
+
 def _factorial(value: Fraction) -> Fraction:
     if value.denominator > 1 or not 0 <= value <= MAX_FACTORIAL:
         raise UnreadableError("a factorial of no small whole number")
@@ -249,13 +257,20 @@ def _method(name: str, bounded: bool = False) -> Callable[[MPContext, Value], Va
     return lambda mp, value: getattr(mp, name)(_small(value) if bounded else value)
 
 
-_PERIODIC = {name: _method(name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")}
+# Not mpmath's own cot, sec, csc and acot, which change the precision of their context while they run.
+_PERIODIC: dict[str, Callable[[MPContext, Value], Value]] = {
+    **{name: _method(name) for name in ("sin", "cos", "tan")},
+    "cot": lambda mp, value: 1 / mp.tan(value),
+    "sec": lambda mp, value: 1 / mp.cos(value),
+    "csc": lambda mp, value: 1 / mp.sin(value),
+}
 _PLAIN: dict[str, Callable[[MPContext, Value], Value]] = {
     "ln": _method("log"),
     "abs": lambda mp, value: abs(value),
     "floor": _method("floor"),
     "ceil": _method("ceil"),
-    **{f"arc{name}": _method(f"a{name}") for name in ("sin", "cos", "tan", "cot")},
+    **{f"arc{name}": _method(f"a{name}") for name in ("sin", "cos", "tan")},
+    "arccot": lambda mp, value: mp.atan(1 / value),
     **{name: _method(name, bounded=True) for name in ("sinh", "cosh", "tanh")},
 }
 _EXACT: dict[str, Callable[[Fraction], Fraction]] = {
@@ -267,8 +282,8 @@ _EXACT: dict[str, Callable[[Fraction], Fraction]] = {
 _OF_SEVERAL: dict[str, Callable[[list[Fraction]], Any]] = {
     "min": min,
     "max": max,
-    "gcd": lambda values: math.gcd(*(int(value) for value in values)),
-    "lcm": lambda values: math.lcm(*(int(value) for value in values)),
+    "gcd": lambda values: math.gcd(*map(_whole, values)),
+    "lcm": lambda values: math.lcm(*map(_whole, values)),
 }
 _OPERATIONS: dict[str, Callable[[Node, Mapping[str, Fraction], MPContext], Value]] = {
     "number": lambda node, names, mp: node.value,
