@@ -1,6 +1,7 @@
 """A checkpoint that is whole and was changed: refused by name, or the run goes on as with the true one."""
 
 import warnings
+from functools import partial
 
 import lightning
 import pytest
@@ -154,3 +155,18 @@ def test_every_change_of_a_checkpoint_is_refused_by_name_or_without_effect(saved
             wrong.append((path, name, "restored otherwise"))
     assert wrong == []
     assert count > 1000
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adafactor, torch.optim.RMSprop, torch.optim.Adagrad])
+def test_a_run_with_another_optimizer_goes_on(make, tmp_path):
+    def fit(steps, resume=None):
+        made = runs.learner(
+            engine=ScriptedEngine(runs.MIXED), group_size=4, max_tokens=24, optimizer=partial(make, lr=1e-3)
+        )
+        callbacks = checkpoint_callbacks(tmp_path, every_n_steps=1, validates=False)
+        trainer = runs.trainer(tmp_path, steps, AdaptiveTarget(), callbacks)
+        trainer.fit(made, datamodule=runs.data_module(**options()), ckpt_path=resume)
+        return trainer.global_step
+
+    assert fit(1) == 1
+    assert fit(2, str(tmp_path / "checkpoints" / "last.ckpt")) == 2

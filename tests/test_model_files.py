@@ -10,6 +10,7 @@ import torch
 
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.policy import weights_file as files
+from observer.policy.model_files import check_weights
 from observer.types import RefusedError
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 15231233\n"
@@ -246,3 +247,9 @@ def test_tracing_is_as_before_once_a_template_was_tried(copied):
     before = sys.gettrace()
     load_processor(PolicySpec(str(copied)))
     assert sys.gettrace() is before
+
+
+def test_a_shard_of_a_hub_model_may_yet_be_fetched(sharded):
+    sorted(sharded.glob("model-*.safetensors"))[1].unlink()
+    assert check_weights(sharded, complete=False) is None
+    assert check_weights(sharded.parent, complete=False) is None
