@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from transformers.utils.hub import cached_file
 
+from observer.policy.weights_file import INDEX, WEIGHTS
 from observer.types import RefusedError
 
 CONFIGS = (
@@ -35,7 +36,6 @@ CONFIGS = (
     "added_tokens.json",
     "vocab.json",
 )
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_BYTES, DEEPEST, MOST_LAYERS, LARGEST = 2**26, 50, 1000, 2**31
 """Limits of JSON files; of layers and of whole numbers in a config.json."""
 TEMPLATE_SIZE, TEMPLATE_LINES = 2**20, 100_000

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import IO
 
 import torch
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 SHARD_BYTES = 5 * 10**9
 """Bytes of weights in one file; a larger tensor has a file of its own."""
 PART = 2**22
 """Elements that are converted and written at once."""
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, INDEX = SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME
 _NAMES = {
     torch.float64: "F64",
     torch.float32: "F32",

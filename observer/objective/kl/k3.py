@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from observer.objective.kl.base import KL, Place, check_kl
+from observer.objective.losses.base import LARGEST_LOG_RATIO
 
-LARGEST_LOG_RATIO, LARGEST = 20.0, 10.0
-"""Bounds of d, so that exp(d) is finite, and of the estimate."""
+LARGEST = 10.0
+"""Bound of the estimate; that of d, which keeps exp(d) finite, is the losses' own."""
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,6 @@ class K3(KL):
 
     def __call__(self, logprobs_N_T: torch.Tensor, reference_N_T: torch.Tensor) -> torch.Tensor:
         """Return exp(d) - 1 - d, d = log ref - log pi, at most 10; see ``KL``."""
-        log_ratio_N_T = (reference_N_T - logprobs_N_T).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)
+        most = LARGEST_LOG_RATIO["token"]
+        log_ratio_N_T = (reference_N_T - logprobs_N_T).clamp(-most, most)
         return (log_ratio_N_T.expm1() - log_ratio_N_T).clamp(max=LARGEST)

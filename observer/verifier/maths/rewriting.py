@@ -41,21 +41,10 @@ def _shape(matrix: Node) -> tuple[int, ...]:
 
 
 def _each(work: Callable[..., Node], *matrices: Node) -> Node:
+    """Return the matrix of what is made of the cells at each place."""
     rows = zip(*(matrix.parts for matrix in matrices), strict=True)
-    return Node(
-        "matrix",
-        tuple(
-            Node(
-                "list",
-                (
-                    tuple(
-                        map(work, *(row.parts for row in row_of)),
-                    ),
-                ),
-            )
-            for row_of in rows
-        ),
-    )
+    cells = (tuple(map(work, *(row.parts for row in at_one_place))) for at_one_place in rows)
+    return Node("matrix", tuple(Node("list", (row,)) for row in cells))
 
 
 def both_signs(node: Node) -> Node:
