@@ -23,7 +23,6 @@ from observer.data import Jsonl
 from observer.data.tiles.rows import Tiles
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.rollout import PromptRenderer
-from observer.score import worth
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 from observer.verifier import Limits, Verifier
 from observer.verifier import verifier as verifier_module
@@ -232,7 +231,7 @@ def no_tokenizer(monkeypatch):
     def refuse(spec):
         raise AssertionError(f"the processor of {spec.path} was asked for")
 
-    monkeypatch.setattr(worth, "load_processor", refuse)
+    monkeypatch.setattr("observer.policy.load_processor", refuse)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def batches(monkeypatch):
                 made[-1].slots = max(made[-1].slots, slots)
             return seen
 
-    monkeypatch.setattr("observer.rollout.transformers_engine.Decoding", Measured)
+    monkeypatch.setattr("observer.rollout.decoder.Decoding", Measured)
     return made
 
 
@@ -115,7 +115,7 @@ def test_a_pass_over_prompts_has_few_tokens_and_few_patches_and_draws_the_same(p
         ),
         visual.register_forward_pre_hook(lambda _, args: patches.append(len(args[0]))),
     ]
-    monkeypatch.setattr("observer.rollout.transformers_engine.PREFILL_TOKENS", 60)
+    monkeypatch.setattr("observer.rollout.decoder.PREFILL_TOKENS", 60)
     found = ids(generate(policy, prompts, sampling))
     for hook in hooks:
         hook.remove()

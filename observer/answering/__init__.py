@@ -4,6 +4,15 @@ Training rollouts and held-out evaluation both go through here. Which problems a
 from the answers, is decided elsewhere.
 """
 
-from observer.answering.answerer import DEFAULT_REWARDS, Answerer, score_groups
+from typing import TYPE_CHECKING
+
+from observer.faces import on_demand
+from observer.rewards.defaults import DEFAULT_REWARDS
+from observer.rewards.rubric import score_groups
+
+if TYPE_CHECKING:
+    from observer.answering.answerer import Answerer
+else:
+    __getattr__, __dir__ = on_demand(__name__, Answerer="observer.answering.answerer")
 
 __all__ = ["DEFAULT_REWARDS", "Answerer", "score_groups"]

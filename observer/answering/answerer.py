@@ -9,28 +9,14 @@ import torch
 
 from observer.policy import Policy, PolicySpec, load_processor
 from observer.refusal import refuse_outside
-from observer.rewards import Accuracy, Bonus, Format, Observe, ResponseFormat, Reward, Rubric
+from observer.rewards import Observe, ResponseFormat, Reward, Rubric
+from observer.rewards.defaults import DEFAULT_REWARDS
+from observer.rewards.rubric import score_groups
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
 from observer.rollout.sampling import refuse_impossible
 from observer.run.stopwatch import Stopwatch
 from observer.types import Group, Problem, RefusedError, Sampling, ScoredGroups
 from observer.verifier import Limits, Verifier
-
-DEFAULT_REWARDS: dict[str, Reward] = {"accuracy": Accuracy(), "format": Format(), "bonus": Bonus()}
-
-
-def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGroups:
-    """Verify and score the completions of groups, wherever these come from.
-
-    Args:
-        rubric: verifies and scores.
-        groups: with any completions, drawn or read from a file.
-        step: rollouts finished, for rewards that change over a run.
-
-    Raises:
-        RuntimeError: a reward raised, or did not return one finite number per completion.
-    """
-    return ScoredGroups(tuple(groups), tuple(rubric.score_all(groups, step)))
 
 
 @dataclass(eq=False)

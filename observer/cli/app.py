@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from observer import __version__
-from observer.cli.early import learner_of
+from observer.cli.early import learner_of, learner_of_ones_own
 from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
@@ -127,7 +127,7 @@ def run_command(words: list[str]) -> None:
 def curriculum_command(what: str, words: list[str]) -> None:
     """Show what a schedule would draw, or write the difficulties of rows as a run has measured them."""
     if what == "preview":
-        learner_of(words)  # imports all strategies
+        learner_of_ones_own(words)  # imports all strategies
         from observer.cli.preview import preview_command
 
         preview_command(words)
@@ -136,7 +136,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
     parser.add_argument("--run_dir", default="")
     run_dir = parser.parse_known_args(words)[0].run_dir
     if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
-        learner_of(["--config", str(config)])
+        learner_of_ones_own(["--config", str(config)])
     from observer.cli.estimates import estimates_command
 
     estimates_command(words)
@@ -144,7 +144,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
 def score_command(words: list[str]) -> None:
     """Score the completions of a file under a configuration; needs no GPU and no model weights."""
-    learner = learner_of(words)
+    learner = learner_of_ones_own(words)
     from observer.cli.score import print_scores
 
     print_scores(learner, words)

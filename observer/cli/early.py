@@ -21,13 +21,24 @@ def learner_of(words: list[str]) -> type:
     Raises:
         RefusedError: a configuration file, a plugin or the learner cannot be read or imported.
     """
+    return learner_of_ones_own(words) or _import(DEFAULT_LEARNER)
+
+
+def learner_of_ones_own(words: list[str]) -> type | None:
+    """Import all strategies and plugins, and return the learner that a user names.
+
+    None for the default one, which is not imported: Lightning takes seconds.
+
+    Raises:
+        RefusedError: a configuration file, a plugin or the learner cannot be read or imported.
+    """
     early = _early_settings(words)
     strategies.load_entry_points()
     for plugin in early["plugins"]:
         strategies.load_plugin(plugin)
     for family in strategies.FAMILIES:
         strategies.base_class(family)
-    return _import(early["learner"])
+    return None if early["learner"] == DEFAULT_LEARNER else _import(early["learner"])
 
 
 def _early_settings(words: list[str]) -> dict[str, Any]:

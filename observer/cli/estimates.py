@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from observer.cli.parser import Parser, quieten, reduced
-from observer.data import LadderDataModule
 from observer.data.estimates import write_estimates
+from observer.data.options import LadderOptions
 from observer.data.row_record import RowRecord
 from observer.data.rows import Rows
 from observer.data.subset import Subset
@@ -73,7 +73,7 @@ def _rows(run_dir: Path) -> Rows:
     """Return the rows that a run was trained on: those of its configuration that it did not leave out."""
     parser = Parser()
     parser.add_argument("-c", "--config", action="config")
-    parser.add_class_arguments(LadderDataModule, "data", sub_configs=True)
+    parser.add_class_arguments(LadderOptions, "data", sub_configs=True)
     words = reduced(["--config", str(run_dir / "config.yaml")], _data)
     row_format = parser.instantiate(parser.parse_args(words)).data.formats["train"]
     rows = row_format.read()

@@ -31,10 +31,12 @@ def export_command(words: list[str]) -> None:
     import torch
 
     from observer.cli.parser import quieten
+    from observer.cli.run_parser import hide_bars
     from observer.policy import export_checkpoint
     from observer.run.checkpoints import resolve_checkpoint
 
     quieten()
+    hide_bars()
     dtype = given.dtype and getattr(torch, given.dtype)
     if told := export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output, dtype):
         print(told)

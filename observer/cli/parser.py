@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-import transformers
+from jsonargparse import ArgumentParser
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
-from lightning.pytorch.cli import LightningArgumentParser
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
@@ -21,8 +20,8 @@ from observer.cli.config_file import read_config
 from observer.types import RefusedError
 
 
-class Parser(LightningArgumentParser):
-    """The parser of a subcommand, whose errors list strategies and options that exist."""
+class Parser(ArgumentParser):
+    """The parser of a command, whose errors list strategies and options that exist."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse with a message that lists what would have been valid.
@@ -81,8 +80,7 @@ def default_rewards() -> dict[str, dict[str, Any]]:
 
 
 def quieten() -> None:
-    """Silence notices that no user can act on, and progress bars of a second."""
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    """Silence notices that no user can act on."""
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
     warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)

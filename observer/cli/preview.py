@@ -13,7 +13,7 @@ from observer.cli.parser import Parser, quieten, reduced
 from observer.curriculum import Random, Schedule
 from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.curriculum.preview_figures import picture, table
-from observer.data import LadderDataModule
+from observer.data.options import LadderOptions
 from observer.strategies import described
 from observer.types import RefusedError
 
@@ -83,7 +83,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--curriculum.schedule", type=Schedule, default=Random(), help="The schedule to show."
     )
-    parser.add_class_arguments(LadderDataModule, "data", sub_configs=True)
+    parser.add_class_arguments(LadderOptions, "data", sub_configs=True)
     return parser
 
 

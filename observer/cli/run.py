@@ -23,7 +23,8 @@ from observer.callbacks import (
     RunReport,
     checkpoint_callbacks,
 )
-from observer.cli.parser import Parser, default_rewards, quieten
+from observer.cli.parser import default_rewards, quieten
+from observer.cli.run_parser import RunParser, hide_bars
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.run.checkpoints import (
@@ -91,10 +92,11 @@ class RunCLI(LightningCLI):
             words: the command line, subcommand first.
         """
         quieten()
+        hide_bars()
         cls(
             model_class=learner,
             datamodule_class=LadderDataModule,
-            parser_class=Parser,
+            parser_class=RunParser,
             save_config_callback=RunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from observer.cli.parser import Parser, default_rewards, quieten, reduced
-from observer.learner import ObserveLearner
+from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
 from observer.refusal import refuse_outside
 from observer.rewards import Rubric
 from observer.score import Recipe, audit_path, draw, score_file
@@ -21,11 +21,11 @@ from observer.types import RefusedError
 from observer.verifier import Verifier
 
 
-def print_scores(learner: type, words: list[str]) -> None:
+def print_scores(learner: type | None, words: list[str]) -> None:
     """Score the completions of a file and print the totals.
 
     Args:
-        learner: the class that ``model`` configures.
+        learner: the class that ``model`` configures; None for the default one.
         words: the command line, without the command.
 
     Raises:
@@ -43,12 +43,6 @@ def print_scores(learner: type, words: list[str]) -> None:
     console.print(str(job.output), markup=False, highlight=False, soft_wrap=True)
 
 
-OPTIONS = frozenset(
-    {"rewards", "response_format", "advantage", "combine", "weighting", "advantage_clip", "verifier"}
-)
-"""Options of the learner that scoring reads."""
-
-
 @dataclass(frozen=True)
 class Job:
     """A parsed command line."""
@@ -59,21 +53,20 @@ class Job:
     audit: bool
 
 
-def read_job(learner: type, words: list[str]) -> Job:
+def read_job(learner: type | None, words: list[str]) -> Job:
     """Read a command line and the configurations that it names.
 
     Args:
-        learner: the class that ``model`` configures; ``ObserveLearner`` in place of one that is no such.
+        learner: the class that ``model`` configures; None for ``ObserveLearner``, which also takes the place
+            of one that is no such.
         words: the command line, without the command.
 
     Raises:
         RefusedError: an option does not exist or has a wrong value.
     """
-    learner = learner if issubclass(learner, ObserveLearner) else ObserveLearner
-    parser = _parser(learner)
-    given = parser.instantiate(
-        parser.parse_args(reduced(words, partial(_scoring_part, left_out=_names(learner) - OPTIONS)))
-    )
+    options, left_out = _options(learner)
+    parser = _parser(options, left_out)
+    given = parser.instantiate(parser.parse_args(reduced(words, partial(_scoring_part, left_out=left_out))))
     model = given.model
     refuse_outside("model.advantage_clip", model.advantage_clip, above=0, finite=False, hint=", or null")
     recipe = Recipe(
@@ -87,18 +80,27 @@ def read_job(learner: type, words: list[str]) -> Job:
     return Job(recipe, Path(given.input), Path(given.output), given.audit)
 
 
+def _options(learner: type | None) -> tuple[type, set[str]]:
+    """Return the class whose signature has the options, and the names of the learner's options left out."""
+    if learner is not None:
+        from observer.learner import ObserveLearner
+
+        if issubclass(learner, ObserveLearner):
+            bases = [base for base in learner.__mro__ if issubclass(base, ObserveLearner)]
+            return learner, set().union(*map(_names, bases)) - OPTIONS
+    return ScoringOptions, names_of_the_default_learner() - OPTIONS
+
+
 def _names(learner: type) -> set[str]:
-    """Return the names of all options of a learner, those of its base classes too."""
+    """Return the names of the options in a learner's own signature."""
     return {
         name
-        for base in learner.__mro__
-        if issubclass(base, ObserveLearner)
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        for name, parameter in inspect.signature(learner.__init__).parameters.items()  # type: ignore[misc]
         if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
 
 
-def _parser(learner: type) -> Parser:
+def _parser(options: type, left_out: set[str]) -> Parser:
     parser = Parser(
         prog="observer score",
         description="Score completions that you already have. Needs no GPU and no model weights.",
@@ -127,9 +129,9 @@ def _parser(learner: type) -> Parser:
     )
     parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
     parser.add_class_arguments(
-        learner,
+        options,
         "model",
-        skip=_names(learner) - OPTIONS,
+        skip=left_out,
         fail_untyped=False,
         instantiate=False,
         sub_configs=True,

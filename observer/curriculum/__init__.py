@@ -1,7 +1,8 @@
 """Which rows come next: schedules, the index they read, the draws of a run, and the callback for users."""
 
+from typing import TYPE_CHECKING
+
 from observer.curriculum.base import DrawRequest, Schedule
-from observer.curriculum.callback import CurriculumCallback
 from observer.curriculum.draws import Draws
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.adaptive_target import AdaptiveTarget
@@ -16,6 +17,12 @@ from observer.curriculum.schedules.sorted_order import Sorted
 from observer.curriculum.schedules.source_ucb import SourceUCB
 from observer.curriculum.schedules.stages import Stage, Stages
 from observer.curriculum.schedules.variance_driven import VarianceDriven
+from observer.faces import on_demand
+
+if TYPE_CHECKING:
+    from observer.curriculum.callback import CurriculumCallback
+else:
+    __getattr__, __dir__ = on_demand(__name__, CurriculumCallback="observer.curriculum.callback")
 
 __all__ = [
     "AdaptiveTarget",

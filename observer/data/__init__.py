@@ -1,9 +1,16 @@
 """Where problems come from: row formats, the pictures they name, and what is drawn from them."""
 
+from typing import TYPE_CHECKING
+
 from observer.data.formats.jsonl import Jsonl
 from observer.data.formats.message import Message
-from observer.data.module import LadderDataModule
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.rows import Tiles
+from observer.faces import on_demand
+
+if TYPE_CHECKING:
+    from observer.data.module import LadderDataModule
+else:
+    __getattr__, __dir__ = on_demand(__name__, LadderDataModule="observer.data.module")
 
 __all__ = ["Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]

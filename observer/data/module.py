@@ -16,15 +16,15 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from observer.curriculum import Draws, LadderIndex, Random, Schedule
+from observer.curriculum import LadderIndex, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
-from observer.data.row_record import RowRecord
-from observer.data.rows import RowFormat, Rows
+from observer.data.options import LadderOptions
+from observer.data.rows import Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
 from observer.metrics import LEVELS
-from observer.refusal import refuse_outside, shown
+from observer.refusal import shown
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
@@ -35,51 +35,8 @@ SHOWN = 10
 """Refused rows that one message lists."""
 
 
-class LadderDataModule(lightning.LightningDataModule):
+class LadderDataModule(LadderOptions, lightning.LightningDataModule):
     """Problems for training, drawn by a schedule from easy to hard or otherwise, and held-out problems."""
-
-    def __init__(
-        self,
-        train: RowFormat | None = None,
-        val: RowFormat | None = None,
-        test: RowFormat | None = None,
-        prompts_per_step: int = 48,
-        steps_per_epoch: int | None = None,
-        eval_batch: int = 128,
-        seed: int = 0,
-        allow_other_draws: bool = False,
-    ) -> None:
-        """Keep the options; nothing is opened before ``setup``.
-
-        Args:
-            train: the ladder that is trained on.
-            val: held-out problems that choose the best checkpoint; needed to validate.
-            test: held-out problems for the figures before and after training; None takes ``val``.
-            prompts_per_step: P over all ranks, prompts of one rollout.
-            steps_per_epoch: rollouts from one validation to the next; None for one pass over the ladder.
-            eval_batch: problems evaluated at once.
-            seed: seed of the draws.
-            allow_other_draws: go on from a checkpoint with another schedule, data, seed or number of prompts
-                than it was made with. Pass rates of other data and the memory of another schedule are
-                dropped.
-
-        Raises:
-            RefusedError: a number is out of range.
-        """
-        super().__init__()
-        refuse_outside("data.prompts_per_step", prompts_per_step, 1)
-        refuse_outside("data.eval_batch", eval_batch, 1)
-        refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=", or null")
-        self.formats = {"train": train, "val": val, "test": test if test is not None else val}
-        self.eval_batch = eval_batch
-        self.allow_other_draws = allow_other_draws
-        self._steps_per_epoch = steps_per_epoch
-        self.rows: dict[str, Rows] = {}
-        self._record, self._folder = RowRecord(), Path()
-        self.draws = Draws(None, Random(), prompts_per_step, seed=seed)
-        """What each step draws; its rows are known once they were admitted."""
-        self.before_draw: Callable[[LadderIndex, int], None] | None = None
-        """Called with the index and the step before its rows are drawn for training."""
 
     @property
     def step(self) -> int:
@@ -121,11 +78,6 @@ class LadderDataModule(lightning.LightningDataModule):
     def observed(self) -> tuple[Sequence[int], Sequence[float]]:
         """Rows of the global batch of the last finished rollout, and their pass rates."""
         return self.draws.observed
-
-    @property
-    def prompts_per_step(self) -> int:
-        """Prompts of one rollout, over all ranks."""
-        return self.draws.prompts_per_step
 
     @property
     def seed(self) -> int:

@@ -10,7 +10,7 @@ from numbers import Real
 from observer.refusal import SHOWN, printable, shown
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
-from observer.types import Group, RefusedError, Score, Verdict
+from observer.types import Group, RefusedError, Score, ScoredGroups, Verdict
 from observer.verifier.verifier import Question, Result, Verifier
 
 
@@ -156,3 +156,17 @@ def _checked(name: str, values: Sequence[float | None], group: Group) -> list[fl
         if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
             raise RuntimeError(f"{where}: value {index} is {shown(value)}; return finite numbers, or None")
     return [None if value is None else float(value) for value in values]
+
+
+def score_groups(rubric: Rubric, groups: Sequence[Group], step: int) -> ScoredGroups:
+    """Verify and score the completions of groups, wherever these come from.
+
+    Args:
+        rubric: verifies and scores.
+        groups: with any completions, drawn or read from a file.
+        step: rollouts finished, for rewards that change over a run.
+
+    Raises:
+        RuntimeError: a reward raised, or did not return one finite number per completion.
+    """
+    return ScoredGroups(tuple(groups), tuple(rubric.score_all(groups, step)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from observer.policy import Policy
 from observer.rollout.engine import Engine
 from observer.types import Completion, Group, Prompt, RefusedError, Sampling
+
+if TYPE_CHECKING:
+    from observer.policy import Policy
 
 
 class ScriptedEngine(Engine):

@@ -9,7 +9,6 @@ from typing import Any
 
 from observer.answering import score_groups
 from observer.objective import Advantage, Combine, ComponentWeights, Weighting, weigh
-from observer.policy import PolicySpec, load_processor
 from observer.rewards import Rubric
 from observer.score.rows import Row
 from observer.types import Completion, Experience, Group, Prompt, RefusedError, Sampling
@@ -50,6 +49,8 @@ class Counter:
         mend = "give `lengths` in every row, or the model's directory with --model.policy.path"
         if policy is None:
             raise RefusedError(f"{need}, and no model.policy.path names a tokenizer; {mend}")
+        from observer.policy import PolicySpec, load_processor  # the code of models takes seconds
+
         try:
             self._tokenizer = load_processor(PolicySpec(policy)).tokenizer
         except RefusedError as error:

@@ -12,10 +12,10 @@ FILES = {
     ".".join(["observer", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-GROUND = ["types", "refusal", "strategies", "seeding"]
+GROUND = ["types", "refusal", "strategies", "seeding", "faces"]
 """Files that every room may import."""
 FLOORS = [
-    ["observer", "types"],
+    ["observer", "types", "faces"],
     ["seeding", "refusal", "strategies"],
     ["run", "pages"],
     ["verifier", "objective", "curriculum", "policy"],

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lightning.pytorch.utilities import rank_zero_info
-
 from observer.data.rows import Rows
 from observer.refusal import shown
 from observer.rollout import PromptRenderer
@@ -68,6 +66,8 @@ def refused_rows(
         if problem.kind in ISOLATED:
             rows_by_gold.setdefault(_against_itself(problem), []).append(row)
     if rows_by_gold:
+        from lightning.pytorch.utilities import rank_zero_info  # takes seconds, which scores do without
+
         rank_zero_info(f"verifying {len(rows_by_gold):,} gold answers in processes of their own")
         faults = exchange(faults_of_golds(list(rows_by_gold)[rank::world_size], verifier))
         for gold, fault in faults.items():

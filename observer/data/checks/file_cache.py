@@ -22,7 +22,6 @@ from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.checks import cache, stat_files
 from observer.data.checks.stat_files import digest
@@ -164,6 +163,8 @@ class Entry:
                 mapped = self._mapped(depends)
             return mapped if mapped and mapped.identity == checked.identity else checked
         except UNREADABLE as error:
+            from lightning.pytorch.utilities import rank_zero_info  # takes seconds
+
             rank_zero_info(f"the checked rows are not kept, they will be checked anew: {error}")
             return checked
 

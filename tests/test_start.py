@@ -1,0 +1,123 @@
+"""What each command imports: nobody waits for Lightning, or for the code of models, who needs none of it."""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import observer.learner
+from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
+from observer.faces import on_demand
+from observer.learner import ObserveLearner
+from scoring import row, write
+from structure import FILES, rooms
+
+TORCH = {"torch", "numpy"}
+MODELS = {
+    *("lightning", "torchmetrics", "torchvision", "transformers", "peft", "datasets"),
+    *("torch._dynamo", "torch.distributed.fsdp", "sympy", "scipy", "pandas", "tensorboard", "aiohttp"),
+}
+FIGURES = {"matplotlib"}
+SCRIPT = """
+import json, sys
+from observer.cli import main
+for words in json.loads(sys.argv[1]):
+    code = main(words)
+    print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+
+def imported_after(*commands):
+    """Run command lines in one fresh process: (exit status, the modules imported by then) of each."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(commands)], capture_output=True, text=True, check=False
+    )
+    lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("[")]
+    assert len(lines) == len(commands), ran.stderr
+    return [(code, set(modules)) for code, modules in lines]
+
+
+def test_commands_that_compute_nothing_import_no_torch():
+    ran = imported_after(
+        ["--help"],
+        ["--version"],
+        ["nonesuch"],
+        ["fit", "--config", "nonesuch.yaml"],
+        ["score", "--config", "nonesuch.yaml"],
+        ["list", "nonesuch"],
+        ["export", "--run_dir", "nonesuch", "--output", os.devnull],
+    )
+    assert [code for code, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
+    assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
+
+
+@pytest.mark.usefixtures("in_the_repository")
+def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_path):
+    configured = ["--config", "configs/quickstart.yaml"]
+    scored = [
+        "--input",
+        str(write(tmp_path / "rows.jsonl", row("7", "8"))),
+        "--output",
+        str(tmp_path / "scored.jsonl"),
+    ]
+    pictured = ["--data.train.rows", "64", "--output", str(tmp_path / "draws.png")]
+    (listed, scores, previewed) = imported_after(
+        ["list"], ["score", *configured, *scored], ["curriculum", "preview", *configured, *pictured]
+    )
+    assert [listed[0], scores[0], previewed[0]] == [0, 0, 0]
+    assert scores[1] & (MODELS | FIGURES) == set()
+    assert previewed[1] & (MODELS | FIGURES) == FIGURES
+
+
+FACES = [f"observer.{room}" for room in rooms()]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_face_offers_all_its_names(face):
+    module = importlib.import_module(face)
+    offered = getattr(module, "__all__", [])
+    assert {*offered} <= {*dir(module)}
+    assert [name for name in offered if getattr(module, name) is None] == []
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_names_that_wait_are_those_that_a_type_checker_sees(face):
+    tree = ast.parse(FILES[face].read_text())
+    [seen, waiting] = [
+        {
+            (alias.name, node.module)
+            for block in ast.walk(tree)
+            if isinstance(block, ast.If)
+            for node in block.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        },
+        {
+            (keyword.arg, keyword.value.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+        },
+    ]
+    assert waiting == seen
+
+
+def test_a_name_that_no_face_has_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"'observer\.learner' has no attribute 'Nonesuch'"):
+        observer.learner.Nonesuch  # noqa: B018
+    get, names = on_demand("observer.learner", Sampling="observer.types")
+    assert "Sampling" in names()
+    assert get("Sampling").__module__ == "observer.types"
+    del observer.learner.Sampling
+
+
+def test_scores_read_the_options_of_the_learner():
+    own, learners = (inspect.signature(cls).parameters for cls in (ScoringOptions, ObserveLearner))
+    assert names_of_the_default_learner() == learners.keys()
+    assert dict(own) == {name: learners[name] for name in own}
+    assert own.keys() == OPTIONS
