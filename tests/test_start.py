@@ -15,7 +15,7 @@ from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_d
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
 from scoring import row, write
-from structure import FILES, rooms
+from structure import FILES, needed, rooms
 
 TORCH = {"torch", "numpy"}
 MODELS = {
@@ -66,12 +66,40 @@ def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_p
         str(tmp_path / "scored.jsonl"),
     ]
     pictured = ["--data.train.rows", "64", "--output", str(tmp_path / "draws.png")]
-    (listed, scores, previewed) = imported_after(
-        ["list"], ["score", *configured, *scored], ["curriculum", "preview", *configured, *pictured]
+    (listed, exported, scores, estimated, previewed) = imported_after(
+        ["list"],
+        ["export", "--run_dir", str(tmp_path), "--output", str(tmp_path / "export")],
+        ["score", *configured, *scored],
+        ["curriculum", "estimates", "--run_dir", str(tmp_path)],
+        ["curriculum", "preview", *configured, *pictured],
     )
-    assert [listed[0], scores[0], previewed[0]] == [0, 0, 0]
-    assert scores[1] & (MODELS | FIGURES) == set()
+    assert [listed[0], exported[0], scores[0], estimated[0], previewed[0]] == [0, 2, 0, 2, 0]
+    assert estimated[1] & (MODELS | FIGURES) == set()
     assert previewed[1] & (MODELS | FIGURES) == FIGURES
+
+
+HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
+
+
+@pytest.mark.parametrize(
+    ("module", "without", "needs"),
+    [
+        ("observer.cli.app", {"torch", "numpy", "lightning", "transformers", "jsonargparse"}, "yaml"),
+        ("observer.verifier.worker", {"torch", "numpy"}, "pebble"),
+        ("observer.rewards", {"torch"}, "mpmath"),
+        ("observer.cli.list", {"torch", "rich"}, None),
+        ("observer.cli.preview", HEAVY, "matplotlib"),
+        ("observer.cli.estimates", HEAVY | FIGURES, "torch"),
+        ("observer.cli.score", HEAVY | FIGURES, "torch"),
+        ("observer.rollout.transformers_engine", {"lightning", "transformers", "peft"}, "torch"),
+        ("observer.policy.export", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),
+        ("observer.answering.answerer", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),
+    ],
+)
+def test_what_the_imports_of_a_file_lead_to(module, without, needs):
+    led = needed(module)
+    assert led & without == set()
+    assert needs is None or needs in led
 
 
 FACES = [f"observer.{room}" for room in rooms()]

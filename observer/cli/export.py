@@ -28,16 +28,17 @@ def export_command(words: list[str]) -> None:
     output = Path(given.output)
     if output.exists():
         raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
+    from observer.run.checkpoints import resolve_checkpoint
+
+    checkpoint = resolve_checkpoint(given.run_dir, given.checkpoint)
     import torch
 
-    from observer.cli.parser import quieten
-    from observer.cli.run_parser import hide_bars
+    from observer.cli.parser import hide_bars, quieten
     from observer.policy import export_checkpoint
-    from observer.run.checkpoints import resolve_checkpoint
 
     quieten()
     hide_bars()
     dtype = given.dtype and getattr(torch, given.dtype)
-    if told := export_checkpoint(resolve_checkpoint(given.run_dir, given.checkpoint), output, dtype):
+    if told := export_checkpoint(checkpoint, output, dtype):
         print(told)
     print(output)

@@ -79,6 +79,13 @@ def default_rewards() -> dict[str, dict[str, Any]]:
     }
 
 
+def hide_bars() -> None:
+    """Hide the progress bars of loading a model, which takes a second."""
+    import transformers  # takes most of a second, which commands without a model do without
+
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def quieten() -> None:
     """Silence notices that no user can act on."""
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")

@@ -23,8 +23,8 @@ from observer.callbacks import (
     RunReport,
     checkpoint_callbacks,
 )
-from observer.cli.parser import default_rewards, quieten
-from observer.cli.run_parser import RunParser, hide_bars
+from observer.cli.parser import default_rewards, hide_bars, quieten
+from observer.cli.run_parser import RunParser
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.run.checkpoints import (

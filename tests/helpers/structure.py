@@ -4,6 +4,7 @@
 """
 
 import ast
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +105,35 @@ def longest_chain(module):
     found = imports(FILES[module].read_text(), FILES.keys())
     below = [longest_chain(target) for target in {defining(*one) for one in found} - {module}]
     return [module, *max(below, key=len, default=[])]
+
+
+def _at_import(node):
+    """Import statements that run when a module is imported: in no function, for no type checker."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _at_import(child)
+
+
+def needed(module):
+    """The packages of others that are imported with a module of ours, by way of our other modules."""
+    seen, todo, found = set(), [module], set()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        todo += [name.rpartition(".")[0]] if "." in name else []
+        for statement in _at_import(ast.parse(FILES[name].read_text())):
+            for target, passed_on in imports(ast.unparse(statement), FILES.keys()):
+                todo += [target, defining(target, passed_on)]
+            names = statement.names if isinstance(statement, ast.Import) else [ast.alias(statement.module)]
+            found |= {alias.name.partition(".")[0] for alias in names}
+    return found - {"observer", "__future__"} - sys.stdlib_module_names
 
 
 def lines(path):
