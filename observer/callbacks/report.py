@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
+from observer.callbacks.ending import MAX_TIME, ended_by, ended_by_exception
 from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
 from observer.policy import write_policy
@@ -27,9 +30,10 @@ from observer.types import LostInputError
 class RunReport(lightning.Callback):
     """Measures held-out problems before and after, writes ``summary.json`` and exports the trained model.
 
-    ``summary.json`` says ``running`` from the start and ``complete`` only at the very end; a run that was
-    stopped says ``interrupted``, one that failed says ``failed`` and why. Figures measured before training
-    are kept in ``before.json``: a resumed run does not measure them again.
+    ``summary.json`` says ``running`` from the start and ``complete`` only at the very end; a run that ran out
+    of ``trainer.max_time`` says ``stopped`` there, one that was stopped says ``interrupted``, one that failed
+    says ``failed`` and why. ``ended_by`` names the option, callback, signal or exception that ended it.
+    Figures measured before training are kept in ``before.json``: a resumed run does not measure them again.
 
     ``environment.json`` says where the run was made: digests of the rows and of the weights it started from,
     versions, the git state of the working directory, hardware. A resumed run adds a file of its own. The
@@ -60,6 +64,7 @@ class RunReport(lightning.Callback):
         if trainer.is_global_zero:
             claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
         self._note_environment(trainer, pl_module)
+        self._start, self._began = time.perf_counter(), False
         file = Path(trainer.default_root_dir) / "before.json"
         resumed = trainer.ckpt_path is not None and file.is_file()
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
@@ -92,22 +97,30 @@ class RunReport(lightning.Callback):
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
         before, after = self.before or {}, self._measure(pl_module)
-        folder = Path(trainer.default_root_dir)
-        if self.export and trainer.is_global_zero:
+        folder, end = Path(trainer.default_root_dir), ended_by(trainer)
+        export = self.export and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        if export and trainer.is_global_zero:
             dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
             if told := write_policy(folder / "export", pl_module.policy, dtype, self.record):
                 Console().print(told, soft_wrap=True)
-        summary = self._write(trainer, pl_module, {"status": "complete", **_compare(before, after)})
+        status = {"status": "stopped" if end == MAX_TIME else "complete", "ended_by": end}
+        summary = self._write(trainer, pl_module, {**status, **_compare(before, after)})
         if trainer.is_global_zero:
             if after:
                 Console().print(table(before, after, summary))
-            where = f"model in {folder / 'export'}, " if self.export else ""
+            for line in _told(summary, self._began):
+                Console().print(line, soft_wrap=True)
+            where = f"model in {folder / 'export'}, " if export else ""
             Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
 
     @staticmethod
     def _measure(pl_module: PolicyModule) -> dict[str, float]:
-        held_out = "test" in pl_module.data.rows
-        return pl_module.evaluate(pl_module.data.test_dataloader()) if held_out else {}
+        """Return figures of the held-out problems that ``trainer.limit_test_batches`` leaves."""
+        if "test" not in pl_module.data.rows:
+            return {}
+        loader, limit = pl_module.data.test_dataloader(), pl_module.trainer.limit_test_batches
+        batches = int(limit * len(loader)) if isinstance(limit, float) else limit
+        return pl_module.evaluate(islice(loader, batches)) if batches else {}
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""
@@ -118,6 +131,7 @@ class RunReport(lightning.Callback):
         record = {"status": "interrupted"} if stopped or lost else {"status": "failed"}
         if not stopped:
             record["error"] = f"{lost or exception!r}"
+        record["ended_by"] = ended_by_exception(lost or exception)
         try:
             self._write(trainer, pl_module, record)
         except OSError as error:  # must not hide why the run ends, of which it may be a consequence
@@ -165,6 +179,7 @@ class RunReport(lightning.Callback):
         summary = {
             **record,
             "steps": pl_module.data.step,
+            "planned_steps": pl_module.horizon,
             "seconds": round(self.state_dict()["seconds"], 2),
             "tokens_per_second": round(self._tokens / max(self._step_seconds, 1e-9), 1),
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -178,6 +193,18 @@ class RunReport(lightning.Callback):
     @rank_zero_only
     def _save(folder: Path, summary: dict[str, Any]) -> None:
         write_json(folder / "summary.json", summary)
+
+
+def _told(summary: dict[str, Any], trained: bool) -> Iterator[str]:
+    """Yield what a user must know of the end of a run: that it is no end, or that nothing was left to do."""
+    end = summary["ended_by"]
+    if not trained and end.startswith("max_"):
+        yield f"nothing was left to train: trainer.{end} is reached; raise it to go on"
+    elif end == MAX_TIME:
+        yield (
+            f"stopped by trainer.max_time after {summary['steps']} of {summary['planned_steps']} steps; "
+            f"raise it and go on with --ckpt_path last"
+        )
 
 
 def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, float]:

@@ -25,6 +25,13 @@ from observer.callbacks import (
 )
 from observer.cli.parser import default_rewards, hide_bars, quieten
 from observer.cli.run_parser import RunParser
+from observer.cli.trainer_flags import (
+    building,
+    refuse_checkpoint_io,
+    refuse_flags,
+    refuse_unwritable,
+    with_plain_values,
+)
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.run.checkpoints import (
@@ -162,18 +169,19 @@ class RunCLI(LightningCLI):
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
-        if config.trainer.gradient_clip_val is not None:
-            raise RefusedError(
-                "trainer.gradient_clip_val is set; gradients are clipped by model.gradient_clip"
-            )
-        if config.trainer.accumulate_grad_batches != 1:
-            raise RefusedError(
-                "trainer.accumulate_grad_batches is set; a step is cut into passes by model.micro_batch"
-            )
+        refuse_flags(config.trainer)
+        with_plain_values(config.trainer)
         if self.subcommand == "fit":
-            rank_zero_only(claim)(config.run_dir, resume=given is not None)
+            refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))
+            if not config.trainer.fast_dev_run:  # which writes elsewhere
+                rank_zero_only(claim)(config.run_dir, resume=given is not None)
         if given is not None:
             config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
+
+    def instantiate_classes(self) -> None:
+        """Build learner, data and trainer; a package that one of them needs and lacks is named."""
+        with building():
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""
@@ -187,7 +195,9 @@ class RunCLI(LightningCLI):
             )
         trainer = self.config_init[self.subcommand].trainer
         plugins, callbacks = trainer.plugins or [], trainer.callbacks or []
-        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        refuse_checkpoint_io(plugins)
+        kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["callbacks"] = [
             *(callbacks if isinstance(callbacks, list) else [callbacks]),
             *checkpoint_callbacks(
@@ -198,7 +208,8 @@ class RunCLI(LightningCLI):
         shown = config.trainer.enable_progress_bar is not False
         if shown and not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
             kwargs["callbacks"].append(RunProgress())
-        return super().instantiate_trainer(**kwargs)
+        with building(trainer=True):
+            return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
         """Put the callbacks of every run first, so that the others can read what they log."""

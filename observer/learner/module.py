@@ -13,7 +13,6 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -26,6 +25,12 @@ from observer.learner.held_out import HeldOut
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
 from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
+from observer.learner.trainer_options import (
+    prepare_fast_dev_run,
+    refuse_portions,
+    refuse_spent_time,
+    refuse_trainer_options,
+)
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.policy.checkpoint import first_misfit
@@ -107,8 +112,16 @@ class PolicyModule(lightning.LightningModule):
         if self.trainer.max_epochs is not None and self.trainer.max_epochs > 0:
             limits.append(self.trainer.max_epochs * self.data.steps_per_epoch)
         if not limits:
-            raise RefusedError("the trainer has no end; set trainer.max_steps (or max_epochs)")
+            raise RefusedError(
+                "the trainer has no end, by which schedules and learning rates go; set trainer.max_steps (or "
+                "max_epochs); trainer.max_time only ends a run before that"
+            )
         return min(limits)
+
+    def configure_callbacks(self) -> list[lightning.Callback]:
+        """Check the trainer's options before Lightning does, whose messages name none of ours."""
+        refuse_trainer_options(self.trainer, self.answerer.engine)
+        return []
 
     def setup(self, stage: str) -> None:
         """Check trainer, data and options against each other, before weights are loaded.
@@ -116,29 +129,16 @@ class PolicyModule(lightning.LightningModule):
         Raises:
             RefusedError: they do not go together; the message names the reason and the remedy.
         """
-        if not isinstance(getattr(self.trainer, "datamodule", None), LadderDataModule):
-            raise RefusedError(
-                "the trainer has no LadderDataModule; pass one: trainer.fit(learner, datamodule=...)"
-            )
-        if self.trainer.precision not in ("32-true", "bf16-mixed"):
-            raise RefusedError(
-                f"trainer.precision is {self.trainer.precision}; weights are kept in float32 and "
-                f"losses are not scaled: use 32-true or bf16-mixed"
-            )
-        if self.trainer.strategy.root_device.type == "mps":
-            raise RefusedError("trainer.accelerator is mps, which has no float64; use cpu or cuda")
+        refuse_trainer_options(self.trainer, self.answerer.engine)
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
-        sharded = isinstance(self.trainer.strategy, FSDPStrategy | ModelParallelStrategy)
-        if sharded and self.answerer.engine.weights == "shared":
-            raise RefusedError(
-                f"{type(self.answerer.engine).__name__} samples from the policy's own module, which "
-                f"{type(self.trainer.strategy).__name__} takes apart; use an engine with its own weights"
-            )
+        if stage == "fit" and self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+            prepare_fast_dev_run(self.trainer, self.optimization.updates_per_rollout)
         self.data.admit(
             self.answerer.renderer, self.answerer.rubric.verifier, Path(self.trainer.default_root_dir)
         )
         if stage == "fit":
+            refuse_portions(self.trainer, self.data)
             self.check_sizes()
             self.data.horizon = self.horizon
             self.data.draw(0)  # a schedule that cannot draw is refused here, before an evaluation
@@ -249,6 +249,7 @@ class PolicyModule(lightning.LightningModule):
                     f"({self.trainer.ckpt_path})"
                 )
         refuse_unlike(checkpoint, self)
+        refuse_spent_time(self.trainer, checkpoint)
 
     def _trained_names(self) -> set[str]:
         return {name for name, parameter in self.named_parameters() if parameter.requires_grad}

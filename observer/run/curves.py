@@ -17,6 +17,7 @@ def log_present(trainer: Any, figures: Mapping[str, float], step: int) -> None:
         figures: by name.
         step: rollouts finished before it.
     """
-    if figures and trainer.is_global_zero and (step + 1) % trainer.log_every_n_steps == 0:
+    every = trainer.log_every_n_steps  # 0 for never
+    if figures and trainer.is_global_zero and every and (step + 1) % every == 0:
         for logger in trainer.loggers:
             logger.log_metrics(figures, step)
