@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from observer import strategies
 from observer.callbacks import (
+    Alarms,
     AtomicCheckpointIO,
     Completions,
     Components,
@@ -38,6 +39,7 @@ FORCED = {
     "curriculum": CurriculumCallback,
     "completions": Completions,
     "components": Components,
+    "alarms": Alarms,
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options."""
