@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from observer import strategies
 from observer.callbacks import (
+    Alarms,
     AtomicCheckpointIO,
     Completions,
     Components,
@@ -46,6 +47,7 @@ FORCED = {
     "curriculum": CurriculumCallback,
     "completions": Completions,
     "components": Components,
+    "alarms": Alarms,
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options."""

@@ -176,7 +176,7 @@ class ObserveLearner(PolicyModule):
 
     # The step
 
-    def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Experience]:
+    def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Any]:
         """Draw one rollout and learn from it."""
         step = self.data.step
         self.sync()
@@ -186,7 +186,7 @@ class ObserveLearner(PolicyModule):
             experience, replaced = self.resample(experience, step)
         figures = self.update(experience, step)
         self.finish(experience, replaced, figures)
-        return {"experience": experience}
+        return {"experience": experience, "update": figures}
 
     def generate(self, problems: Sequence[Problem], step: int) -> list[Group]:
         """Draw a group of completions for each problem: G of them, or only ``screen``."""

@@ -19,6 +19,7 @@ REPLACED = (
     "config.yaml",
     "before.json",
     "components.jsonl",
+    "alarms.jsonl",
     "environment.json",
     "skipped_rows.jsonl",
     "rows",
