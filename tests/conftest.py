@@ -1,4 +1,7 @@
-"""What tests share: the shipped tiny model, its processor, and factories of problems with random pictures."""
+"""What tests share: the shipped tiny model, its processor, and factories of problems with random pictures.
+
+What is heavy is imported by the fixtures that need it: the process that hands out tests to others runs none.
+"""
 
 import os
 
@@ -10,19 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import observer.data.tiles
+import observer
 import stand_in
-from admitting import ROWS as FEW_ROWS
-from cases import END
 from kept_rows import ROWS, row
 from observer.cli import main
-from observer.data import Jsonl
-from observer.data.tiles.rows import Tiles
-from observer.policy import Policy, PolicySpec, load_processor
-from observer.rollout import PromptRenderer
 from observer.types import Completion, Group, Picture, Problem, Sampling, Turn
 from observer.verifier import Limits, Verifier
 from observer.verifier import verifier as verifier_module
@@ -30,11 +26,13 @@ from processes import interruptible
 from scoring import QUICK, ROOT, read, write
 from written_rows import written
 
-CHECKPOINT = Path(observer.data.tiles.__file__).parent / "checkpoint"
+CHECKPOINT = Path(observer.__file__).parent / "data/tiles/checkpoint"
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -61,12 +59,16 @@ def checkpoint():
 @pytest.fixture(scope="session")
 def processor():
     """The shipped processor; tests must not change it."""
+    from observer.policy import PolicySpec, load_processor
+
     return load_processor(PolicySpec(path=str(CHECKPOINT)))
 
 
 @pytest.fixture(scope="session")
 def fresh_policy(processor):
     """Factory of policies of one's own: the shipped weights in float32, or what the PolicySpec fields say."""
+
+    from observer.policy import Policy, PolicySpec
 
     def make(**fields):
         return Policy(PolicySpec(**{"path": str(CHECKPOINT), **fields}), processor)
@@ -83,6 +85,8 @@ def policy(fresh_policy):
 @pytest.fixture(scope="session")
 def renderer(processor):
     """Renders for the shipped model, without a system prompt."""
+    from observer.rollout import PromptRenderer
+
     return PromptRenderer(processor, system_prompt="", max_tokens=1024)
 
 
@@ -121,6 +125,8 @@ def problem():
 @pytest.fixture(scope="session")
 def prompts(renderer, picture, problem):
     """Prompts of unequal length: the tiles the model knows, noise, several pictures, none."""
+    from observer.data import Tiles
+
     tiles = Tiles(rows=64).read()
     problems = [
         tiles[0],
@@ -135,6 +141,9 @@ def prompts(renderer, picture, problem):
 @pytest.fixture(scope="session")
 def groups_of(renderer, picture, problem):
     """Factory of groups whose completions are made up of random tokens; the odd ones are finished."""
+    import torch
+
+    from cases import END
 
     def make(case, sampling=None, seed=0):
         generator = torch.Generator().manual_seed(seed)
@@ -246,6 +255,8 @@ def small(monkeypatch, tmp_path):
 @pytest.fixture
 def passes(monkeypatch):
     """Counts how often rows are parsed and checked."""
+    from observer.data import Jsonl
+
     made = []
     check = Jsonl._check
 
@@ -266,6 +277,8 @@ def file(folder, train):
 @pytest.fixture
 def ladder_file(tmp_path):
     """Factory of JSONL files of our format: hardest row first, every second one with a picture."""
+    from admitting import ROWS as FEW_ROWS
+
     Image.new("RGB", (84, 56), "red").save(tmp_path / "a.png")
 
     def write(name="train.jsonl", count=FEW_ROWS, **changed):

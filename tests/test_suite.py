@@ -94,3 +94,11 @@ def test_the_tests_pass_when_they_are_started_with_signals_ignored():
     trapped = ["bash", "-c", "trap '' INT TERM USR1; exec \"$@\"", "bash", *words, *files]
     done = subprocess.run(trapped, cwd=TESTS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_process_that_hands_out_tests_imports_nothing_heavy():
+    script = "import sys; sys.path[:0] = sys.argv[1:]; import conftest; print(*sys.modules)"
+    words = [sys.executable, "-c", script, str(TESTS.parent), str(TESTS), str(TESTS / "helpers")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    heavy = {"torch", "lightning", "transformers", "torchmetrics", "pyarrow"}
+    assert heavy & set(done.stdout.split()) == set()

@@ -17,7 +17,7 @@ from observer.verifier import Limits
 
 
 class ScoringOptions:
-    """Options of ``ObserveLearner``, with its defaults.
+    """How responses are rewarded, compared and weighed: options of ``ObserveLearner``, with its defaults.
 
     Args:
         response_format: what a response must look like; also gives the system prompt.

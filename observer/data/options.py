@@ -12,7 +12,10 @@ from observer.refusal import refuse_outside
 
 
 class LadderOptions:
-    """What a ``LadderDataModule`` is made of, which is one with Lightning's hooks around it."""
+    """Problems for training, drawn by a schedule from easy to hard or otherwise, and held-out problems.
+
+    ``LadderDataModule`` is this with Lightning's hooks around it.
+    """
 
     def __init__(
         self,
