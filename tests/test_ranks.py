@@ -6,6 +6,7 @@ import torch
 
 import runs
 from observer.learner.ranks import OverRanks
+from observer.learner.trainer_options import refuse_sizes
 from observer.types import RefusedError
 
 pytestmark = [
@@ -47,7 +48,7 @@ def test_tensors_are_joined_rank_by_rank():
 @pytest.mark.parametrize(
     ("prompts", "options", "message"),
     [
-        (3, {}, "data.prompts_per_step 3 does not divide over 2 processes"),
+        (3, {"updates_per_rollout": 1}, "data.prompts_per_step 3 does not divide over 2 processes"),
         (
             6,
             {"updates_per_rollout": 2},
@@ -57,12 +58,13 @@ def test_tensors_are_joined_rank_by_rank():
     ],
 )
 def test_prompts_that_do_not_divide_over_ranks_and_updates_are_refused(tmp_path, prompts, options, message):
-    learner = runs.learner(**options)
-    learner.trainer = runs.trainer(tmp_path, 2, devices=2, strategy="ddp")
-    learner.trainer.datamodule = runs.data_module(prompts_per_step=prompts)
+    trainer, data = (
+        runs.trainer(tmp_path, 2, devices=2, strategy="ddp"),
+        runs.data_module(prompts_per_step=prompts),
+    )
     if message is None:
-        learner.check_sizes()
-        assert learner.trainer.world_size == 2
+        refuse_sizes(trainer, data, **options)
+        assert trainer.world_size == 2
         return
     with pytest.raises(RefusedError, match=message):
-        learner.check_sizes()
+        refuse_sizes(trainer, data, **options)

@@ -73,7 +73,8 @@ class Last(Checkpoint):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Save when it is time, unless a validation comes first."""
         reached = trainer.global_step // self.every_n_steps > self._saved // self.every_n_steps
-        if (reached or self.requested) and not _validation_follows(trainer):
+        stops = trainer.should_stop and trainer.fit_loop._can_stop_early  # at its end the epoch would be over
+        if (reached or self.requested or stops) and not _validation_follows(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -28,6 +28,7 @@ from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
 from observer.learner.trainer_options import (
     prepare_fast_dev_run,
     refuse_portions,
+    refuse_sizes,
     refuse_spent_time,
     refuse_trainer_options,
 )
@@ -113,8 +114,7 @@ class PolicyModule(lightning.LightningModule):
             limits.append(self.trainer.max_epochs * self.data.steps_per_epoch)
         if not limits:
             raise RefusedError(
-                "the trainer has no end, by which schedules and learning rates go; set trainer.max_steps (or "
-                "max_epochs); trainer.max_time only ends a run before that"
+                "the trainer has no end; set trainer.max_steps (or max_epochs), also beside trainer.max_time"
             )
         return min(limits)
 
@@ -139,30 +139,9 @@ class PolicyModule(lightning.LightningModule):
         )
         if stage == "fit":
             refuse_portions(self.trainer, self.data)
-            self.check_sizes()
+            refuse_sizes(self.trainer, self.data, self.optimization.updates_per_rollout)
             self.data.horizon = self.horizon
             self.data.draw(0)  # a schedule that cannot draw is refused here, before an evaluation
-
-    def check_sizes(self) -> None:
-        """Refuse numbers of prompts, ranks, updates and steps that do not divide.
-
-        Raises:
-            RefusedError: names both numbers.
-        """
-        prompts, ranks = self.data.prompts_per_step, self.trainer.world_size
-        updates, steps = self.optimization.updates_per_rollout, self.trainer.max_steps
-        if prompts % ranks:
-            raise RefusedError(f"data.prompts_per_step {prompts} does not divide over {ranks} processes")
-        if prompts // ranks % updates:
-            raise RefusedError(
-                f"{prompts // ranks} prompts a rank do not divide into updates_per_rollout {updates} equal "
-                f"parts"
-            )
-        if steps > 0 and steps % updates:
-            raise RefusedError(
-                f"trainer.max_steps {steps} counts optimizer steps and is no multiple of "
-                f"updates_per_rollout {updates}; a run must end with a rollout"
-            )
 
     def configure_model(self) -> None:
         """Load the weights, or draw them from the seed, and start the engine."""
@@ -305,6 +284,10 @@ class PolicyModule(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Start the clock of the first step."""
         self.clock.restart()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Count logged steps as rollouts: on resuming, Lightning loses one if no validation is due there."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.data.step
 
     def sync(self) -> None:
         """Give the engine the policy's weights if it holds older ones."""

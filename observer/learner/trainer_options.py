@@ -213,6 +213,32 @@ def refuse_portions(trainer: lightning.Trainer, data: LadderDataModule) -> None:
             )
 
 
+def refuse_sizes(trainer: lightning.Trainer, data: LadderDataModule, updates_per_rollout: int) -> None:
+    """Refuse numbers of prompts, ranks, updates and steps that do not divide.
+
+    Args:
+        trainer: of the run.
+        data: draws the prompts.
+        updates_per_rollout: optimizer steps of a rollout.
+
+    Raises:
+        RefusedError: names both numbers.
+    """
+    prompts, ranks, steps = data.prompts_per_step, trainer.world_size, trainer.max_steps
+    if prompts % ranks:
+        raise RefusedError(f"data.prompts_per_step {prompts} does not divide over {ranks} processes")
+    if prompts // ranks % updates_per_rollout:
+        raise RefusedError(
+            f"{prompts // ranks} prompts a rank do not divide into updates_per_rollout {updates_per_rollout} "
+            f"equal parts"
+        )
+    if steps > 0 and steps % updates_per_rollout:
+        raise RefusedError(
+            f"trainer.max_steps {steps} counts optimizer steps and is no multiple of updates_per_rollout "
+            f"{updates_per_rollout}; a run must end with a rollout"
+        )
+
+
 def refuse_spent_time(trainer: lightning.Trainer, checkpoint: Mapping[str, Any]) -> None:
     """Refuse to go on from a checkpoint whose time is used up; Lightning counts that of all processes.
 
