@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning
@@ -132,10 +133,8 @@ class Alarms(StepLog):
         rewards = [step["reward"] for step in self._last[-self.window :] if "reward" in step]
         if least is None or not rewards or "val/accuracy" not in figures:
             return
-        problems = float(figures.get("val/problems", 0.0))
-        reward = sum(rewards) / len(rewards)
-        step = pl_module.data.step - 1
-        self._validations.append(Validation(step, float(figures["val/accuracy"]), problems, reward))
+        accuracy, problems = float(figures["val/accuracy"]), len(pl_module.data.rows["val"])
+        self._validations.append(Validation(pl_module.data.step - 1, accuracy, problems, fmean(rewards)))
         if (alarm := held_out_falling(self._validations, least)) is not None:
             self._raise(trainer, alarm)
 

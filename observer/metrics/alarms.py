@@ -54,7 +54,7 @@ class Validation:
     step: int
     """Last step before it."""
     accuracy: float
-    problems: float
+    problems: int
     """How many were answered."""
     reward: float
     """Mean reward of the window of training before it."""
