@@ -29,6 +29,7 @@ FAMILIES: dict[str, str] = {
     "loss": "observer.objective:Loss",
     "kl": "observer.objective:KL",
     "learning_rate": "observer.objective:LearningRate",
+    "parameter_groups": "observer.objective:ParameterGroups",
     "schedule": "observer.curriculum:Schedule",
     "engine": "observer.rollout:Engine",
     "rows": "observer.data:RowFormat",

@@ -145,16 +145,39 @@ def test_the_figures_of_the_quickstart_raise_nothing():
         assert raised(steps, window) == ({}, {})
 
 
+SHOWN = [("number", "'7'", "'7 cm'"), ("choice", "'B'", "with nothing that can be read")]
+
+
+def unsolved_at(steps):
+    return [end - 1 for end in range(1, len(steps) + 1) if unsolved(steps[:end], 20, SHOWN)]
+
+
 def test_golds_that_are_never_matched_are_shown_beside_what_was_answered():
     steps = series(50, 20, accuracy=0.0)
-    shown = [("'7'", "'7 cm'"), ("'red'", "with nothing that can be read")]
-    ends = [end - 1 for end in range(1, 51) if unsolved(steps[:end], 20, shown)]
-    assert ends[0] == 39
-    told = unsolved(steps[:40], 20, shown)
+    assert unsolved_at(steps)[0] == 39
+    told = unsolved(steps[:40], 20, SHOWN)
     assert (told.since, told.step) == (20, 39)
-    assert "gold '7' answered '7 cm', gold 'red' answered with nothing that can be read" in told.text
+    assert "no answer was right (gold '7' answered '7 cm', gold 'B' answered with nothing that" in told.text
     steps[30]["accuracy"] = 0.001
-    assert not any(unsolved(steps[:end], 20, shown) for end in range(1, 51))
+    assert unsolved_at(steps) == []
+    assert unsolved_at(series(60)) == []
+
+
+def test_a_kind_whose_golds_are_never_matched_is_told_where_others_are():
+    """Rows of it are in two of three steps."""
+    steps = [
+        step | {"accuracy/number": 0.7} | ({} if step["step"] % 3 == 1 else {"accuracy/choice": 0.0})
+        for step in series(50)
+    ]
+    assert unsolved_at(steps)[0] == 20
+    told = unsolved(steps[:21], 20, SHOWN)
+    assert "no answer to rows of the kind 'choice' was right (gold 'B' answered with nothing" in told.text
+    assert (
+        unsolved_at([step | ({"accuracy/choice": 0.1} if step["step"] % 9 == 0 else {}) for step in steps])
+        == []
+    )
+    rare = [step for step in steps if step["step"] % 3 == 1 or step["step"] % 6 == 0]
+    assert unsolved_at(rare + rare) == []
 
 
 def validations(*accuracies, rewards=None, problems=1000):

@@ -88,6 +88,31 @@ def test_a_line_does_not_tear_the_progress_bar_apart(tmp_path, monkeypatch):
     ]
 
 
+def test_validations_are_kept_beside_the_reward_of_the_training_before_them(tmp_path):
+    alarms = Alarms(window=2)
+    learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
+    data = runs.data_module(test=None, prompts_per_step=2)
+    trainer = runs.trainer(tmp_path, 4, callbacks=[alarms])
+    trainer.fit(learner, datamodule=data)
+    step = alarms.state_dict()["last"][-1]
+    assert step.keys() >= {
+        "zero_signal",
+        "entropy",
+        "sampler_gap",
+        "gradient_norm",
+        "wasted",
+        "identical",
+        "reward",
+    }
+    assert step["step"] == 3
+    held = alarms.state_dict()["validations"]
+    assert held == [[1, 1.0, 8, step["reward"]], [3, 1.0, 8, step["reward"]]], (
+        "the first text is the greedy answer"
+    )
+    trainer.validate(learner, datamodule=data, verbose=False)
+    assert alarms.state_dict()["validations"] == held
+
+
 STATE = {
     "raised": ["kl"],
     "seen": 3,

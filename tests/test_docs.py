@@ -19,7 +19,7 @@ from observer.types import Verdict
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
 TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
-OWN = {"mine", "order", "weakest", "stages", "watch", "my_rewards"}
+OWN = {"mine", "order", "weakest", "stages", "layers", "watch", "my_rewards"}
 """Modules that the pages tell a reader to write."""
 
 
@@ -205,8 +205,15 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     kinds = {kind for text in PAGES.values() for kind in re.findall(r"^```(\w+)$", text, re.MULTILINE)}
     assert kinds == {"bash", "json", "jsonl", "python", "yaml"}
     python = {page: len(blocks(page, "python")) for page in PAGES if blocks(page, "python")}
-    assert python == {"README.md": 3, "docs/architecture.md": 2, "docs/curriculum.md": 2, "docs/score.md": 1}
+    assert python == {
+        "README.md": 3,
+        "docs/architecture.md": 2,
+        "docs/curriculum.md": 2,
+        "docs/optimizers.md": 2,
+        "docs/score.md": 1,
+    }
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
         "README.md": 1,
         "docs/curriculum.md": 2,
+        "docs/optimizers.md": 2,
     }

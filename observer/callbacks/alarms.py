@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.callbacks.step_log import StepLog
 from observer.metrics.alarms import FIGURES, RULES, Alarm, Validation, alarms, held_out_falling, unsolved
@@ -21,8 +24,6 @@ from observer.types import Experience
 FILE = "alarms.jsonl"
 OF_UPDATE = ("entropy", "sampler_gap", "kl", "gradient_norm")
 """Figures that a step without an update lacks; Lightning would repeat those of the step before."""
-EXAMPLES = 3
-"""Gold answers that are shown where none is ever matched."""
 NAMES = (*RULES, "unsolved", "held_out_falling")
 SHARES = ("silent_groups", "identical", "truncated", "no_format", "unverifiable", "timed_out", "no_gradient")
 """Thresholds that cannot be above 1."""
@@ -33,8 +34,8 @@ class Alarms(StepLog):
 
     Each alarm is raised once per run, also where it is resumed. What is judged are means over a window of
     steps, never one step; an alarm that compares does so with the first window. Figures are those of all
-    ranks, whatever ``log_every_n_steps``; ``identical`` and the gold answers that are shown are of the first
-    rank. Removing it changes nothing of the training. See docs/runs.md, "When a run goes wrong".
+    ranks, whatever ``log_every_n_steps``; ``identical``, accuracy by kind and gold answers are those of the
+    first rank. Removing it changes nothing of the training. See docs/runs.md, "When a run goes wrong".
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Alarms(StepLog):
             length_collapse: share of the first window's length, below which it warns unless accuracy rose.
             entropy_collapse: the same of entropy, unless accuracy is above .9.
             sampler_gap: mean difference between the log-probs of drawing and of training, nats per token.
-            unsolved: steps in a row without any right answer.
+            unsolved: steps in a row without any right answer, or any to rows of one kind.
             no_format: share of responses in the format, below which it warns.
             unverifiable: share of answers that cannot be checked.
             timed_out: share of answers that are not checked in time.
@@ -110,11 +111,11 @@ class Alarms(StepLog):
         """Judge the window that ends with this step."""
         if not trainer.is_global_zero:
             return
-        outputs = outputs or {}
+        outputs = outputs if isinstance(outputs, Mapping) else {}
         experience: Experience | None = outputs.get("experience")
         figures = _figures(trainer, outputs.get("update")) | {"step": pl_module.data.step - 1}
         if experience is not None:
-            figures["identical"] = _identical(experience)
+            figures |= {"identical": _identical(experience), **_by_kind(experience)}
         if figures.keys() >= {"gradient_norm", "zero_signal"}:
             figures["wasted"] = 0.0 if figures["gradient_norm"] else 1 - figures["zero_signal"]
         self._note(figures)
@@ -126,14 +127,14 @@ class Alarms(StepLog):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Judge held-out accuracy beside the reward of training."""
+        if trainer.state.fn is not TrainerFn.FITTING or not trainer.is_global_zero:
+            return
         least, figures = self.thresholds["held_out_falling"], trainer.callback_metrics
         rewards = [step["reward"] for step in self._last[-self.window :] if "reward" in step]
-        if not trainer.is_global_zero or least is None or not rewards or "val/accuracy" not in figures:
+        if least is None or not rewards or "val/accuracy" not in figures:
             return
-        problems = float(figures.get("val/problems", 0.0))
-        reward = sum(rewards) / len(rewards)
-        step = pl_module.data.step - 1
-        self._validations.append(Validation(step, float(figures["val/accuracy"]), problems, reward))
+        accuracy, problems = float(figures["val/accuracy"]), len(pl_module.data.rows["val"])
+        self._validations.append(Validation(pl_module.data.step - 1, accuracy, problems, fmean(rewards)))
         if (alarm := held_out_falling(self._validations, least)) is not None:
             self._raise(trainer, alarm)
 
@@ -151,8 +152,10 @@ class Alarms(StepLog):
         self.write([{"step": alarm.step, "alarm": alarm.name, "since": alarm.since, "text": alarm.text}])
         bar = trainer.progress_bar_callback
         # Rich moves its bar below what is printed; tqdm must be asked to.
-        say = bar.print if isinstance(bar, TQDMProgressBar) and bar.is_enabled else print
-        say(str(alarm))
+        if isinstance(bar, TQDMProgressBar) and bar.is_enabled:
+            bar.print(str(alarm))
+        else:
+            print(alarm, flush=True)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 with writing(Path(logger.log_dir)):
@@ -208,11 +211,20 @@ def _identical(experience: Experience) -> float:
     return sum(alike) / len(alike)
 
 
-def _examples(experience: Experience) -> list[tuple[str, str]]:
-    """Return some gold answers beside what was answered most often, as they are shown."""
-    examples: dict[str, str] = {}
+def _by_kind(experience: Experience) -> dict[str, float]:
+    """Return the share of right answers by the kind of the rows."""
+    right: dict[str, list[bool]] = {}
+    for group, row in zip(experience.groups, experience.scores, strict=True):
+        right.setdefault(f"accuracy/{group.problem.kind}", []).extend(score.correct for score in row)
+    return {name: sum(values) / len(values) for name, values in right.items()}
+
+
+def _examples(experience: Experience) -> list[tuple[str, str, str]]:
+    """Return each gold answer with its kind and what was answered most often, as they are shown."""
+    examples: dict[tuple[str, str], str] = {}
     for group, row in zip(experience.groups, experience.scores, strict=True):
         answers = Counter(score.extracted for score in row if score.extracted is not None)
         answer = shown(answers.most_common(1)[0][0]) if answers else "with nothing that can be read"
-        examples.setdefault(shown(group.problem.answer), answer)
-    return list(examples.items())[:EXAMPLES]
+        gold = (group.problem.kind, shown(group.problem.answer))
+        examples.setdefault(gold, answer)
+    return [(*gold, answer) for gold, answer in examples.items()]

@@ -155,14 +155,14 @@ class PolicyModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer over what trains, and its schedule in optimizer steps."""
-        trained = (parameter for parameter in self.policy.parameters() if parameter.requires_grad)
-        return self.optimization.configured(trained, self.horizon * self.optimization.updates_per_rollout)
+        steps = self.horizon * self.optimization.updates_per_rollout
+        return self.optimization.configured(self.policy, steps)
 
     # Checkpoints
 
     def recipe(self) -> dict[str, Any]:
         """Return the options that must be the same when a run is resumed, as builtins."""
-        rubric, sampling = self.answerer.rubric, self.sampling
+        rubric, sampling, groups = self.answerer.rubric, self.sampling, self.optimization.parameter_groups
         return {
             "seed": sampling.seed,
             "sampling": {
@@ -172,7 +172,8 @@ class PolicyModule(lightning.LightningModule):
             },
             "rewards": {name: described(reward) for name, reward in rubric.rewards.items()},
             "response_format": described(rubric.response_format),
-            "optimizer": self.optimization.described(),
+            "optimizer": self.optimization.described(getattr(self, "policy", None)),
+            "parameter_groups": groups and described(groups),
             "learning_rate": described(self.optimization.learning_rate),
             "gradient_clip": self.optimization.gradient_clip,
         }

@@ -34,6 +34,7 @@ from observer.objective import (
     Loss,
     MicroBatch,
     Objective,
+    ParameterGroups,
     PPOClip,
     Quadratic,
     Ranks,
@@ -79,9 +80,9 @@ class ObserveLearner(PolicyModule):
         group_size: G, completions per prompt.
         resample: rounds, at most, in which groups without signal are replaced by groups of other rows from
             the same schedule (dynamic sampling, arXiv 2503.14476); those replaced count as observed.
-        screen: completions per group that decide whether it has signal, before the others are drawn
-            (arXiv 2506.09016); 0 judges whole groups. They are trained on too, which pulls the share of right
-            ones towards 1/2; schedules are shown them alone. Their rewards are computed twice.
+        screen: completions per group that decide whether it has signal, before the others are drawn (arXiv
+            2506.09016); 0 judges whole groups. They are trained on too, which pulls the share of right ones
+            towards 1/2; schedules are shown them alone. Their rewards are computed twice.
         advantage: how much better a completion is than its group.
         combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
         weighting: the weight of each group in the update, mostly by its difficulty.
@@ -92,8 +93,7 @@ class ObserveLearner(PolicyModule):
         advantage_clip: advantages are clipped to plus or minus this; null for no limit.
         zero_signal: groups without signal are left out of the update (``drop``) or kept. They are kept where
             a KL term or an entropy bonus gives them a gradient, and where the denominator is ``micro_batch``.
-        truncated: completions that were cut at the limit are kept in the update, or masked: then they leave
-            it, while their rewards stay in the statistics of their group.
+        truncated: keep completions that were cut at the limit, or mask them: only their rewards count then.
         denominator: what the summed loss of one optimizer step is divided by, counted over all ranks.
             ``tokens``: the completion tokens that enter (DAPO). ``sequences``: each completion by its own
             tokens, then by all completions, those left out too (GRPO). ``constant``: all completions, those
@@ -106,6 +106,7 @@ class ObserveLearner(PolicyModule):
         gradient_clip: largest gradient norm; null for no clipping.
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
+        parameter_groups: which parameters have a rate or a weight decay of their own; null for none.
         seed: of everything drawn.
 
     Raises:
@@ -143,15 +144,15 @@ class ObserveLearner(PolicyModule):
         gradient_clip: float | None = 1.0,
         optimizer: OptimizerCallable = default_optimizer,
         learning_rate: LearningRate = Constant(),
+        parameter_groups: ParameterGroups | None = None,
         seed: int = 0,
     ) -> None:
+        passes = (micro_batch_tokens, micro_batch, updates_per_rollout)
         super().__init__(
             policy,
             Answerer.of(policy, response_format, rewards, verifier, engine, max_prompt_tokens),
             Sampling(group_size, max_tokens, min_tokens, temperature, seed),
-            Optimization(
-                optimizer, learning_rate, gradient_clip, micro_batch_tokens, micro_batch, updates_per_rollout
-            ),
+            Optimization(optimizer, learning_rate, gradient_clip, *passes, parameter_groups),
         )
         refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
         self.dynamic_sampling = DynamicSampling(group_size, resample, screen)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from observer.curriculum.index_state import leaves
+from observer.learner.optimization import Optimization
 from observer.run.checkpoints import restoring
 from observer.run.environment import weights_digest
 from observer.types import RefusedError
@@ -193,19 +194,20 @@ def _optimizer(checkpoint: Mapping[str, Any], module: Any) -> None:
     for rate in rates["_last_lr"]:
         _number(rate, "lr_schedulers._last_lr")
     _need(rates["_last_lr"] == [group["lr"] for group in saved["param_groups"]], "param_groups.lr", rates)
-    parameters = [parameter for group in own.param_groups for parameter in group["params"]]
-    _moments(saved["state"], parameters, steps, module.optimization.optimizer)
+    _moments(saved["state"], own.param_groups, steps, module.optimization)
 
 
-def _moments(
-    state: Any, parameters: list[torch.nn.Parameter], steps: int, make: Callable[..., torch.optim.Optimizer]
-) -> None:
+def _moments(state: Any, groups: Sequence[Mapping[str, Any]], steps: int, optimization: Optimization) -> None:
     """Compare what the optimizer remembers of each parameter with what it remembers of a small one."""
-    small: dict[int, dict[str, Any]] = {}
+    parameters = [(parameter, group) for group in groups for parameter in group["params"]]
+    small: dict[tuple[int, int], dict[str, Any]] = {}
     for place, held in state.items():
         _count(place, "optimizer_states.state", 0, len(parameters) - 1)
-        shape = tuple(parameters[place].shape)
-        expected = small.setdefault(len(shape), _remembered(make, len(shape)))
+        parameter, group = parameters[place]
+        shape, kind = tuple(parameter.shape), (parameter.ndim, id(group))
+        if kind not in small:
+            small[kind] = _remembered(optimization, len(shape), group)
+        expected = small[kind]
         where = f"optimizer_states.state.{place}"
         _need(held.keys() == expected.keys(), where, list(held))
         for name, value in held.items():
@@ -230,11 +232,13 @@ def _like(small: torch.Tensor, shape: tuple[int, ...]) -> tuple[int, ...] | None
     return tuple(1 if side == 1 else full for side, full in zip(small.shape, shape, strict=True))
 
 
-def _remembered(make: Callable[..., torch.optim.Optimizer], dimensions: int) -> dict[str, Any]:
-    """Return what an optimizer remembers of a parameter of so many dimensions after a step."""
+def _remembered(optimization: Optimization, dimensions: int, group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an optimizer remembers of a parameter of so many dimensions, in a group, after a step."""
     parameter = torch.nn.Parameter(torch.zeros(SIDES[:dimensions]))
     parameter.grad = torch.zeros_like(parameter)
-    optimizer = make([parameter])
+    options = {name: value for name, value in group.items() if name not in ("params", "initial_lr")}
+    alone = optimization.parameter_groups is None
+    optimizer = optimization.optimizer([parameter] if alone else [{"params": [parameter], **options}])
     optimizer.step()
     return dict(optimizer.state[parameter])
 

@@ -9,7 +9,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
-from observer.objective import Constant, LearningRate, cut_groups
+from observer.objective import Constant, LearningRate, ParameterGroups, cut_groups
 from observer.policy import PolicySpec
 from observer.refusal import shown
 from observer.rewards import Observe, ResponseFormat, Reward
@@ -37,6 +37,7 @@ class WarmStart(PolicyModule):
         gradient_clip: largest gradient norm; null for no clipping.
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
+        parameter_groups: which parameters have a rate or a weight decay of their own; null for none.
         temperature: not used: evaluation is greedy, and sampled at temperature 1.
         seed: of everything drawn.
 
@@ -60,13 +61,21 @@ class WarmStart(PolicyModule):
         gradient_clip: float | None = 1.0,
         optimizer: OptimizerCallable = default_optimizer,
         learning_rate: LearningRate = Constant(),
+        parameter_groups: ParameterGroups | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
             policy,
             Answerer.of(policy, response_format, rewards, verifier, engine, max_prompt_tokens),
             Sampling(1, max_tokens, min_tokens, temperature, seed),
-            Optimization(optimizer, learning_rate, gradient_clip, micro_batch_tokens, micro_batch),
+            Optimization(
+                optimizer,
+                learning_rate,
+                gradient_clip,
+                micro_batch_tokens,
+                micro_batch,
+                parameter_groups=parameter_groups,
+            ),
         )
 
     def training_step(self, problems: list[Problem], batch_idx: int) -> None:

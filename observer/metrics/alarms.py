@@ -54,7 +54,7 @@ class Validation:
     step: int
     """Last step before it."""
     accuracy: float
-    problems: float
+    problems: int
     """How many were answered."""
     reward: float
     """Mean reward of the window of training before it."""
@@ -213,26 +213,36 @@ def alarms(
     return raised
 
 
-def unsolved(last: Sequence[Figures], steps: int, examples: Sequence[tuple[str, str]]) -> Alarm | None:
-    """Return an alarm where no answer was right in any of so many steps.
+def unsolved(
+    last: Sequence[Figures], steps: int, examples: Sequence[tuple[str, str, str]], most: int = 3
+) -> Alarm | None:
+    """Return an alarm where no answer was right in any of so many steps, or none to rows of a kind.
 
     Args:
-        last: the newest steps, in order.
-        steps: how many are judged.
-        examples: gold answers of the newest step beside what was answered most often, as they are shown.
+        last: the newest steps, in order; a kind's accuracy is called ``accuracy/<kind>``.
+        steps: how many are judged; of a kind, those that have rows of it, if these are more than half.
+        examples: (kind, gold answer, what was answered most often) of the newest step, as they are shown.
+        most: examples that are told.
     """
     judged = last[-steps:]
-    if len(judged) < steps or any(step.get("accuracy", 1.0) > 0 for step in judged):
+    if len(judged) < steps:
         return None
-    beside = ", ".join(f"gold {gold} answered {answer}" for gold, answer in examples)
-    return Alarm(
-        "unsolved",
-        int(judged[0]["step"]),
-        int(judged[-1]["step"]),
-        f"no answer was right ({beside}). Where these mean the same, the rows' kind of answer is wrong or "
-        "gold answers are written as no answer can be: try observer score; else rows are too hard, or "
-        "responses have no answer (model.response_format, model.max_tokens)",
-    )
+    for name in sorted(name for name in judged[-1] if name.partition("/")[0] == "accuracy"):
+        values, kind = [step[name] for step in judged if name in step], name.partition("/")[2]
+        if any(values) or 2 * len(values) <= steps:
+            continue
+        told = [(gold, answer) for of, gold, answer in examples if kind in ("", of)][:most]
+        beside = ", ".join(f"gold {gold} answered {answer}" for gold, answer in told)
+        return Alarm(
+            "unsolved",
+            int(judged[0]["step"]),
+            int(judged[-1]["step"]),
+            f"no answer{f' to rows of the kind {kind!r}' if kind else ''} was right ({beside}). Where these "
+            "mean the same, the kind of the rows is wrong, or their gold answers are written as no answer "
+            "can be: try observer score; else rows are too hard, or responses have no answer "
+            "(model.response_format, model.max_tokens)",
+        )
+    return None
 
 
 def held_out_falling(validations: Sequence[Validation], least: float) -> Alarm | None:

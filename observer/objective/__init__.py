@@ -1,4 +1,4 @@
-"""GRPO and its relatives: advantages, weights, losses, KL estimators, denominators, learning rates.
+"""GRPO and its relatives: advantages, weights, losses, KL estimators, denominators, learning rates, groups.
 
 GRPO as in its paper is ``GroupMeanStd``, ``Uniform``, ``PPOClip`` and ``K3``, divided by ``sequences``.
 
@@ -34,6 +34,7 @@ from observer.objective.micro_batches import (
     make_micro_batches,
 )
 from observer.objective.objective import Objective, Tokens
+from observer.objective.parameter_groups import ByName, ByRole, NamedLike, ParameterGroups, grouped
 from observer.objective.weighing import Combine, ComponentWeights, Ranks, weigh
 from observer.objective.weightings.answer_diversity import AnswerDiversity
 from observer.objective.weightings.answer_entropy import AnswerEntropy
@@ -56,6 +57,8 @@ __all__ = [
     "AnswerDiversity",
     "AnswerEntropy",
     "BatchMeanStd",
+    "ByName",
+    "ByRole",
     "Combine",
     "ComponentWeights",
     "Constant",
@@ -72,8 +75,10 @@ __all__ = [
     "Logistic",
     "Loss",
     "MicroBatch",
+    "NamedLike",
     "Objective",
     "PPOClip",
+    "ParameterGroups",
     "Quadratic",
     "Ranks",
     "RewardRange",
@@ -88,6 +93,7 @@ __all__ = [
     "counted",
     "cut_groups",
     "equal_parts",
+    "grouped",
     "make_micro_batches",
     "reduced",
     "weigh",
