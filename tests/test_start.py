@@ -11,6 +11,9 @@ import sys
 import pytest
 
 import observer.learner
+from observer.cli import main
+from observer.cli.app import RUN_COMMANDS
+from observer.cli.run import RunCLI
 from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
@@ -76,6 +79,19 @@ def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_p
     assert [listed[0], exported[0], scores[0], estimated[0], previewed[0]] == [0, 2, 0, 2, 0]
     assert estimated[1] & (MODELS | FIGURES) == set()
     assert previewed[1] & (MODELS | FIGURES) == FIGURES
+
+
+@pytest.mark.usefixtures("in_the_repository")
+def test_a_run_builds_the_parser_of_its_command_alone(monkeypatch, capsys):
+    built, add = [], RunCLI.add_arguments_to_parser
+    monkeypatch.setattr(
+        RunCLI, "add_arguments_to_parser", lambda self, parser: (built.append(parser), add(self, parser))
+    )
+    for command in ("fit", "validate"):
+        with pytest.raises(SystemExit):
+            main([command, "--config", "configs/quickstart.yaml", "--print_config"])
+    assert len(built) == 2
+    assert RunCLI.subcommands().keys() >= {*RUN_COMMANDS}
 
 
 HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}

@@ -102,7 +102,9 @@ class RunCLI(LightningCLI):
         """
         quieten()
         hide_bars()
-        cls(
+        command = {words[0]: cls.subcommands()[words[0]]}  # each parser takes time, and only one is asked
+        one = type(cls.__name__, (cls,), {"subcommands": staticmethod(lambda: command)})
+        one(
             model_class=learner,
             datamodule_class=LadderDataModule,
             parser_class=RunParser,
