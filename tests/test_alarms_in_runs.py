@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import runs
 from observer.callbacks import Alarms, RunProgress
 from observer.cli import main
+from observer.learner import WarmStart
+from observer.policy import PolicySpec
 from observer.rollout import ScriptedEngine
 
 SAME = "<observe> 1 </observe><think> 1 </think><answer> 99 </answer>"
@@ -111,6 +113,16 @@ def test_validations_are_kept_beside_the_reward_of_the_training_before_them(tmp_
     )
     trainer.validate(learner, datamodule=data, verbose=False)
     assert alarms.state_dict()["validations"] == held
+
+
+def test_a_cold_start_is_watched_by_its_gradient_and_goes_well(tmp_path):
+    alarms = Alarms(window=5)
+    fresh = PolicySpec(runs.CHECKPOINT, from_scratch=True)
+    data = runs.data_module(val=None, test=None, prompts_per_step=2)
+    runs.trainer(tmp_path, 15, callbacks=[alarms]).fit(runs.learner(WarmStart, policy=fresh), datamodule=data)
+    state = alarms.state_dict()
+    assert state["raised"] == []
+    assert [step.keys() for step in state["last"]] == [{"gradient_norm", "step"}] * 15
 
 
 STATE = {

@@ -143,7 +143,7 @@ def assert_same_run(run_dir, unbroken):
     ]
     assert "export/model.safetensors" in exports[0]
     assert exports[0] == exports[1], "the exports differ"
-    for name in ("completions.jsonl", "components.jsonl", "before.json"):
+    for name in ("completions.jsonl", "components.jsonl", "alarms.jsonl", "before.json"):
         assert (run_dir / name).read_bytes() == (unbroken / name).read_bytes(), f"{name} differs"
     assert temporary_files(run_dir) == []
     assert [path.name for path in run_dir.iterdir() if path.name.startswith(".")] == [".lock"]
