@@ -1,12 +1,20 @@
 r"""``${..}`` in files and on the command line: what is written last is seen, nothing stays literal."""
 
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 from jsonargparse import get_loader
 
 from observer.cli import main
-from observer.cli.configuration.interpolation import escaped
+from observer.cli.app import run_defaults
+from observer.cli.configuration.interpolation import Settled, UnresolvedError, escaped
+from observer.cli.configuration.written import parts
 from observer.cli.configuration.yaml_text import as_text, in_place_of, replaced_file
+from observer.cli.early import prepared
+from observer.learner import ObserveLearner
+from observer.types import RefusedError
 
 BASE = {"model": {"policy": {"path": "observer:tiles"}}, "data": {"train": "Tiles"}}
 
@@ -33,6 +41,29 @@ def printed(capsys, *words, command="fit"):
 def refusal(capfd, *words, command=("fit",)):
     assert main([*command, *words]) == 2
     return capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def defaults():
+    found = run_defaults(ObserveLearner)
+    return lambda learner: found
+
+
+@pytest.fixture
+def seen(defaults):
+    """The ``run_dir`` that the parser is given, by the last word or file that holds one."""
+
+    def run_dir(*words):
+        _, words = prepared(["fit", *words], defaults)
+        found = None
+        for part in parts(words):
+            if part.name == "config":
+                text = part.value if replaced_file(part.value) else Path(part.value).read_text()
+                found = get_loader("yaml")(text).get("run_dir", found)
+            found = part.value if part.name == "run_dir" else found
+        return found
+
+    return run_dir
 
 
 def test_values_are_resolved_in_every_section_and_keep_their_types(tmp_path, capsys, monkeypatch):
@@ -66,41 +97,47 @@ trainer:
     assert found["trainer"]["callbacks"][0]["init_args"]["monitor"] == "a-3"
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "test"])
-def test_what_is_written_last_is_what_is_seen(command, tmp_path, capsys):
+def test_what_is_written_last_is_what_is_seen(tmp_path, seen):
     first = {"run_dir": "runs/${seed_everything}-${model.group_size}-${model.kl.init_args.coefficient}"}
     first |= BASE | {"model": BASE["model"] | {"kl": {"class_path": "K1", "init_args": {"coefficient": 0.5}}}}
     words = ["--config", file_of(tmp_path, first)]
     later = file_of(tmp_path, {"seed_everything": 4, "model": {"group_size": 6}}, "later.yaml")
-
-    def run_dir(*more):
-        return printed(capsys, *words, *more, command=command)["run_dir"]
-
-    assert run_dir() == "runs/0-8-0.5", "options that nobody wrote have their defaults"
-    assert run_dir("--config", later) == "runs/4-6-0.5"
-    assert run_dir("--config", later, "--seed_everything=9") == "runs/9-6-0.5"
-    assert run_dir("--seed_everything", "9", "--config", later) == "runs/4-6-0.5"
-    assert run_dir("--model.kl", "K3", "--model.kl.coefficient", "0.1") == "runs/0-8-0.1"
-    assert run_dir("--run_dir", "x/${model.max_tokens}", "--model.max_tokens", "32") == "x/32"
-    assert run_dir("--run_dir", "${oc.env:NOBODY}", "--run_dir", "plain") == "plain"
+    assert seen(*words) == "runs/0-8-0.5", "options that nobody wrote have their defaults"
+    assert seen(*words, "--config", later) == "runs/4-6-0.5"
+    assert seen(*words, "--config", later, "--seed_everything=9") == "runs/9-6-0.5"
+    assert seen(*words, "--seed_everything", "9", "--config", later) == "runs/4-6-0.5"
+    assert seen(*words, "--model.kl", "K3", "--model.kl.coefficient", "0.1") == "runs/0-8-0.1"
+    assert seen(*words, "--run_dir", "x/${model.max_tokens}", "--model.max_tokens", "32") == "x/32"
+    assert seen(*words, "--run_dir", "${oc.env:NOBODY}", "--run_dir", "plain") == "plain"
 
 
-def test_a_value_that_is_overridden_need_not_be_resolvable(tmp_path, capsys):
-    first = file_of(tmp_path, BASE | {"run_dir": "${oc.env:NOBODY}"})
-    assert printed(capsys, "--config", first, "--run_dir", "mine")["run_dir"] == "mine"
-    second = file_of(tmp_path, {"run_dir": "second"}, "second.yaml")
-    assert printed(capsys, "--config", first, "--config", second)["run_dir"] == "second"
-
-
-def test_a_later_file_replaces_a_mapping_of_rewards_and_adds_to_a_section(tmp_path, capfd):
-    one = {
-        "accuracy": {"class_path": "Accuracy"},
-        "bonus": {"class_path": "Bonus", "init_args": {"weight": 0.3}},
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_the_parser_sees_what_was_written_last(command, tmp_path, capsys):
+    first = file_of(tmp_path, BASE | {"run_dir": "r/${seed_everything}-${model.kl.init_args.coefficient}"})
+    words = ["--config", first, "--seed_everything", "9", "--model.kl", "K3"]
+    words += ["--model.kl.coefficient", "${oc.env:NOBODY,0.1}"]
+    found = printed(capsys, *words, command=command)
+    assert found["run_dir"] == "r/9-0.1"
+    assert found["model"]["kl"] == {
+        "class_path": "observer.objective.K3",
+        "init_args": {"coefficient": 0.1, "apply_to": "loss"},
     }
+
+
+def test_a_value_that_is_overridden_need_not_be_resolvable(tmp_path, seen):
+    first = file_of(tmp_path, BASE | {"run_dir": "${oc.env:NOBODY}"})
+    assert seen("--config", first, "--run_dir", "mine") == "mine"
+    second = file_of(tmp_path, {"run_dir": "second"}, "second.yaml")
+    assert seen("--config", first, "--config", second) == "second"
+
+
+def test_a_later_file_replaces_a_mapping_of_rewards_and_adds_to_a_section(tmp_path, seen, capfd):
+    bonus = {"class_path": "Bonus", "init_args": {"weight": 0.3}}
+    one = {"accuracy": {"class_path": "Accuracy"}, "bonus": bonus}
     first = file_of(tmp_path, BASE | {"model": BASE["model"] | {"rewards": one, "max_tokens": 9}})
     later = {"model": {"rewards": {"accuracy": "Accuracy"}}, "run_dir": "r${model.max_tokens}"}
     words = ["--config", first, "--config", file_of(tmp_path, later, "later.yaml")]
-    assert printed(capfd, *words)["run_dir"] == "r9"
+    assert seen(*words) == "r9"
     told = refusal(capfd, *words, "--run_dir", "r${model.rewards.bonus.init_args.weight}")
     assert "no option is called model.rewards.bonus" in told
 
@@ -118,22 +155,26 @@ def test_a_later_file_replaces_a_mapping_of_rewards_and_adds_to_a_section(tmp_pa
         ("${", r"write \${ for a literal"),
         ("cost: ${5", r"write \${ for a literal"),
         ("x${model}", "a section of options"),
-        ("x${model.kl}", "${model.kl} is null"),
-        ("${model}", "run_dir"),
+        ("x${model.engine}", "${model.engine} is null"),
         ("${seed_everything[0]}", "seed_everything"),
     ],
 )
-def test_what_cannot_be_resolved_is_refused_by_option_and_file(value, why, tmp_path, capfd):
+def test_what_cannot_be_resolved_is_refused_by_option_and_file(value, why, tmp_path, defaults):
     file = file_of(tmp_path, BASE | {"run_dir": value})
-    for words, place in (
-        (["--config", file], file),
-        (["--config", "quickstart", "--run_dir", value], "line"),
-    ):
-        told = refusal(capfd, *words)
-        assert "run_dir" in told
+    given = [(["--config", file], f"--config {file}"), (["--run_dir", value], "the command line")]
+    for words, place in given:
+        with pytest.raises(RefusedError) as refused:
+            prepared(["fit", *words], defaults)
+        told = str(refused.value)
+        assert told.startswith(f"{place}: run_dir is {value!r}: ")
         assert why in told
-        assert value == "${model}" or place in told
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"], "no folder of that name"
+
+
+@pytest.mark.parametrize("value", ["${nobody}", "${model}"])
+def test_a_refused_value_makes_no_folder(value, tmp_path, capfd):
+    for words in (["--run_dir", value], ["--config", file_of(tmp_path, {"run_dir": value})]):
+        assert "run_dir" in refusal(capfd, "--config", "quickstart", *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
 @pytest.mark.parametrize("command", [["score", "--input", "x", "--output", "y"], ["curriculum", "preview"]])
@@ -170,14 +211,20 @@ PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize("prompt", PROMPTS)
-def test_prompts_survive_escapes_and_what_is_printed_is_read_again(prompt, tmp_path, capsys):
+def test_prompts_survive_escapes_and_what_is_printed_is_read_again(tmp_path, capsys):
+    prompt = "\n".join(PROMPTS)
     written = {"class_path": "Observe", "init_args": {"system_prompt": escaped(prompt)}}
     options = BASE | {"run_dir": "r${seed_everything}", "model": BASE["model"] | {"response_format": written}}
     found = printed(capsys, "--config", file_of(tmp_path, options))
     assert found["model"]["response_format"]["init_args"]["system_prompt"] == escaped(prompt)
     again = printed(capsys, "--config", file_of(tmp_path, found, "again.yaml"))
     assert again == found
+
+
+def test_without_an_interpolation_no_file_is_touched_and_omegaconf_is_not_asked(tmp_path, defaults):
+    prompt = {"class_path": "Observe", "init_args": {"system_prompt": r"$\{x\}$ \\ {q} $$ $5"}}
+    words = ["fit", "--config", file_of(tmp_path, {"model": {"response_format": prompt}}), "--run_dir", "$5"]
+    assert prepared(words, defaults)[1] == words
 
 
 @pytest.mark.parametrize(
@@ -189,24 +236,28 @@ def test_a_text_is_handed_to_the_parser_as_the_same_text(text):
     assert replaced_file(in_place_of(text, {})) == text
 
 
-def test_a_prompt_without_an_interpolation_is_not_touched(tmp_path, capsys):
-    written = {"class_path": "Observe", "init_args": {"system_prompt": r"$\{x\}$ \\ {q} $$"}}
-    found = printed(
-        capsys, "--config", file_of(tmp_path, BASE | {"model": BASE["model"] | {"response_format": written}})
-    )
-    assert found["model"]["response_format"]["init_args"]["system_prompt"] == r"$\{x\}$ \\ {q} $$"
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({f"a{n}": f"${{a{n - 1}}}" * 10 for n in range(1, 30)} | {"a0": "x" * 10}, "too large"),
+        ({f"b{n}": [f"${{b{n - 1}}}"] * 10 for n in range(1, 9)} | {"b0": ["x"] * 10}, "too large"),
+        ({f"c{n}": {"c": f"${{c{n - 1}}}"} for n in range(1, 100)} | {"c0": "x"}, "too large"),
+        ({f"d{n}": "${e}" for n in range(501)} | {"e": 1}, "501 values hold ${..}"),
+        ({"e": "${f}" * 2000, "f": "x" * 1000}, "would be too long"),
+    ],
+    ids=["texts", "lists", "depth", "many", "one"],
+)
+def test_values_that_multiply_or_nest_are_refused_before_they_are_built(options, why):
+    with pytest.raises(RefusedError, match=re.escape(why)):
+        Settled(options)
 
 
-def test_values_that_multiply_or_nest_are_refused_before_they_are_built(tmp_path, capfd):
-    doubling = {f"a{n}": f"${{a{n - 1}}}" * 10 for n in range(1, 30)} | {"a0": "x" * 10}
-    listed = {f"b{n}": [f"${{b{n - 1}}}"] * 10 for n in range(1, 30)} | {"b0": ["x"] * 10}
-    deep = {f"c{n}": {"c": f"${{c{n - 1}}}"} for n in range(1, 100)} | {"c0": "x"}
-    for options in (doubling, listed, deep):
-        told = refusal(capfd, "--config", file_of(tmp_path, options))
-        assert "too large" in told or "too long" in told or "leads to itself" in told
-        assert len(told) < 600
-    many = {f"d{n}": "${seed_everything}" for n in range(2000)}
-    assert "2,000 values hold ${..}" in refusal(capfd, "--config", file_of(tmp_path, many))
+def test_no_value_is_more_than_ten_others_away():
+    chain = {f"a{n}": f"${{a{n + 1}}}" for n in range(30)} | {"a30": 5}
+    settled = Settled(chain)
+    assert settled.resolve(("a25",), chain["a25"]) == 5
+    with pytest.raises(UnresolvedError, match="over more than 10 others"):
+        settled.resolve(("a0",), chain["a0"])
 
 
 def test_sections_of_other_files_and_dotted_names_are_resolved_as_well(tmp_path, capsys):
@@ -225,3 +276,11 @@ def test_a_dotted_name_beside_its_section_is_not_lost(tmp_path, capsys):
     )
     found = printed(capsys, "--config", config)
     assert (found["model"]["group_size"], found["model"]["max_tokens"]) == (5, 9)
+
+
+def test_a_file_of_a_single_option_may_not_hold_an_interpolation(tmp_path, capfd):
+    file = file_of(tmp_path, "{class_path: Quadratic, init_args: {sigma: '${seed_everything}'}}", "one.yaml")
+    config = file_of(tmp_path, BASE | {"model": BASE["model"] | {"weighting": "one.yaml"}})
+    for words in (["--config", config], ["--config", "quickstart", "--model.weighting", file]):
+        told = refusal(capfd, *words)
+        assert "one.yaml: it holds ${..}" in told

@@ -53,7 +53,8 @@ class Parser(LightningArgumentParser):
             RefusedError: always.
         """
         families: list[str] = []
-        for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
+        keys = [key for key in re.findall(r'[Kk]ey "([\w.]+)"', message) if key != "config"]
+        for key in dict.fromkeys(keys):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
             if action is not None and (names := strategies.taken_by(hint)):

@@ -20,8 +20,8 @@ from observer.types import RefusedError
 Path = tuple[Any, ...]
 """The keys and list indices that lead to a value."""
 MARK = "${"
-MOST_INTERPOLATED = 1000
-"""Values of a configuration that hold an interpolation."""
+MOST_INTERPOLATED, MOST_ROUNDS = 500, 10
+"""Values of a configuration that hold an interpolation, and how many may lead from one to the next."""
 _SPOT = "__observer_spot__"
 """A key under which a text is resolved, beside the value that it belongs to."""
 _SIMPLE = re.compile(r"(?<!\\)(?:\\\\)*(\$\{[^{}]*\})")
@@ -119,13 +119,13 @@ class Settled:
         try:
             return self._value(self._container(path), text)
         except UnsettledError as error:
-            why = "it leads to itself, or to a value that cannot be resolved"
+            why = f"it leads to itself, over more than {MOST_ROUNDS} others, or to one that fails"
             raise UnresolvedError(f"{why}; {LITERAL}") from error
 
     def _settle(self) -> None:
         """Resolve values in rounds: first those that refer to no other one."""
         left = dict(self.raw)
-        for _ in range(DEEPEST):
+        for _ in range(MOST_ROUNDS):
             before = len(left)
             for path, text in list(left.items()):
                 try:

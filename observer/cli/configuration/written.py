@@ -86,6 +86,8 @@ class Written:
                 part.value = config_file(part.value)
                 part.words = ["--config", part.value]
                 part.content, part.rewritten = _content(part.value)
+            elif part.value and part.value.endswith((".yaml", ".yml")) and Path(part.value).is_file():
+                _refuse_interpolation(Path(part.value))
 
     def words(self) -> list[str]:
         """Return the command line; shipped configurations are named by their files."""
@@ -232,7 +234,18 @@ def _section(file: Path, value: str) -> dict[str, Any] | None:
 def _absolute(file: Path, value: Any) -> Any:
     """Return the path of a file that holds an option; the parser seeks it beside the file that names it."""
     named = isinstance(value, str) and value.endswith((".yaml", ".yml")) and (file.parent / value).is_file()
+    if named:
+        _refuse_interpolation(file.parent / value)
     return str((file.parent / value).resolve()) if named else value
+
+
+def _refuse_interpolation(file: Path) -> None:
+    """Refuse an interpolation where the parser would take it as it is: in a file of a single option."""
+    if MARK in file.read_text(encoding="utf-8", errors="replace"):
+        raise RefusedError(
+            f"{file}: it holds {MARK}..}}, which is resolved in the files of --config and in the sections "
+            f"that they name; write the options of {file.name} in a file of --config"
+        )
 
 
 def _read(text: str) -> Any:
