@@ -214,6 +214,7 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     }
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
         "README.md": 1,
+        "docs/configs.md": 1,
         "docs/curriculum.md": 2,
         "docs/optimizers.md": 2,
     }

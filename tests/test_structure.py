@@ -79,7 +79,8 @@ def test_files_functions_and_folders_stay_small():
 
 
 def test_no_chain_of_imports_is_long():
-    chains = [longest_chain(module) for module, path in FILES.items() if path.name != "__init__.py"]
+    faces = ("__init__.py", "__main__.py")  # they pass on what another file defines
+    chains = [longest_chain(module) for module, path in FILES.items() if path.name not in faces]
     longest = max(chains, key=len)
     assert 5 < len(longest) <= LONGEST_CHAIN, " > ".join(longest)
 

@@ -11,9 +11,10 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from observer import __version__
-from observer.cli.early import learner_of, learner_of_ones_own
+from observer.cli.early import default_learner, prepared
 from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
@@ -42,7 +43,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
-for example: observer fit --config configs/quickstart.yaml"""
+for example: observer fit --config quickstart"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,18 +117,25 @@ def _lines(error: BaseException) -> str:
     return "\n".join(printable(line, MESSAGE_LINE) for line in str(error).split("\n"))
 
 
+def run_defaults(learner: type) -> dict[str, Any]:
+    """Return the options of a run that nobody wrote, for interpolations that refer to them."""
+    from observer.cli.run import RunCLI  # imports Lightning
+
+    return RunCLI.defaults(learner)
+
+
 def run_command(words: list[str]) -> None:
     """Run ``fit``, ``validate`` or ``test``."""
-    learner = learner_of(words)
+    learner, words = prepared(words, run_defaults)
     from observer.cli.run import RunCLI
 
-    RunCLI.run(learner, words)
+    RunCLI.run(learner or default_learner(), words)
 
 
 def curriculum_command(what: str, words: list[str]) -> None:
     """Show what a schedule would draw, or write the difficulties of rows as a run has measured them."""
     if what == "preview":
-        learner_of_ones_own(words)  # imports all strategies
+        words = prepared(words, run_defaults)[1]
         from observer.cli.preview import preview_command
 
         preview_command(words)
@@ -135,16 +143,17 @@ def curriculum_command(what: str, words: list[str]) -> None:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--run_dir", default="")
     run_dir = parser.parse_known_args(words)[0].run_dir
+    configured: list[str] = []
     if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
-        learner_of_ones_own(["--config", str(config)])
+        configured = prepared(["--config", str(config)], run_defaults)[1]
     from observer.cli.estimates import estimates_command
 
-    estimates_command(words)
+    estimates_command(words, configured)
 
 
 def score_command(words: list[str]) -> None:
     """Score the completions of a file under a configuration; needs no GPU and no model weights."""
-    learner = learner_of_ones_own(words)
+    learner, words = prepared(words, run_defaults)
     from observer.cli.score import print_scores
 
     print_scores(learner, words)

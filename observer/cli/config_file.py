@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from observer.cli.configuration.shipped import shipped
 from observer.types import RefusedError
 
 MOST_BYTES = 2**20
@@ -46,7 +47,8 @@ def _read(option: str, name: str) -> Any:
     file = Path(name)
     if not os.path.isfile(name):
         raise RefusedError(
-            f"{option} {name}: there is no such file ({os.path.abspath(name)}); name a YAML file"
+            f"{option} {name}: there is no such file ({os.path.abspath(name)}); name a YAML file, or one of "
+            f"those that come with observer: {', '.join(shipped())}"
         )
     if (size := file.stat().st_size) > MOST_BYTES:
         raise RefusedError(f"{option} {name}: it has {size:,} bytes, a configuration at most {MOST_BYTES:,}")
@@ -88,7 +90,7 @@ def check_values(where: str, given: Any) -> None:
             elif text.endswith(".json") and os.path.isfile(text):
                 _check_json(place, text)
             elif len(text) > _SHORT:
-                _check_inline(place, text)
+                check_text(place, text)
 
 
 def _check(text: str) -> None:
@@ -124,7 +126,12 @@ def _check(text: str) -> None:
             )
 
 
-def _check_inline(place: str, text: str) -> None:
+def check_text(place: str, text: str) -> None:
+    """Refuse a text of YAML that is nested too deep or too long once its aliases are written out.
+
+    Raises:
+        RefusedError: names the place and begins with the text.
+    """
     try:
         _check(text)
     except yaml.YAMLError:  # a text that is no YAML is just a text

@@ -2,71 +2,96 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import yaml
 
 from observer import strategies
-from observer.cli.config_file import check_values, read_config
+from observer.cli.config_file import check_values
+from observer.cli.configuration.interpolation import Settled, UnresolvedError, each_text, with_values
+from observer.cli.configuration.other_names import refuse_other_names
+from observer.cli.configuration.written import Written, parts, replaced_options
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
 
 
-def learner_of(words: list[str]) -> type:
-    """Import all strategies and plugins, and return the class that ``model`` configures.
+def prepared(words: list[str], defaults: Callable[[type], dict[str, Any]]) -> tuple[type | None, list[str]]:
+    """Read a command line before the parser is built.
+
+    Args:
+        words: the command line, with or without the command.
+        defaults: gives, for a learner, the options that nobody wrote; called only if one is needed.
+
+    Returns:
+        The learner that a user names (None for the default one, which is not imported: Lightning takes
+        seconds), and the command line as the parser is to read it: shipped configurations by their files,
+        interpolations resolved. All strategies and plugins are imported.
 
     Raises:
-        RefusedError: a configuration file, a plugin or the learner cannot be read or imported.
+        RefusedError: a configuration file, a plugin or the learner cannot be read or imported, an
+            interpolation cannot be resolved, or an option has another name here.
     """
-    return learner_of_ones_own(words) or _import(DEFAULT_LEARNER)
-
-
-def learner_of_ones_own(words: list[str]) -> type | None:
-    """Import all strategies and plugins, and return the learner that a user names.
-
-    None for the default one, which is not imported: Lightning takes seconds.
-
-    Raises:
-        RefusedError: a configuration file, a plugin or the learner cannot be read or imported.
-    """
-    early = _early_settings(words)
+    on_the_line = [word for part in parts(words) if part.name != "config" for word in part.words]
+    check_values("the command line", on_the_line)
+    written = Written(words)
+    for part in written.parts:
+        if part.content is not None:
+            check_values(part.where, part.content)
+    refuse_other_names(written)
+    plugins, learner = _plugins_and_learner(written)
     strategies.load_entry_points()
-    for plugin in early["plugins"]:
+    for plugin in plugins:
         strategies.load_plugin(plugin)
     for family in strategies.FAMILIES:
         strategies.base_class(family)
-    return None if early["learner"] == DEFAULT_LEARNER else _import(early["learner"])
+    own = None if learner == DEFAULT_LEARNER else _import(learner)
+    if not written.interpolated():
+        return own, written.resolved(dict)
+    found = own or default_learner()
+    return own, written.resolved(partial(defaults, found), replaced_options(found))
 
 
-def _early_settings(words: list[str]) -> dict[str, Any]:
+def default_learner() -> type:
+    """Import and return the learner that is trained where nobody names one."""
+    return _import(DEFAULT_LEARNER)
+
+
+def _plugins_and_learner(written: Written) -> tuple[list[str], str]:
     """Read ``plugins`` and ``learner`` from configuration files and command line; the last value wins."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("-c", "--config", action="append", default=[])
-    parser.add_argument("--plugins", default=None)
-    parser.add_argument("--learner", default=None)
-    given, _ = parser.parse_known_args(words)
-    check_values("the command line", [word for word in words if word not in given.config])
     settings: dict[str, Any] = {"plugins": [], "learner": DEFAULT_LEARNER}
-    for name in given.config:
-        content = read_config("--config", name)
-        check_values(f"--config {name}", content)
-        settings |= {key: content[key] for key in settings if content.get(key) is not None}
-    if given.plugins is not None:
-        try:
-            settings["plugins"] = yaml.safe_load(given.plugins)
-        except yaml.YAMLError as error:
-            raise RefusedError(f"--plugins {given.plugins!r} is no list: {error}; write [mine.py]") from error
-    if given.learner is not None:
-        settings["learner"] = given.learner
-    if not isinstance(settings["learner"], str):
-        raise RefusedError(f"learner is {settings['learner']!r}; name a class by its import path")
-    plugins = settings["plugins"]
+    for part in written.parts:
+        if part.content is not None:
+            settings |= {key: part.content[key] for key in settings if part.content.get(key) is not None}
+    for part in written.parts:
+        if part.name == "plugins" and part.value is not None:
+            try:
+                settings["plugins"] = yaml.safe_load(part.value)
+            except yaml.YAMLError as error:
+                raise RefusedError(
+                    f"--plugins {part.value!r} is no list: {error}; write [mine.py]"
+                ) from error
+        elif part.name == "learner" and part.value is not None:
+            settings["learner"] = part.value
+    if any(each_text(settings)):
+        settled = Settled({"learner": DEFAULT_LEARNER, "plugins": [], **written.options(), **settings})
+
+        def value(path: tuple[Any, ...], text: str) -> Any:
+            try:
+                return settled.resolve(path, text)
+            except UnresolvedError as error:
+                raise RefusedError(f"{path[0]} is {text!r}: {error}; write what it refers to") from error
+
+        settings = with_values(settings, value)
+    learner, plugins = settings["learner"], settings["plugins"]
+    if not isinstance(learner, str):
+        raise RefusedError(f"learner is {learner!r}; name a class by its import path")
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise RefusedError(f"plugins is {plugins!r}; give a list of Python files, such as [mine.py]")
-    return settings
+    return plugins, learner
 
 
 def _import(path: str) -> type:

@@ -19,11 +19,12 @@ from observer.run.checkpoints import resolve_checkpoint
 from observer.types import RefusedError
 
 
-def estimates_command(words: list[str]) -> None:
+def estimates_command(words: list[str], configured: list[str]) -> None:
     """Write the difficulties of a run's rows, updated by its visits.
 
     Args:
         words: the command line after ``observer curriculum estimates``.
+        configured: the words that name the run's configuration.
 
     Raises:
         RefusedError: there is no such run or checkpoint, or its rows are no longer those that it drew from.
@@ -35,7 +36,7 @@ def estimates_command(words: list[str]) -> None:
         raise RefusedError(f"--run_dir {given.run_dir}: it holds no config.yaml; name the directory of a run")
     checkpoint = resolve_checkpoint(run_dir, given.checkpoint)
     state = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["LadderDataModule"]
-    rows = _rows(run_dir)
+    rows = _rows(run_dir, configured)
     index = rows.index()
     if index.digest != state["draws"]["ladder"]:
         raise RefusedError(
@@ -69,13 +70,12 @@ def _options() -> Parser:
     return parser
 
 
-def _rows(run_dir: Path) -> Rows:
+def _rows(run_dir: Path, configured: list[str]) -> Rows:
     """Return the rows that a run was trained on: those of its configuration that it did not leave out."""
     parser = Parser()
     parser.add_argument("-c", "--config", action="config")
     parser.add_class_arguments(LadderOptions, "data", sub_configs=True)
-    words = reduced(["--config", str(run_dir / "config.yaml")], _data)
-    row_format = parser.instantiate(parser.parse_args(words)).data.formats["train"]
+    row_format = parser.instantiate(parser.parse_args(reduced(configured, _data))).data.formats["train"]
     rows = row_format.read()
     skipped = run_dir / "skipped_rows.jsonl"
     lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.is_file() else []

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from observer.cli.configuration.plain_parser import PlainParser
 from observer.types import RefusedError
 
 
 def export_command(words: list[str]) -> None:
     """Write a checkpoint's policy as a complete Hugging Face directory."""
-    parser = argparse.ArgumentParser(
+    parser = PlainParser(
         prog="observer export", description="Write a checkpoint's policy as a Hugging Face directory."
     )
     parser.add_argument("--run_dir", required=True, help="the run")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from observer import strategies
+from observer.cli.configuration.plain_parser import PlainParser
 from observer.types import RefusedError
 
 
 def list_command(words: list[str]) -> None:
     """Print the strategies of every family, or of one: name, parameters, what it does."""
-    parser = argparse.ArgumentParser(
-        prog="observer list", description="Print the strategies that are known by name."
-    )
+    parser = PlainParser(prog="observer list", description="Print the strategies that are known by name.")
     parser.add_argument("family", nargs="?", help=f"one of: {', '.join(strategies.FAMILIES)}")
     parser.add_argument("--plugins", nargs="*", default=[], help="Python files with strategies of your own")
     parser.add_argument("--markdown", action="store_true", help="print a page for a browser")

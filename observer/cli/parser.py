@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, get_loader
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
 from observer.cli.config_file import read_config
+from observer.cli.configuration.plain_parser import near_each
+from observer.cli.configuration.unknown_class import unknown_class
+from observer.cli.configuration.written import parts
+from observer.cli.configuration.yaml_text import as_text, replaced_file, with_escapes
 from observer.types import RefusedError
+
+_DUMPING: ContextVar[bool] = ContextVar("dumping", default=False)
 
 
 class Parser(ArgumentParser):
-    """The parser of a command, whose errors list strategies and options that exist."""
+    """The parser of a command: options are written in full; errors list strategies and options that exist."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what the base class takes; an abbreviation is a typo."""
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Return options as YAML that is read as the same options again."""
+        whole = (
+            _DUMPING.set(True) if not _DUMPING.get() else None
+        )  # a parser has parsers of classes dump theirs
+        try:
+            text = super().dump(*args, **kwargs)
+        finally:
+            if whole is not None:
+                _DUMPING.reset(whole)
+        return text if whole is None else with_escapes(text)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse with a message that lists what would have been valid.
@@ -30,41 +51,48 @@ class Parser(ArgumentParser):
             RefusedError: always.
         """
         families: list[str] = []
-        for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
+        keys = [key for key in re.findall(r'[Kk]ey "([\w.]+)"', message) if key != "config"]
+        for key in dict.fromkeys(keys):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)
                 known = ", ".join(names)
                 message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
+            elif action is not None and (line := unknown_class(action.dest, hint, message)):
+                moved = [now for now in strategies.moved(message) if now not in line]
+                raise RefusedError("; ".join([line, *moved])) from ex
         told = [line for line in strategies.moved(message, families) if line not in message]
         message += "".join(f"\n\n{line}" for line in told)
         options = [action.dest for action in self._actions]
+        unknown = message.partition("unrecognized arguments:")[2].split()
         for word in re.findall(r"[\w.]+", message):
             if word.startswith(("model.", "data.", "trainer.")) and word not in options:
-                near = difflib.get_close_matches(word, options, n=3)
-                message += f"\n\nNear {word}: {', '.join(near)}" if near else ""
-        raise RefusedError(f"{message}\n\nobserver fit --help prints every option") from ex
+                unknown.append(f"--{word}")
+        unknown += [f"--{word}" for word in re.findall(r"Option '([\w.]+)' is not accepted", message)]
+        message += near_each(dict.fromkeys(unknown), options)
+        message = re.sub(r"(Got value: .{200}).+", r"\1..", message)
+        if "--help prints every option" not in message:  # a parser of a class may have said so
+            program = self.prog if self.prog.startswith("observer ") else "observer fit"
+            message += f"\n\n{program} --help prints every option"
+        raise RefusedError(message) from ex
 
 
 def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
-    """Replace each configuration file of a command line by the part that a command needs, as JSON.
+    """Replace each configuration file of a command line by the part that a command needs, as YAML.
 
     Args:
         words: the command line.
         needed: (file, its content) -> the part that is needed.
     """
-    left, given = list(words), []
-    while left:
-        word = left.pop(0)
-        if word in ("-c", "--config") and left:
-            word, file = "--config", left.pop(0)
-        elif word.startswith("--config="):
-            word, _, file = word.partition("=")
-        else:
-            given.append(word)
+    given: list[str] = []
+    for part in parts(words):
+        if part.name != "config" or part.value is None:
+            given += part.words
             continue
-        given += [word, json.dumps(needed(file, read_config(word, file)))]
+        file = replaced_file(part.value)
+        content = read_config("--config", part.value) if file is None else get_loader("yaml")(part.value)
+        given += ["--config", as_text(needed(file or part.value, content))]
     return given
 
 

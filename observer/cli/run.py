@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -51,6 +53,27 @@ FORCED = {
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options."""
+
+
+SETTINGS: dict[str, Any] = {
+    "datamodule_class": LadderDataModule,
+    "parser_class": RunParser,
+    "save_config_kwargs": {"save_to_log_dir": False},
+    "seed_everything_default": 0,
+    "trainer_defaults": {
+        "num_sanity_val_steps": 0,
+        "use_distributed_sampler": False,
+        "log_every_n_steps": 1,
+        "enable_model_summary": False,
+    },
+    "auto_configure_optimizers": False,
+    "load_from_checkpoint_support": False,
+}
+"""What is asked of LightningCLI."""
+
+
+class _EnoughError(Exception):
+    """The parser is built, and nothing else is needed."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -104,23 +127,28 @@ class RunCLI(LightningCLI):
         hide_bars()
         command = {words[0]: cls.subcommands()[words[0]]}  # each parser takes time, and only one is asked
         one = type(cls.__name__, (cls,), {"subcommands": staticmethod(lambda: command)})
-        one(
-            model_class=learner,
-            datamodule_class=LadderDataModule,
-            parser_class=RunParser,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            seed_everything_default=0,
-            trainer_defaults={
-                "num_sanity_val_steps": 0,
-                "use_distributed_sampler": False,
-                "log_every_n_steps": 1,
-                "enable_model_summary": False,
-            },
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            args=words,
-        )
+        one(model_class=learner, args=words, save_config_callback=RunConfig, **SETTINGS)
+
+    @classmethod
+    def defaults(cls, learner: type[lightning.LightningModule]) -> dict[str, Any]:
+        """Return the options of a run that nobody wrote, as nested mappings.
+
+        Args:
+            learner: the class that ``model`` configures.
+        """
+        found: dict[str, Any] = {}
+
+        class Defaults(cls):  # type: ignore[valid-type, misc]
+            def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+                of_fit = self._subcommand_parsers["fit"]
+                found.update(
+                    yaml.safe_load(of_fit.dump(of_fit.get_defaults(), skip_none=False, skip_validation=True))
+                )
+                raise _EnoughError
+
+        with suppress(_EnoughError):
+            Defaults(model_class=learner, args=[], **SETTINGS)
+        return found
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:

@@ -9,7 +9,6 @@ import copy
 import importlib.util
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -26,6 +25,7 @@ from observer.policy.model_files import (
     check_processor,
     check_weights,
     model_folder,
+    model_path,
 )
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
@@ -56,7 +56,8 @@ class PolicySpec:
     """Which model to train, and how to load it. Remote code and pickled weights are never loaded.
 
     Args:
-        path: a Hugging Face directory, or the id of a model that is cached or can be downloaded.
+        path: a Hugging Face directory, or the id of a model that is cached or can be downloaded;
+            ``observer:tiles`` is the tiny cold start that comes with this package.
         from_scratch: take architecture and processor from ``path`` but draw fresh weights from the seed.
         freeze_vision: do not train the vision tower; then each picture goes through it once per rollout, for
             the engine and all forward passes together.
@@ -91,7 +92,7 @@ def load_processor(spec: PolicySpec) -> Any:
     Raises:
         RefusedError: there is no model at the path, it lacks a chat template, or min_pixels > max_pixels.
     """
-    local = Path(spec.path).expanduser()
+    local = model_path(spec.path)
     means_folder = spec.path.startswith((".", "/", "~")) or spec.path.count("/") > 1 or local.is_dir()
     if means_folder and not (local / "config.json").is_file():
         raise RefusedError(
@@ -208,7 +209,7 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
 
 def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
     """Return a model, the weights that its files lack, and those of layers that it does not have."""
-    path, held = Path(spec.path).expanduser(), None
+    path, held = model_path(spec.path), None
     if (folder := model_folder(spec.path)) is not None:
         check_config(folder)
         held = None if spec.from_scratch else check_weights(folder, complete=path.is_dir())

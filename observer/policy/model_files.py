@@ -44,9 +44,29 @@ _LFS = b"version https://git-lfs"
 _LAYERS = ("num_hidden_layers", "num_layers", "depth")
 
 
+SHIPPED = {"observer:tiles": Path(__file__).parents[1] / "data" / "tiles" / "checkpoint"}
+"""Models that come with this package, by the name that stands for their folder wherever the package lies."""
+
+
+def model_path(path: str) -> Path:
+    """Return the folder or hub id that a model's path means: a shipped model by its name, or the path.
+
+    Raises:
+        RefusedError: no model of that name is shipped.
+
+    >>> model_path("observer:tiles").name
+    'checkpoint'
+    """
+    if path.startswith("observer:") and path not in SHIPPED:
+        raise RefusedError(
+            f"model.policy.path is {path!r}: the models that come with observer are {', '.join(SHIPPED)}"
+        )
+    return SHIPPED.get(path) or Path(path).expanduser()
+
+
 def model_folder(path: str) -> Path | None:
     """Return the folder of a model: itself, or the hub's in the cache; None if neither can be had."""
-    local = Path(path).expanduser()
+    local = model_path(path)
     if local.is_dir():
         return local
     try:

@@ -20,6 +20,7 @@ from transformers import GenerationConfig
 from observer.policy.forward import completion_tokens, plain_pass, shared_pass
 from observer.policy.loading import PolicySpec, add_adapters, load_model
 from observer.policy.logits import ReadLogits, head_rows
+from observer.policy.model_files import model_path
 from observer.policy.saving import Survival, save_weights
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
@@ -233,7 +234,7 @@ class Policy(nn.Module):
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         adapters = next(iter(self._adapters), None)
-        survival = save_weights(self.model, adapters, folder, self.spec.path, dtype)
+        survival = save_weights(self.model, adapters, folder, str(model_path(self.spec.path)), dtype)
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,

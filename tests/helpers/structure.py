@@ -33,7 +33,9 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
 def room(module):
-    """``observer.data.tiles.rows`` is in the room ``data``."""
+    """``observer.data.tiles.rows`` is in the room ``data``; what ``python -m observer`` runs is a command."""
+    if module == "observer.__main__":
+        return "cli"
     return "observer" if module == "observer" else module.split(".")[1]
 
 
@@ -44,7 +46,7 @@ def rooms():
 
 def ground():
     """The loose files of the package."""
-    return sorted(path.stem for path in ROOT.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in ROOT.glob("*.py") if path.stem not in ("__init__", "__main__"))
 
 
 def imports(source, names):

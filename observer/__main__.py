@@ -1,0 +1,6 @@
+"""``python -m observer`` is ``observer``."""
+
+from observer.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

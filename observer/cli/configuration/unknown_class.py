@@ -1,0 +1,62 @@
+"""One line for a class that a configuration names and that is not there: optimizer, callback, logger."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from observer.cli.configuration.plain_parser import near
+from observer.refusal import shown
+
+_MISSING = (
+    re.compile(r"Expected a dot import path string: (?P<name>.*)"),
+    re.compile(r"(?P<why>No module named '.*?')\. Got value: (?P<name>.*)"),
+    re.compile(r"(?P<why>module '.*?' has no attribute '.*?')\. Got value: (?P<name>.*)"),
+    re.compile(r"(?P<why>Expected '.*?' to be a subclass of .*?)\.*\. Got value: (?P<name>.*)"),
+)
+
+
+def unknown_class(option: str, hint: Any, message: str) -> str | None:
+    """Return what to say of a class that cannot be found, in one line; None if this is not what is wrong.
+
+    Args:
+        option: that names it.
+        hint: the type of the option.
+        message: of the parser.
+    """
+    found = next(filter(None, (pattern.search(message) for pattern in _MISSING)), None)
+    if found is None:
+        return None
+    written = found["name"].strip()
+    name = re.sub(r"^Namespace\(class_path='(.*?)'.*", r"\1", written)
+    why = found.groupdict().get("why") or "no class of this name is known"
+    bases = [part for part in _classes(hint) if not inspect.isbuiltin(part)]
+    known = sorted({cls.__name__ for base in bases for cls in _below(base)})
+    alike = near(name.rpartition(".")[2], known)
+    mend = "name one by its import path, such as mine.Own"
+    if alike:
+        mend = f"near it: {alike}; a class of your own goes by its import path, such as mine.Own"
+    elif why.startswith("No module"):
+        mend = "start with PYTHONPATH set to the folder of its file"
+    return f"{option} is {shown(name)}: {why}; {mend}"
+
+
+def _classes(hint: Any) -> Iterator[type]:
+    """Yield the classes in a type: of a callable, those that it returns."""
+    if isinstance(hint, type) and hint.__module__ != "builtins" and not typing.get_args(hint):
+        yield hint
+    for part in typing.get_args(hint):
+        if not isinstance(part, list):
+            yield from _classes(part)
+
+
+def _below(base: type) -> Iterator[type]:
+    """Yield the classes under a base that can be made and are offered, those imported so far."""
+    below: list[type] = base.__subclasses__()
+    for cls in below:
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            yield cls
+        yield from _below(cls)
