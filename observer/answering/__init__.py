@@ -5,5 +5,6 @@ from the answers, is decided elsewhere.
 """
 
 from observer.answering.answerer import DEFAULT_REWARDS, Answerer, score_groups
+from observer.answering.records import completion_record, completion_records
 
-__all__ = ["DEFAULT_REWARDS", "Answerer", "score_groups"]
+__all__ = ["DEFAULT_REWARDS", "Answerer", "completion_record", "completion_records", "score_groups"]

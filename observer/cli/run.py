@@ -1,4 +1,4 @@
-"""``observer fit | validate | test``: LightningCLI with a run directory, one seed, and the curriculum."""
+"""``observer fit | validate | test | predict``: LightningCLI with a run directory, one seed, a curriculum."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from observer.callbacks import (
     Completions,
     Components,
     GracefulStop,
+    Predictions,
     RunProgress,
     RunReport,
     checkpoint_callbacks,
 )
+from observer.callbacks.predictions import refuse_existing
 from observer.cli.parser import Parser, default_rewards, quieten
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
+from observer.learner import held_out_sampling
 from observer.run.checkpoints import (
     finished_rollouts,
     resolve_checkpoint,
 )
 from observer.run.directory import claim
 from observer.run.files import whole_file, writing
-from observer.types import RefusedError
+from observer.types import RefusedError, Sampling
 
 FORCED = {
     "curriculum": CurriculumCallback,
@@ -116,7 +119,26 @@ class RunCLI(LightningCLI):
             "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
             "validate": {"model", "dataloaders", "datamodule", "weights_only"},
             "test": {"model", "dataloaders", "datamodule", "weights_only"},
+            "predict": {"model", "dataloaders", "datamodule", "weights_only", "return_predictions"},
         }
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **options: Any
+    ) -> LightningArgumentParser:
+        """Add the options that only ``predict`` has."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
+        if subcommand == "predict":
+            parser.add_argument(
+                "--output",
+                type=str,
+                required=True,
+                help="The JSONL file to write, one line per completion; must not exist.",
+            )
+            parser.add_argument("--samples", type=int, default=1, help="Completions per row.")
+            parser.add_argument(
+                "--temperature", type=float, default=0.0, help="Of the completions; 0 is greedy."
+            )
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, not those of the process."""
@@ -168,10 +190,20 @@ class RunCLI(LightningCLI):
             raise RefusedError(
                 "trainer.accumulate_grad_batches is set; a step is cut into passes by model.micro_batch"
             )
+        if self.subcommand == "predict":
+            rank_zero_only(refuse_existing)(Path(config.output))
+            held_out_sampling(Sampling(), config.samples, config.temperature)
         if self.subcommand == "fit":
             rank_zero_only(claim)(config.run_dir, resume=given is not None)
         if given is not None:
             config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
+
+    def predict(self, **arguments: Any) -> None:
+        """Answer the rows and write the completions."""
+        config = self.config[self.subcommand]
+        self.model.prediction = held_out_sampling(self.model.sampling, config.samples, config.temperature)
+        self.trainer.callbacks.append(Predictions(config.output))  # type: ignore[attr-defined]
+        self.trainer.predict(**arguments, return_predictions=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""

@@ -19,18 +19,20 @@ from torch.utils.data import DataLoader
 from observer.curriculum import Draws, LadderIndex, Random, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
+from observer.data.checks.held_out import refuse_unmeasurable
 from observer.data.row_record import RowRecord
 from observer.data.rows import RowFormat, Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
-from observer.metrics import LEVELS
-from observer.refusal import refuse_outside, shown
+from observer.refusal import refuse_outside
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
 T = TypeVar("T")
+NEEDED = {"validate": "val", "test": "test", "predict": "predict"}
+"""The rows of each stage of the trainer that measures."""
 SHOWN = 10
 """Refused rows that one message lists."""
 
@@ -48,6 +50,7 @@ class LadderDataModule(lightning.LightningDataModule):
         eval_batch: int = 128,
         seed: int = 0,
         allow_other_draws: bool = False,
+        predict: RowFormat | None = None,
     ) -> None:
         """Keep the options; nothing is opened before ``setup``.
 
@@ -62,6 +65,7 @@ class LadderDataModule(lightning.LightningDataModule):
             allow_other_draws: go on from a checkpoint with another schedule, data, seed or number of prompts
                 than it was made with. Pass rates of other data and the memory of another schedule are
                 dropped.
+            predict: problems that ``predict`` answers; None takes ``test``.
 
         Raises:
             RefusedError: a number is out of range.
@@ -70,7 +74,9 @@ class LadderDataModule(lightning.LightningDataModule):
         refuse_outside("data.prompts_per_step", prompts_per_step, 1)
         refuse_outside("data.eval_batch", eval_batch, 1)
         refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=", or null")
-        self.formats = {"train": train, "val": val, "test": test if test is not None else val}
+        test = test if test is not None else val
+        predict = predict if predict is not None else test
+        self.formats = {"train": train, "val": val, "test": test, "predict": predict}
         self.eval_batch = eval_batch
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
@@ -155,8 +161,7 @@ class LadderDataModule(lightning.LightningDataModule):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # There may be no held-out rows.
         warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
-        needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
-        for split in needed:
+        for split in ("train", "val", "test") if stage == "fit" else (NEEDED[stage],):
             row_format = self.formats[split]
             if row_format is None and (split == "train" or stage != "fit"):
                 raise RefusedError(f"data.{split} is not set; name a row format and its options")
@@ -190,17 +195,8 @@ class LadderDataModule(lightning.LightningDataModule):
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
-            if split != "train" and len(self.rows[split]) < self._world_size:
-                raise RefusedError(
-                    f"data.{split} has {len(self.rows[split])} rows, fewer than the {self._world_size} "
-                    f"processes; a process without a row leaves the others waiting: add rows"
-                )
-            if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
-                name = shown(rows[int(rows.level.argmax())].id)
-                raise RefusedError(
-                    f"data.{split}: row {name} has level {highest}; held-out figures are "
-                    f"broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
-                )
+            if split != "train":
+                refuse_unmeasurable(split, self.rows[split], self._world_size)
             if left_out := len(self.rows[split].skipped):
                 rank_zero_info(
                     f"data.{split}: {left_out} rows are left out, see {folder / 'skipped_rows.jsonl'}"
@@ -284,6 +280,10 @@ class LadderDataModule(lightning.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Problem] | list[Any]:
         """Return the held-out problems for the figures before and after; none when there are none."""
         return self._held_out("test") if "test" in self.rows else []
+
+    def predict_dataloader(self) -> DataLoader[Problem]:
+        """Return the problems that ``predict`` answers, this rank's of each batch."""
+        return self._held_out("predict")
 
     def _held_out(self, split: str) -> DataLoader[Problem]:
         mine = range(self._rank, len(self.rows[split]), self._world_size)
