@@ -11,6 +11,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from observer import strategies
@@ -228,7 +229,13 @@ class RunCLI(LightningCLI):
         shown = config.trainer.enable_progress_bar is not False
         if shown and not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
             kwargs["callbacks"].append(RunProgress())
-        return super().instantiate_trainer(**kwargs)
+        built = super().instantiate_trainer(**kwargs)
+        if isinstance(built.strategy.launcher, _MultiProcessingLauncher):
+            raise RefusedError(
+                f"trainer.strategy is {config.trainer.strategy}, whose processes know nothing of the run's "
+                f"lock, signals and plugins; use ddp, which starts them by the same command line"
+            )
+        return built
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
         """Put the callbacks of every run first, so that the others can read what they log."""

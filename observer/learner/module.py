@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
@@ -202,6 +203,11 @@ class PolicyModule(HeldOutModule):
         """
         self.answerer.engine.version = -1
         refuse_unfit(checkpoint, self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
+        """Load weights; the model is made first where there is none, as after a fit in other processes."""
+        self.configure_model()
+        return super().load_state_dict(state_dict, *arguments, **options)
 
     @_restricted_classmethod
     def load_from_checkpoint(
