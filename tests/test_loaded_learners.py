@@ -13,6 +13,7 @@ import torch
 import runs
 from mutations import mutated
 from observer.callbacks import checkpoint_callbacks
+from observer.cli import main
 from observer.data import Tiles
 from observer.learner import ObserveLearner, WarmStart, held_out_sampling
 from observer.learner.rebuilding import restored_options, saved_options
@@ -20,6 +21,7 @@ from observer.policy import Lora, PolicySpec
 from observer.rewards import Accuracy, Observe, Think, TrlReward
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
+from scoring import ROOT
 
 ADAPTERS = PolicySpec(runs.CHECKPOINT, lora=Lora(4, 8))
 
@@ -252,3 +254,10 @@ def test_a_fit_in_spawned_processes_brings_its_weights_back(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "the same weights" in done.stdout
+
+
+def test_the_command_line_names_what_to_use_for_spawned_processes(tmp_path, capsys):
+    words = ["fit", "--config", str(ROOT / "configs" / "quickstart.yaml"), "--run_dir", str(tmp_path / "run")]
+    words += ["--model.policy.path", runs.CHECKPOINT, "--trainer.devices", "2"]
+    assert main([*words, "--trainer.strategy", "ddp_spawn"]) == 2
+    assert "trainer.strategy is ddp_spawn, whose processes" in capsys.readouterr().err

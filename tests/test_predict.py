@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import runs
+from documented import blocks
 from observer.callbacks import AtomicCheckpointIO, Predictions
 from observer.cli import main
 from observer.data import Tiles
@@ -76,6 +77,16 @@ def test_the_file_holds_what_the_loaded_learner_answers(checkpoint, tmp_path, ca
     untrained = tmp_path / "untrained.jsonl"
     assert predict(tmp_path, untrained, "--model.max_tokens", "48") == 0
     assert [record["text"] for record in lines(untrained)] != [record["text"] for record in written]
+
+
+def test_the_examples_of_the_page_answer_alike(checkpoint):
+    found = {}
+    for example in blocks("docs/predict.md", "python"):
+        exec(compile(example, "docs/predict.md", "exec"), found)
+    greedy, sampled = found["answers"](checkpoint)
+    assert [len(group.completions) for group in sampled.groups] == [4] * 8
+    verdicts = [str(score.verdict) for row in greedy.scores for score in row]
+    assert found["records"](checkpoint) == verdicts
 
 
 @pytest.mark.parametrize(
