@@ -64,7 +64,7 @@ def test_every_command_of_a_page_is_understood_with_its_values(page, block, read
 
 def understood(words, monkeypatch, capfd):
     command = words[0]
-    if command in ("fit", "validate", "test"):
+    if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
     elif command == "export" or words[:2] == [
@@ -117,7 +117,7 @@ def help_of(command, helps, capsys):
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, capsys, reader, monkeypatch):
     name, _, value = option.partition(" ")
-    commands = ["fit", "score", "curriculum preview", "curriculum estimates", "export", "list"]
+    commands = ["fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list"]
     having = [
         command
         for command in commands
@@ -205,13 +205,8 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     kinds = {kind for text in PAGES.values() for kind in re.findall(r"^```(\w+)$", text, re.MULTILINE)}
     assert kinds == {"bash", "json", "jsonl", "python", "yaml"}
     python = {page: len(blocks(page, "python")) for page in PAGES if blocks(page, "python")}
-    assert python == {
-        "README.md": 3,
-        "docs/architecture.md": 2,
-        "docs/curriculum.md": 2,
-        "docs/optimizers.md": 2,
-        "docs/score.md": 1,
-    }
+    docs = {"architecture": 2, "curriculum": 2, "optimizers": 2, "predict": 2, "score": 1}
+    assert python == {"README.md": 3, **{f"docs/{page}.md": count for page, count in docs.items()}}
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
         "README.md": 1,
         "docs/configs.md": 1,

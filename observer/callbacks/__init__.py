@@ -9,6 +9,7 @@ from observer.callbacks.checkpoints import checkpoint_callbacks
 from observer.callbacks.completions import Completions
 from observer.callbacks.components import Components
 from observer.callbacks.interrupt import GracefulStop
+from observer.callbacks.predictions import Predictions
 from observer.callbacks.progress import RunProgress
 from observer.callbacks.report import RunReport
 
@@ -18,6 +19,7 @@ __all__ = [
     "Completions",
     "Components",
     "GracefulStop",
+    "Predictions",
     "RunProgress",
     "RunReport",
     "checkpoint_callbacks",

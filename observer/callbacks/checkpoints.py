@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.refusal import refuse_outside
@@ -74,7 +74,8 @@ class Last(Checkpoint):
         """Save when it is time, unless a validation comes first."""
         reached = trainer.global_step // self.every_n_steps > self._saved // self.every_n_steps
         stops = trainer.should_stop and trainer.fit_loop._can_stop_early  # at its end the epoch would be over
-        if (reached or self.requested or stops) and not _validation_follows(trainer):
+        due = reached or self.requested or stops or _average_follows(trainer)
+        if due and not _validation_follows(trainer):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -111,6 +112,16 @@ def _validation_follows(trainer: Trainer) -> bool:
         return False
     loop.val_loop.setup_data()  # the loop itself would do so next; the second time does nothing
     return not loop.val_loop.skip
+
+
+def _average_follows(trainer: Trainer) -> bool:
+    """Return whether this batch may be the last, and an average takes the place of the weights then.
+
+    What is saved after that could not go on: the weights that trained are gone.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    return averages and (trainer.should_stop or trainer.fit_loop.epoch_loop._is_training_done)
 
 
 class Best(ModelCheckpoint):

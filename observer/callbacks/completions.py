@@ -5,7 +5,7 @@ It reads the output of a training step and changes nothing of it. ``observer.pag
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import lightning
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from observer.answering.records import DIGITS, completion_record
 from observer.callbacks.step_log import StepLog
 from observer.pages.completions_page import draw_group
 from observer.refusal import refuse_outside
@@ -20,7 +21,6 @@ from observer.run.files import writing
 from observer.types import Experience, Verdict
 
 FILE = "completions.jsonl"
-DIGITS = 6
 
 
 class Completions(StepLog):
@@ -116,26 +116,8 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
                 continue
             yield {
                 "step": step,
-                "id": problem.id,
-                "level": problem.level,
-                "question": problem.question,
-                "answer": problem.answer,
-                "index": completion.index,
-                "text": completion.text,
-                "tokens": len(completion.ids),
-                "finish_reason": completion.finish_reason,
-                "verdict": str(score.verdict),
-                "reason": score.reason,
-                "extracted": score.extracted,
-                "formatted": score.formatted,
-                "components": _rounded(score.components),
-                "reward": round(score.reward, DIGITS),
-                "bonus": round(score.bonus, DIGITS),
+                **completion_record(problem, completion, score),
                 "weight": round(weight, DIGITS),
                 "pass_rate": round(float(experience.pass_rates_P[place]), DIGITS),
                 "advantage": round(advantage, DIGITS),
             }
-
-
-def _rounded(components: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: None if value is None else round(value, DIGITS) for name, value in components.items()}

@@ -1,4 +1,4 @@
-"""The command line: ``observer fit | validate | test | score | curriculum | list | export``.
+"""The command line: ``observer fit | validate | test | predict | score | curriculum | list | export``.
 
 Options are the parameters of the classes that use them; each command's file adds only options of its own.
 """
@@ -21,7 +21,7 @@ from observer.refusal import printable
 from observer.run.files import WriteError, causes
 from observer.types import LostInputError, RefusedError
 
-RUN_COMMANDS = ("fit", "validate", "test")
+RUN_COMMANDS = ("fit", "validate", "test", "predict")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 MADE_ROOM = (
@@ -37,6 +37,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   fit        train a policy; --help prints every option
   validate   measure a policy on data.val
   test       measure a policy on data.test
+  predict    write a policy's completions of data.predict, with verdicts
   score      score completions that you already have
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
@@ -125,7 +126,7 @@ def run_defaults(learner: type) -> dict[str, Any]:
 
 
 def run_command(words: list[str]) -> None:
-    """Run ``fit``, ``validate`` or ``test``."""
+    """Run ``fit``, ``validate``, ``test`` or ``predict``."""
     learner, words = prepared(words, run_defaults)
     from observer.cli.run import RunCLI
 

@@ -1,4 +1,4 @@
-"""``observer fit | validate | test``: LightningCLI with a run directory, one seed, and the curriculum."""
+"""``observer fit | validate | test | predict``: LightningCLI with a run directory, one seed, a curriculum."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
 from observer import strategies
@@ -22,10 +23,12 @@ from observer.callbacks import (
     Completions,
     Components,
     GracefulStop,
+    Predictions,
     RunProgress,
     RunReport,
     checkpoint_callbacks,
 )
+from observer.callbacks.predictions import refuse_existing
 from observer.cli.parser import default_rewards, hide_bars, quieten
 from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
@@ -37,13 +40,14 @@ from observer.cli.trainer_flags import (
 )
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
+from observer.learner import held_out_sampling
 from observer.run.checkpoints import (
     finished_rollouts,
     resolve_checkpoint,
 )
 from observer.run.directory import claim
 from observer.run.files import whole_file, writing
-from observer.types import RefusedError
+from observer.types import RefusedError, Sampling
 
 FORCED = {
     "curriculum": CurriculumCallback,
@@ -157,7 +161,26 @@ class RunCLI(LightningCLI):
             "fit": {"model", "train_dataloaders", "val_dataloaders", "datamodule", "weights_only"},
             "validate": {"model", "dataloaders", "datamodule", "weights_only"},
             "test": {"model", "dataloaders", "datamodule", "weights_only"},
+            "predict": {"model", "dataloaders", "datamodule", "weights_only", "return_predictions"},
         }
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **options: Any
+    ) -> LightningArgumentParser:
+        """Add the options that only ``predict`` has."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
+        if subcommand == "predict":
+            parser.add_argument(
+                "--output",
+                type=str,
+                required=True,
+                help="The JSONL file to write, one line per completion; must not exist.",
+            )
+            parser.add_argument("--samples", type=int, default=1, help="Completions per row.")
+            parser.add_argument(
+                "--temperature", type=float, default=0.0, help="Of the completions; 0 is greedy."
+            )
+        return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, not those of the process."""
@@ -203,6 +226,9 @@ class RunCLI(LightningCLI):
         given = config.get("ckpt_path")
         refuse_flags(config.trainer)
         with_plain_values(config.trainer)
+        if self.subcommand == "predict":
+            rank_zero_only(refuse_existing)(Path(config.output))
+            held_out_sampling(Sampling(), config.samples, config.temperature)
         if self.subcommand == "fit":
             refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))
             if not config.trainer.fast_dev_run:  # which writes elsewhere
@@ -214,6 +240,13 @@ class RunCLI(LightningCLI):
         """Build learner, data and trainer; a package that one of them needs and lacks is named."""
         with building():
             super().instantiate_classes()
+
+    def predict(self, **arguments: Any) -> None:
+        """Answer the rows and write the completions."""
+        config = self.config[self.subcommand]
+        self.model.prediction = held_out_sampling(self.model.sampling, config.samples, config.temperature)
+        self.trainer.callbacks.append(Predictions(config.output))  # type: ignore[attr-defined]
+        self.trainer.predict(**arguments, return_predictions=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
         """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""
@@ -241,7 +274,13 @@ class RunCLI(LightningCLI):
         if shown and not any(isinstance(callback, ProgressBar) for callback in kwargs["callbacks"]):
             kwargs["callbacks"].append(RunProgress())
         with building(trainer=True):
-            return super().instantiate_trainer(**kwargs)
+            built = super().instantiate_trainer(**kwargs)
+        if isinstance(built.strategy.launcher, _MultiProcessingLauncher):
+            raise RefusedError(
+                f"trainer.strategy is {config.trainer.strategy}, whose processes know nothing of the run's "
+                f"lock, signals and plugins; use ddp, which starts them by the same command line"
+            )
+        return built
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
         """Put the callbacks of every run first, so that the others can read what they log."""

@@ -19,18 +19,19 @@ from torch.utils.data import DataLoader
 from observer.curriculum import LadderIndex, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
+from observer.data.checks.held_out import refuse_unmeasurable
 from observer.data.options import LadderOptions
 from observer.data.rows import Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
-from observer.metrics import LEVELS
-from observer.refusal import shown
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
 T = TypeVar("T")
+NEEDED = {"validate": "val", "test": "test", "predict": "predict"}
+"""The rows of each stage of the trainer that measures."""
 SHOWN = 10
 """Refused rows that one message lists."""
 
@@ -107,8 +108,7 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         # There may be no held-out rows.
         warnings.filterwarnings("ignore", ".*Total length of `list` across ranks is zero.*")
-        needed = {"fit": ("train", "val", "test"), "validate": ("val",), "test": ("test",)}[stage]
-        for split in needed:
+        for split in ("train", "val", "test") if stage == "fit" else (NEEDED[stage],):
             row_format = self.formats[split]
             if row_format is None and (split == "train" or stage != "fit"):
                 raise RefusedError(f"data.{split} is not set; name a row format and its options")
@@ -142,17 +142,8 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
                 self.rows[split] = Subset(rows, bad)
                 if split == "train":
                     self.index = None  # its rows have other numbers
-            if split != "train" and len(self.rows[split]) < self._world_size:
-                raise RefusedError(
-                    f"data.{split} has {len(self.rows[split])} rows, fewer than the {self._world_size} "
-                    f"processes; a process without a row leaves the others waiting: add rows"
-                )
-            if split != "train" and (highest := int(rows.level.max())) >= LEVELS:
-                name = shown(rows[int(rows.level.argmax())].id)
-                raise RefusedError(
-                    f"data.{split}: row {name} has level {highest}; held-out figures are "
-                    f"broken down by levels 0 .. {LEVELS - 1}; number the levels anew"
-                )
+            if split != "train":
+                refuse_unmeasurable(split, self.rows[split], self._world_size)
             if left_out := len(self.rows[split].skipped):
                 rank_zero_info(
                     f"data.{split}: {left_out} rows are left out, see {folder / 'skipped_rows.jsonl'}"
@@ -236,6 +227,10 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Problem] | list[Any]:
         """Return the held-out problems for the figures before and after; none when there are none."""
         return self._held_out("test") if "test" in self.rows else []
+
+    def predict_dataloader(self) -> DataLoader[Problem]:
+        """Return the problems that ``predict`` answers, this rank's of each batch."""
+        return self._held_out("predict")
 
     def _held_out(self, split: str) -> DataLoader[Problem]:
         mine = range(self._rank, len(self.rows[split]), self._world_size)

@@ -27,6 +27,7 @@ class LadderOptions:
         eval_batch: int = 128,
         seed: int = 0,
         allow_other_draws: bool = False,
+        predict: RowFormat | None = None,
     ) -> None:
         """Keep the options; nothing is opened before ``setup``.
 
@@ -41,6 +42,7 @@ class LadderOptions:
             allow_other_draws: go on from a checkpoint with another schedule, data, seed or number of prompts
                 than it was made with. Pass rates of other data and the memory of another schedule are
                 dropped.
+            predict: problems that ``predict`` answers; None takes ``test``.
 
         Raises:
             RefusedError: a number is out of range.
@@ -49,7 +51,9 @@ class LadderOptions:
         refuse_outside("data.prompts_per_step", prompts_per_step, 1)
         refuse_outside("data.eval_batch", eval_batch, 1)
         refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=", or null")
-        self.formats = {"train": train, "val": val, "test": test if test is not None else val}
+        test = test if test is not None else val
+        predict = predict if predict is not None else test
+        self.formats = {"train": train, "val": val, "test": test, "predict": predict}
         self.eval_batch = eval_batch
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch

@@ -24,7 +24,7 @@ class RowRecord:
 
     def digests(self, rows: Mapping[str, Rows]) -> dict[str, str]:
         """Return the digest of each split."""
-        return {split: self._of(split, rows[split])[1] for split in rows}
+        return {split: self._of(split, rows[split])[1] for split in _recorded(rows)}
 
     def write(self, rows: Mapping[str, Rows], folder: Path) -> None:
         """Write the fingerprints of each split to a file that its digest names, where there is none yet.
@@ -36,7 +36,7 @@ class RowRecord:
         Raises:
             WriteError: they cannot be written.
         """
-        for split in rows:
+        for split in _recorded(rows):
             fingerprints_R, named = self._of(split, rows[split])
             path = _file(folder, split, named)
             if not path.is_file():
@@ -56,7 +56,7 @@ class RowRecord:
         if not isinstance(saved, Mapping) or (saved and "train" not in saved):
             raise ValueError(f"fingerprints is {repr(saved)[:80]}")
         changes = {}
-        for split in rows:
+        for split in _recorded(rows):
             now_R, named = self._of(split, rows[split])
             if split in saved and saved[split] != named:
                 changes[split] = _change(split, rows[split], now_R, saved[split], folders)
@@ -67,6 +67,11 @@ class RowRecord:
             fingerprints_R = rows.fingerprints()
             self._known[split] = rows, fingerprints_R, digest(fingerprints_R)
         return self._known[split][1:]
+
+
+def _recorded(rows: Mapping[str, Rows]) -> list[str]:
+    """Return the splits that a run depends on: rows that are only predicted are not among them."""
+    return [split for split in rows if split != "predict"]
 
 
 def _file(folder: Path, split: str, named: str) -> Path:

@@ -1,18 +1,48 @@
-"""Held-out evaluation: greedy and sampled answers, measured alike in validation, test and reports."""
+"""Held-out evaluation: greedy and sampled answers, alike in validation, test, reports and predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
+import lightning
 import torch
 
-from observer.answering import Answerer
+from observer.answering import Answerer, completion_records
+from observer.data.module import LadderDataModule
+from observer.learner.averaging import averaging_of
+from observer.learner.failure import failure_saved
 from observer.metrics import HeldOutMetrics
-from observer.types import Problem, Sampling
+from observer.policy import Policy
+from observer.refusal import refuse_outside
+from observer.run.stopwatch import Stopwatch
+from observer.types import Experience, Group, Problem, RefusedError, Sampling, ScoredGroups
 
 GREEDY_STEP, SAMPLED_STEP = -1, -2
 """Steps in the seeds of held-out evaluation: the same draws each time, and none of training's."""
+
+
+def held_out_sampling(sampling: Sampling, samples: int = 1, temperature: float = 0.0) -> Sampling:
+    """Return how held-out problems are answered: with the limits and the seed of a run.
+
+    Args:
+        sampling: the run's; its group size, temperature and step are not used.
+        samples: completions per problem.
+        temperature: 0 is greedy.
+
+    Raises:
+        RefusedError: a number is out of range, or several greedy completions are asked for.
+    """
+    refuse_outside("samples", samples, 1)
+    refuse_outside("temperature", temperature, 0)
+    if samples > 1 and not temperature:
+        raise RefusedError(
+            f"samples is {samples} at temperature 0, where all are the same; set a temperature, such as 1"
+        )
+    step = SAMPLED_STEP if temperature else GREEDY_STEP
+    return replace(sampling, group_size=samples, temperature=temperature, step=step)
 
 
 class HeldOut:
@@ -27,10 +57,7 @@ class HeldOut:
             device: where the ranks exchange their counts.
         """
         self._answerer = answerer
-        self._samplings = (
-            replace(sampling, group_size=1, temperature=0.0, step=GREEDY_STEP),
-            replace(sampling, group_size=1, temperature=1.0, step=SAMPLED_STEP),
-        )
+        self._samplings = held_out_sampling(sampling), held_out_sampling(sampling, temperature=1.0)
         self._greedy, self._sampled = HeldOutMetrics().to(device), HeldOutMetrics().to(device)
 
     def count(self, problems: Sequence[Problem]) -> None:
@@ -43,3 +70,138 @@ class HeldOut:
         """Return the figures over all ranks: of greedy answers, and as ``sampled_..`` of sampled ones."""
         figures = {name: float(value) for name, value in self._greedy.compute().items()}
         return figures | {f"sampled_{name}": float(value) for name, value in self._sampled.compute().items()}
+
+
+class HeldOutModule(lightning.LightningModule):
+    """A policy that answers held-out problems: in Lightning's hooks, and without a trainer in ``answer``."""
+
+    policy: Policy
+    """Set by ``configure_model``."""
+    answerer: Answerer
+    """Draws completions from the policy and scores them."""
+    sampling: Sampling
+    """How completions are drawn in training."""
+    prediction: Sampling | None = None
+    """How ``predict`` answers, of ``held_out_sampling``; None for once, greedily."""
+    mixed_precision = False
+    """Whether ``answer`` without a trainer computes in bfloat16, as the run did that the weights are of."""
+
+    @property
+    def prediction_sampling(self) -> Sampling:
+        """How ``predict`` answers: ``prediction``, or once, greedily."""
+        return self.prediction or held_out_sampling(self.sampling)
+
+    @property
+    def attached(self) -> lightning.Trainer | None:
+        """The trainer; None for a learner that has none, or has left it."""
+        return self._trainer
+
+    @property
+    def data(self) -> LadderDataModule:
+        """The data module, which owns the number of finished rollouts."""
+        data: LadderDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    @property
+    def clock(self) -> Stopwatch:
+        """The stopwatch of the step's stages: ``with self.clock("update"): ..``."""
+        return self.answerer.clock
+
+    def failure_saved(self, rollout: Experience | Sequence[Group] = ()) -> AbstractContextManager[None]:
+        """Return a context that saves rollout and weights where something is not finite."""
+        return failure_saved(self.trainer.default_root_dir, self.data.step, self.policy, rollout)
+
+    def sync(self) -> None:
+        """Give the engine the policy's weights if it holds older ones."""
+        self.answerer.sync(self.policy, self.data.step)
+
+    def forget_other_weights(self) -> None:
+        """Let the next sync hand the weights over, where an average may have taken their place."""
+        if averaging_of(self.trainer) is not None:
+            self.answerer.engine.version = -1
+
+    def answer(self, problems: Sequence[Problem], sampling: Sampling | None = None) -> ScoredGroups:
+        """Answer problems and score the answers, with the weights as they are; needs no trainer.
+
+        Args:
+            problems: in any order, such as the rows of a row format.
+            sampling: how completions are drawn; None for once, greedily, with the limits of training.
+
+        Returns:
+            A group of completions per problem, in their order, with their scores.
+
+        Raises:
+            RefusedError: a picture cannot be decoded, a prompt is too long, or the sampling is impossible.
+        """
+        self.configure_model()
+        self.answerer.engine.version = -1  # weights may have been changed by anybody
+        self.answerer.sync(self.policy, 0)
+        with torch.no_grad(), self._precision():
+            [scored] = self.answerer.answer(problems, sampling or held_out_sampling(self.sampling))
+        self.answerer.engine.version = -1
+        return scored
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.attached is not None:
+            return self.attached.precision_plugin.forward_context()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
+
+    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
+        """Return figures of greedy answers to this rank's problems, with ``sampled_`` of sampled ones."""
+        held_out = HeldOut(self.answerer, self.sampling, self.device)
+        with torch.no_grad(), self.trainer.precision_plugin.forward_context(), self.failure_saved():
+            self.sync()
+            for problems in batches:
+                held_out.count(problems)
+        return held_out.figures()
+
+    def on_validation_epoch_start(self) -> None:
+        """Sync the engine and start an evaluation."""
+        self.forget_other_weights()
+        self.sync()
+        self._held_out = HeldOut(self.answerer, self.sampling, self.device)
+
+    def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Answer and count a batch of ``data.val``, which selects the best checkpoint."""
+        with self.failure_saved():
+            self._held_out.count(problems)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log ``val/...``."""
+        self._log_held_out("val")
+
+    def on_validation_end(self) -> None:
+        """Restart the clock: validation belongs to no step."""
+        self.forget_other_weights()
+        self.clock.restart()
+
+    def on_test_epoch_start(self) -> None:
+        """Sync the engine and start an evaluation."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, problems: list[Problem], batch_idx: int) -> None:
+        """Answer and count a batch of ``data.test``."""
+        self.validation_step(problems, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test/...``."""
+        self._log_held_out("test")
+
+    def on_predict_epoch_start(self) -> None:
+        """Sync the engine."""
+        self.sync()
+
+    def predict_step(self, problems: list[Problem], batch_idx: int) -> list[dict[str, Any]]:
+        """Answer a batch of the rows to predict, as ``prediction`` says.
+
+        Returns:
+            A record per completion, in the order of the problems; see ``completion_record``.
+        """
+        with self.failure_saved():
+            [scored] = self.answerer.answer(problems, self.prediction_sampling)
+        return list(completion_records(scored))
+
+    def _log_held_out(self, prefix: str) -> None:
+        for name, value in self._held_out.figures().items():
+            # Equal on all ranks: the metrics have added up the counts of all.
+            self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")

@@ -5,48 +5,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 import lightning
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.answering import Answerer
-from observer.data.module import LadderDataModule
-from observer.learner.failure import failure_saved
+from observer.learner.averaging import averaging_recipe, keep_frozen, refuse_averaging
+from observer.learner.checkpointing import add_entries, loaded, refuse_unfit
 from observer.learner.former_methods import refuse_former_methods
-from observer.learner.held_out import HeldOut
+from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
-from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
+from observer.learner.rebuilding import given_options
 from observer.learner.trainer_options import (
     prepare_fast_dev_run,
     refuse_portions,
     refuse_sizes,
-    refuse_spent_time,
     refuse_trainer_options,
 )
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
-from observer.policy.checkpoint import first_misfit
 from observer.refusal import refuse_outside
-from observer.run.stopwatch import Stopwatch
 from observer.seeding import stable_seed
-from observer.strategies import described, with_present_names
-from observer.types import Experience, Group, Problem, RefusedError, Sampling
+from observer.strategies import described
+from observer.types import RefusedError, Sampling
 
 
-class PolicyModule(lightning.LightningModule):
+class PolicyModule(HeldOutModule):
     """A policy with its answerer, its optimizer, its checkpoints and its held-out evaluation."""
 
-    policy: Policy
-    """Set by ``configure_model``."""
+    given: dict[str, Any]
+    """What the constructor was called with, by name: checkpoints hold it."""
+    loaded_from: object = None
+    """The checkpoint of ``load_from_checkpoint``."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Self:
+        """Note the options, also those of a subclass."""
+        made = super().__new__(cls)
+        vars(made)["given"] = given_options(cls, arguments, options)
+        return made
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -83,24 +87,9 @@ class PolicyModule(lightning.LightningModule):
         self.optimization = optimization
 
     @property
-    def data(self) -> LadderDataModule:
-        """The data module, which owns the number of finished rollouts."""
-        data: LadderDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data
-
-    @property
-    def clock(self) -> Stopwatch:
-        """The stopwatch of the step's stages: ``with self.clock("update"): ..``."""
-        return self.answerer.clock
-
-    @property
     def over_ranks(self) -> OverRanks:
         """Sums, means and joins over all ranks."""
         return OverRanks(self.trainer)
-
-    def failure_saved(self, rollout: Experience | Sequence[Group] = ()) -> AbstractContextManager[None]:
-        """Return a context that saves rollout and weights where something is not finite."""
-        return failure_saved(self.trainer.default_root_dir, self.data.step, self.policy, rollout)
 
     # Set-up
 
@@ -132,6 +121,7 @@ class PolicyModule(lightning.LightningModule):
         refuse_trainer_options(self.trainer, self.answerer.engine)
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
+        refuse_averaging(self.trainer)
         if stage == "fit" and self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             prepare_fast_dev_run(self.trainer, self.optimization.updates_per_rollout)
         self.data.admit(
@@ -176,109 +166,63 @@ class PolicyModule(lightning.LightningModule):
             "parameter_groups": groups and described(groups),
             "learning_rate": described(self.optimization.learning_rate),
             "gradient_clip": self.optimization.gradient_clip,
+            "averaging": averaging_recipe(self.attached),
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the policy's spec, for ``observer export``, and the recipe; with LoRA only trained weights."""
-        local = Path(self.spec.path).expanduser()
-        path = str(local.resolve()) if local.is_dir() else self.spec.path
-        checkpoint["policy"] = {**asdict(self.spec), "path": path}
-        checkpoint["recipe"] = self.recipe()
-        checkpoint["entries"] = entries(checkpoint)
-        if self.spec.lora is not None:
-            trained = self._trained_names()
-            checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+        """Save policy, recipe and options, with LoRA only trained weights; see ``add_entries``."""
+        add_entries(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check the checkpoint against this run, and let the next sync hand its weights to the engine.
+        """Check the checkpoint against this learner, and let the next sync hand its weights to the engine.
 
         Raises:
             RefusedError: the checkpoint was made by no fit, its weights are those of another model, or a
                 resumed fit has another recipe; names the difference.
         """
-        if lost := {"policy", "recipe", type(self.data).__qualname__} - checkpoint.keys():
-            raise RefusedError(
-                f"the checkpoint holds no {', '.join(sorted(lost))}: it was made by no fit, or is damaged; "
-                f"give another with --ckpt_path ({self.trainer.ckpt_path})"
-            )
-        refuse_malformed(checkpoint, self)
         self.answerer.engine.version = -1
-        own = self.state_dict()
-        expected = own.keys() if self.spec.lora is None else self._trained_names()
-        if misfit := first_misfit(checkpoint["state_dict"], own, expected):
+        refuse_unfit(checkpoint, self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
+        """Load weights; the model is made first where there is none, as after a fit in other processes."""
+        self.configure_model()
+        return super().load_state_dict(state_dict, *arguments, **options)
+
+    @_restricted_classmethod
+    def load_from_checkpoint(
+        cls,  # noqa: N805 - it is a class method
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return a learner with the options and the trained weights of a checkpoint; ``answer`` generates.
+
+        With an average of the weights (EMA), the weights are the average. The optimizer is in no checkpoint:
+        give one to train on.
+
+        Args:
+            checkpoint_path: a ``.ckpt`` of a run.
+            map_location: the device its tensors go to, as ``torch.load`` takes it; None for that which they
+                were saved from, or the CPU.
+            hparams_file: None: the checkpoint holds the options.
+            strict: None or True: weights are never loaded in part. With LoRA a checkpoint holds the adapters.
+            weights_only: None or True: nothing that could run code is read.
+            options: of the learner, in place of those it was trained with, such as ``max_tokens=64``.
+
+        Raises:
+            RefusedError: the file is damaged, of no fit, of another class or model; or an option is refused.
+        """
+        if hparams_file is not None or strict is False or weights_only is False:
             raise RefusedError(
-                f"the checkpoint is of another model: {misfit}; set model.policy.path and "
-                f"model.policy.lora to what it was trained with ({self.trainer.ckpt_path})"
+                f"load_from_checkpoint: hparams_file is {hparams_file!r}, strict {strict}, weights_only "
+                f"{weights_only}; leave them out: its options are in it, weights are loaded whole, "
+                f"and no pickled object is read"
             )
-        adapters, trained_with = self.spec.lora and asdict(self.spec.lora), checkpoint["policy"]["lora"]
-        if adapters != trained_with:  # no shape depends on alpha
-            raise RefusedError(
-                f"the checkpoint is of another model: its adapters are {trained_with}, here {adapters}; set "
-                f"model.policy.lora to what it was trained with ({self.trainer.ckpt_path})"
-            )
-        if self.trainer.state.fn is not TrainerFn.FITTING:
-            return
-        for name, now in self.recipe().items():
-            before = checkpoint["recipe"].get(name)
-            if name == "weighting" and before is not None:
-                before = with_present_names(name, before)
-            if before != now:
-                raise RefusedError(
-                    f"cannot resume: the checkpoint was made with {name} {before}, this run has {now}; "
-                    f"resume with the configuration it was started with, or start a new run from its export "
-                    f"({self.trainer.ckpt_path})"
-                )
-        refuse_unlike(checkpoint, self)
-        refuse_spent_time(self.trainer, checkpoint)
-
-    def _trained_names(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-
-    # Held-out evaluation
-
-    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return figures of greedy answers to this rank's problems, with ``sampled_`` of sampled ones."""
-        held_out = HeldOut(self.answerer, self.sampling, self.device)
-        with torch.no_grad(), self.trainer.precision_plugin.forward_context(), self.failure_saved():
-            self.sync()
-            for problems in batches:
-                held_out.count(problems)
-        return held_out.figures()
-
-    def on_validation_epoch_start(self) -> None:
-        """Sync the engine and start an evaluation."""
-        self.sync()
-        self._held_out = HeldOut(self.answerer, self.sampling, self.device)
-
-    def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Answer and count a batch of ``data.val``, which selects the best checkpoint."""
-        with self.failure_saved():
-            self._held_out.count(problems)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log ``val/...``."""
-        self._log_held_out("val")
-
-    def on_validation_end(self) -> None:
-        """Restart the clock: validation belongs to no step."""
-        self.clock.restart()
-
-    def on_test_epoch_start(self) -> None:
-        """Sync the engine and start an evaluation."""
-        self.on_validation_epoch_start()
-
-    def test_step(self, problems: list[Problem], batch_idx: int) -> None:
-        """Answer and count a batch of ``data.test``."""
-        self.validation_step(problems, batch_idx)
-
-    def on_test_epoch_end(self) -> None:
-        """Log ``test/...``."""
-        self._log_held_out("test")
-
-    def _log_held_out(self, prefix: str) -> None:
-        for name, value in self._held_out.figures().items():
-            # Equal on all ranks: the metrics have added up the counts of all.
-            self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")
+        found: Self = loaded(cls, checkpoint_path, map_location, options)
+        return found
 
     # Updates
 
@@ -290,9 +234,13 @@ class PolicyModule(lightning.LightningModule):
         """Count logged steps as rollouts: on resuming, Lightning loses one if no validation is due there."""
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.data.step
 
-    def sync(self) -> None:
-        """Give the engine the policy's weights if it holds older ones."""
-        self.answerer.sync(self.policy, self.data.step)
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Keep frozen weights as they are where weights are averaged."""
+        keep_frozen(self)
+
+    def on_train_end(self) -> None:
+        """Let the next sync hand over the average, which is the model from now on."""
+        self.forget_other_weights()
 
     @property
     def renders_ahead(self) -> bool:

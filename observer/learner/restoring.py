@@ -34,18 +34,19 @@ MOST = 2**53
 """Above any count of a run."""
 
 
-def refuse_malformed(checkpoint: Mapping[str, Any], module: Any) -> None:
+def refuse_malformed(checkpoint: Mapping[str, Any], path: object) -> None:
     """Refuse weights, a model or a recipe that cannot even be compared with the run's.
 
     Args:
         checkpoint: as it was read.
-        module: the learner, with its trainer.
+        path: of the file.
 
     Raises:
         RefusedError: names the file, the entry and its value.
     """
-    with restoring(module.trainer.ckpt_path):
-        _weights(checkpoint["state_dict"])
+    with restoring(path):
+        for name in {"state_dict", "current_model_state"} & checkpoint.keys():
+            _weights(checkpoint[name])
         for name in ("policy", "recipe"):
             _need(isinstance(checkpoint[name], dict), name, checkpoint[name])
             _builtins(checkpoint[name], name)

@@ -26,6 +26,13 @@ class PictureFeatures:
         # Features of pictures for as long as some prompt holds them. Empty unless the tower is frozen.
         self._kept: WeakKeyDictionary[Patches, tuple[torch.Tensor, ...]] = WeakKeyDictionary()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles keep no features: those are of pictures that some prompt holds elsewhere."""
+        return {name: value for name, value in vars(self).items() if name != "_kept"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _kept=WeakKeyDictionary())
+
     @property
     def frozen(self) -> bool:
         """Whether neither the tower nor an adapter in it trains; one that is switched off counts too."""

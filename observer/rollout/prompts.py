@@ -37,11 +37,23 @@ class PromptRenderer:
         self.processor = processor
         self.system_prompt = system_prompt
         self.max_tokens = max_tokens
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="prompts")
-        self._ahead: tuple[list[Name], Future[list[Prompt]]] | None = None
         self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         self._special = tuple(processor.tokenizer.all_special_tokens)
+        self._threads = threads
+        self._start()
+
+    def _start(self) -> None:
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="pictures")
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="prompts")
+        self._ahead: tuple[list[Name], Future[list[Prompt]]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have threads of their own, and nothing that was rendered ahead."""
+        return {k: v for k, v in vars(self).items() if k not in ("_pool", "_background", "_ahead")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._start()
 
     @cached_property
     def digest(self) -> str | None:

@@ -97,7 +97,7 @@ class Verifier:
     Kinds whose checkers are linear in their input are checked here and now. The others go to a process of its
     own (``observer.verifier.worker``), which is started when first needed and ends with this one, however
     that ends. It never imports the program's main module. Threads may share a verifier; a forked process
-    starts its own process.
+    starts its own process, and so does a copy, which has the limits alone.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:
@@ -107,6 +107,10 @@ class Verifier:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         _LIVING.add(self)
+
+    def __reduce__(self) -> tuple[type[Verifier], tuple[Limits]]:
+        """Copies and pickles have the limits alone: a lock and a process cannot be copied."""
+        return type(self), (self.limits,)
 
     def verify_all(self, questions: Sequence[Question]) -> list[Result]:
         """Return the result of each question, in order.

@@ -1,0 +1,134 @@
+"""Writes what ``predict`` answers: a JSON line per completion, in a file that appears when it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import lightning
+from rich.console import Console
+
+from observer.learner import PolicyModule
+from observer.learner.ranks import OverRanks
+from observer.run.files import remove_unfinished, temporary_name, whole_file, writing
+from observer.types import RefusedError, Verdict
+
+
+class Predictions(lightning.Callback):
+    """Writes the records of ``PolicyModule.predict_step``, and prints their means.
+
+    Each process writes its own rows to a file of its own beside the output, batch by batch. At the end the
+    first process puts them together in the order of the rows, so several processes need one file system. A
+    killed process leaves nothing under the name of the output.
+
+    Args:
+        output: the file; must not exist.
+
+    Raises:
+        RefusedError: it exists.
+    """
+
+    def __init__(self, output: str | Path) -> None:
+        self.output = Path(output)
+        refuse_existing(self.output)
+        self._part: Path | None = None
+        self._file: IO[str] | None = None
+        self._counts: Counter[str] = Counter()
+
+    def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Open this process's file."""
+        with writing(self.output):
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            if trainer.is_global_zero:
+                remove_unfinished(self.output.parent, self.output.name)
+            trainer.strategy.barrier()
+            self._part = temporary_name(self.output)
+            self._file = self._part.open("w", encoding="utf-8", errors="backslashreplace")
+        self._counts.clear()
+
+    def on_predict_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Sequence[dict[str, Any]], *_: Any
+    ) -> None:
+        """Write and count a batch."""
+        assert self._file is not None
+        with writing(self.output):
+            self._file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in outputs)
+            self._file.flush()
+        for record in outputs:
+            self._counts += Counter(
+                completions=1,
+                correct=record["verdict"] == Verdict.CORRECT,
+                unverifiable=record["verdict"] == Verdict.UNVERIFIABLE,
+                formatted=record["formatted"],
+                cut=record["finish_reason"] == "length",
+                tokens=record["tokens"],
+            )
+
+    def on_predict_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Put the files of all processes together, and print the means."""
+        assert self._file is not None
+        with writing(self.output):
+            self._file.close()
+        names = ("completions", "correct", "unverifiable", "formatted", "cut", "tokens")
+        sums = OverRanks(trainer).reduce({name: self._counts[name] for name in names}, "sum")
+        parts = [
+            Path(trainer.strategy.broadcast(str(self._part), src=rank)) for rank in range(trainer.world_size)
+        ]
+        if trainer.is_global_zero:
+            refuse_existing(self.output)
+            with whole_file(self.output, "wb") as whole:
+                whole.writelines(_in_order(parts, pl_module.prediction_sampling.group_size))
+            console = Console(soft_wrap=True)
+            console.print(_means(sums))
+            console.print(str(self.output), markup=False, highlight=False)
+        trainer.strategy.barrier()
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Remove this process's file."""
+        if self._file is not None:
+            with suppress(OSError):  # what was not written when it should have been cannot be now
+                self._file.close()
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Remove this process's file."""
+        self.teardown(trainer, pl_module, "predict")
+
+
+def refuse_existing(output: Path) -> None:
+    """Refuse to replace a file.
+
+    Raises:
+        RefusedError: it exists, or has no name.
+    """
+    if not output.name:
+        raise RefusedError("--output is empty; name the JSONL file to write")
+    if os.path.lexists(output):
+        raise RefusedError(f"--output {output} exists; name a file that does not")
+
+
+def _in_order(parts: Sequence[Path], samples: int) -> Iterator[bytes]:
+    """Yield lines in the order of the rows, of which process r has r, r + n, r + 2 n .."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(part.open("rb")) for part in parts]
+        while any(found := [list(islice(file, samples)) for file in files]):
+            for lines in found:
+                yield from lines
+
+
+def _means(sums: dict[str, float]) -> str:
+    count = sums["completions"]
+    return (
+        f"{count:,.0f} completions: accuracy {sums['correct'] / count:.3f}, formatted "
+        f"{sums['formatted'] / count:.3f}, cut off {sums['cut'] / count:.3f}, unverifiable "
+        f"{sums['unverifiable'] / count:.3f}, {sums['tokens'] / count:.1f} tokens per completion"
+    )
