@@ -18,6 +18,7 @@ from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
 from observer.policy import write_policy
 from observer.refusal import refuse_outside
+from observer.run.curves import log_now
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
 from observer.run.files import causes, write_json
@@ -71,6 +72,7 @@ class RunReport(lightning.Callback):
             self.before = self._measure(pl_module)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
+            log_now(trainer, _results(self.before), 0)
         self._write(trainer, pl_module, {"status": "running"})
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
@@ -92,6 +94,7 @@ class RunReport(lightning.Callback):
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
         before, after = self.before or {}, self._measure(pl_module)
+        log_now(trainer, _results(after), pl_module.data.step)
         folder = Path(trainer.default_root_dir)
         if self.export and trainer.is_global_zero:
             dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
@@ -178,6 +181,11 @@ class RunReport(lightning.Callback):
     @rank_zero_only
     def _save(folder: Path, summary: dict[str, Any]) -> None:
         write_json(folder / "summary.json", summary)
+
+
+def _results(figures: dict[str, float]) -> dict[str, float]:
+    """Return the held-out figures that are logged before and after training, by the names of their curves."""
+    return {f"test/{name}": figures[name] for name in ("accuracy", "sampled_accuracy") if name in figures}
 
 
 def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, float]:

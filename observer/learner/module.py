@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
@@ -23,6 +22,7 @@ from observer.data.module import LadderDataModule
 from observer.learner.failure import failure_saved
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOut
+from observer.learner.logged import LoggedModule
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
 from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
@@ -36,7 +36,7 @@ from observer.strategies import described, with_present_names
 from observer.types import Experience, Group, Problem, RefusedError, Sampling
 
 
-class PolicyModule(lightning.LightningModule):
+class PolicyModule(LoggedModule):
     """A policy with its answerer, its optimizer, its checkpoints and its held-out evaluation."""
 
     policy: Policy
@@ -276,7 +276,7 @@ class PolicyModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/...``."""
-        self._log_held_out("val")
+        self.log_held_out("val", self._held_out.figures(), max(self.data.step - 1, 0))
 
     def on_validation_end(self) -> None:
         """Restart the clock: validation belongs to no step."""
@@ -292,17 +292,13 @@ class PolicyModule(lightning.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log ``test/...``."""
-        self._log_held_out("test")
-
-    def _log_held_out(self, prefix: str) -> None:
-        for name, value in self._held_out.figures().items():
-            # Equal on all ranks: the metrics have added up the counts of all.
-            self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")
+        self.log_held_out("test", self._held_out.figures(), 0)
 
     # Updates
 
     def on_train_start(self) -> None:
-        """Start the clock of the first step."""
+        """Give the loggers the options of the run, and start the clock of the first step."""
+        super().on_train_start()
         self.clock.restart()
 
     def sync(self) -> None:
@@ -343,6 +339,7 @@ class PolicyModule(lightning.LightningModule):
 
     def teardown(self, stage: str) -> None:
         """End the process that checks answers, and after a fit the engine."""
+        super().teardown(stage)
         self.answerer.rubric.verifier.close()
         if stage == "fit":
             self.answerer.engine.close()
