@@ -159,7 +159,7 @@ def test_options_are_sent_once_before_any_step(run):
         assert options["model.weighting"].startswith("Uniform(")
         assert options["model.sampling.max_tokens"] == 48
         assert options["data.prompts_per_step"] == 4
-        assert options["curriculum.schedule"] == "Random()"
+        assert options["curriculum.schedule"].startswith("Random(")
         assert all(isinstance(value, str | int | float) for value in options.values())
     session = run["events"].SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     shown = plugin_data_pb2.HParamsPluginData.FromString(session).session_start_info.hparams

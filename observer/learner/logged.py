@@ -114,7 +114,7 @@ class LoggedModule(lightning.LightningModule):
         named = {held_out_curve(prefix, name): value for name, value in figures.items()}
         fits = self.trainer.state.fn is TrainerFn.FITTING
         for name, value in named.items():
-            self.log(name, value, prog_bar=name == f"{prefix}/accuracy", logger=not fits)
+            self.log(name, value, prog_bar=name == f"{prefix}/accuracy", logger=False if fits else None)
         if fits and not self.trainer.sanity_checking:
             self.curves.log(self.trainer)
             shown = {name: value for name, value in named.items() if not name.endswith("problems")}
