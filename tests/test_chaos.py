@@ -105,12 +105,12 @@ def assert_whole(run_dir):
 
 
 def curves(run_dir):
-    events = EventAccumulator(str(run_dir / "tensorboard"), size_guidance={"scalars": 0})
+    events = EventAccumulator(str(run_dir), size_guidance={"scalars": 0})
     events.Reload()
     return {
         name: [(event.step, event.value) for event in events.Scalars(name)]
         for name in events.Tags()["scalars"]
-        if not name.startswith(("seconds/", "tokens_per_second"))
+        if not name.startswith(("zoom_seconds/", "train/tokens_per_second"))
     }
 
 
@@ -177,7 +177,7 @@ def adapters(folder):
 
 RECIPES = {
     "quickstart": (quickstart, 1, ["train/reward"]),
-    "adapters": (adapters, 2, ["train/kl", "train/resampled"]),
+    "adapters": (adapters, 2, ["train/kl", "zoom_rollout/resampled"]),
 }
 """Words, updates per rollout, and curves that are not 0 all along: else a recipe tests nothing of its own."""
 

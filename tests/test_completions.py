@@ -242,7 +242,7 @@ def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path,
     assert "9 lines are lost" in told[1]
 
 
-@pytest.mark.parametrize(("what", "written"), [("add_scalar", 1), ("add_image", 2)])
+@pytest.mark.parametrize(("what", "written"), [("add_scalar", 2), ("add_image", 2)])
 def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
     tiny, tmp_path, what, written
 ):
@@ -258,7 +258,7 @@ def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
     assert "No space left on device" in f"{caught.value} {caught.value.__cause__}"
     known = len(read(folder))
     assert read(folder) == read(tmp_path / "well")[:known]
-    assert known == written * 9  # the curves of a step come before its lines, its pictures after
+    assert known == written * 9  # the lines of a step come before its pictures and its curves
     fit(tiny, folder, resumed, steps=3, checkpoint=folder / "1.ckpt")
     well.seen = well.seen[1:]
     assert same_worth(well, resumed)
@@ -301,7 +301,7 @@ def test_pictures_are_drawn_at_step_0_and_at_every_nth_beside_the_curves(tiny, t
     logger = TensorBoardLogger(tmp_path, name="", version="board")
     fit(tiny, tmp_path, Completions(every_n_steps=2, pictures_per_step=2), steps=3, logger=logger)
     drawn = images(tmp_path / "board")
-    assert sorted(drawn) == ["completions/0", "completions/1"]
+    assert sorted(drawn) == ["zoom_completions/0", "zoom_completions/1"]
     assert all(list(steps) == [0, 2] for steps in drawn.values())
     curve = EventAccumulator(str(tmp_path / "board")).Reload().Scalars("train/reward")
     assert [event.step for event in curve] == [0, 1, 2]
@@ -313,7 +313,7 @@ def test_a_logged_picture_is_the_page_of_its_group(tiny, tmp_path):
     (seen,) = callback.seen
     advantages_G, weights_G = seen.advantages_P_G[0].tolist(), seen.weights_P_G[0].tolist()
     page = draw_group(seen.groups[0], seen.scores[0], advantages_G, weights_G, most=2)
-    logged = images(tmp_path / "board")["completions/0"][0]
+    logged = images(tmp_path / "board")["zoom_completions/0"][0]
     assert logged.size == page.size
     assert np.array_equal(np.asarray(logged), np.asarray(page))
 

@@ -83,7 +83,7 @@ def test_a_run_writes_a_line_a_step_and_the_curves(tmp_path):
     assert lines[-1]["correlation"]["odd ~ reward"] is None
     curves = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
     curves.Reload()
-    spreads = curves.Scalars("component/accuracy/spread")
+    spreads = curves.Scalars("zoom_component/accuracy/spread")
     assert [event.value for event in spreads] == pytest.approx(
         [line["components"]["accuracy"]["spread"] for line in lines]
     )
@@ -92,5 +92,5 @@ def test_a_run_writes_a_line_a_step_and_the_curves(tmp_path):
         == [event.step for event in curves.Scalars("train/accuracy")]
         == [0, 1, 2]
     )
-    assert "component/odd/spread" in curves.Tags()["scalars"]
-    assert "component_correlation/odd ~ reward" not in curves.Tags()["scalars"]
+    assert "zoom_component/odd/spread" in curves.Tags()["scalars"]
+    assert "zoom_correlation/odd/reward" not in curves.Tags()["scalars"]

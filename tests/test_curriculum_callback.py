@@ -56,7 +56,7 @@ def test_a_level_has_no_point_at_a_step_that_drew_none_of_it(tmp_path):
     """Lightning writes the last value of a figure again, to the end of the epoch: here of two steps."""
     fit(tmp_path, CurriculumCallback(Stages([Stage(1, {1: 1.0}), Stage(None, {8: 1.0})])), steps=2)
     read = events(tmp_path)
-    for name in ("curriculum_share", "train_level"):
+    for name in ("zoom_curriculum_share", "zoom_level"):
         assert [event.step for event in read.Scalars(f"{name}/1")] == [0]
         assert [event.step for event in read.Scalars(f"{name}/8")] == [1]
 
@@ -66,14 +66,14 @@ def test_a_run_logs_what_was_drawn_its_stages_and_a_heat_map(tmp_path):
     read = events(tmp_path)
     tags = read.Tags()
     shares = {tag: [event.value for event in read.Scalars(tag)] for tag in tags["scalars"] if "share" in tag}
-    assert shares["curriculum_share/1"] == pytest.approx([1, 1, 0.5, 0.5])
-    assert shares["curriculum_share/8"] == pytest.approx([0.5, 0.5])
-    coverage = [event.value for event in read.Scalars("curriculum/coverage")]
+    assert shares["zoom_curriculum_share/1"] == pytest.approx([1, 1, 0.5, 0.5])
+    assert shares["zoom_curriculum_share/8"] == pytest.approx([0.5, 0.5])
+    coverage = [event.value for event in read.Scalars("zoom_curriculum/coverage")]
     assert coverage == sorted(coverage)
     assert 0 < coverage[0] < coverage[-1] <= 1
-    assert {event.value for event in read.Scalars("curriculum/repeats")} <= {i / 4 for i in range(5)}
-    assert [event.step for event in read.Images("curriculum/pass_rates")] == [3, 4]
-    texts = read.Tensors("curriculum/stage/text_summary")
+    assert {event.value for event in read.Scalars("zoom_curriculum/repeats")} <= {i / 4 for i in range(5)}
+    assert [event.step for event in read.Images("zoom_curriculum/pass_rates")] == [3, 4]
+    texts = read.Tensors("zoom_curriculum/stage/text_summary")
     assert [(event.step, event.tensor_proto.string_val[0]) for event in texts] == [
         (0, b"stage 1 of 2"),
         (2, b"stage 2 of 2"),

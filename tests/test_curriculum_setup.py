@@ -92,9 +92,9 @@ def test_the_callback_sets_the_schedule_and_logs_the_batch_it_drew():
         rows = order[4 * step : 4 * step + 4]
         assert logged == pytest.approx(
             {
-                "curriculum/difficulty": float(index.difficulty_R[rows].mean()),
-                "curriculum/complexity": float(index.complexity_R[rows].mean()),
-                "curriculum/level": float(index.level_R[rows].double().mean()),
+                "zoom_curriculum/difficulty": float(index.difficulty_R[rows].mean()),
+                "zoom_curriculum/complexity": float(index.complexity_R[rows].mean()),
+                "zoom_curriculum/level": float(index.level_R[rows].double().mean()),
             }
         )
     assert len(module.logged) == 3

@@ -19,7 +19,7 @@ from observer.types import Verdict
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
 TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
-OWN = {"mine", "order", "weakest", "stages", "layers", "watch", "my_rewards"}
+OWN = {"layers", "lines", "mine", "order", "weakest", "stages", "watch", "my_rewards"}
 """Modules that the pages tell a reader to write."""
 
 

@@ -92,7 +92,7 @@ def test_groups_without_signal_are_replaced_and_what_they_showed_is_observed(tmp
     assert all(bool(rate) == bool(row % 3) for row, rate in zip(seen.tolist(), rates.tolist(), strict=True))
     figures = trainer.callback_metrics
     assert float(figures["train/zero_signal"]) == 0
-    assert float(figures["train/resampled"]) == pytest.approx(len(seen) / 4 - 1)
+    assert float(figures["zoom_rollout/resampled"]) == pytest.approx(len(seen) / 4 - 1)
     assert float(plain.callback_metrics["train/zero_signal"]) == len(silent) / 4
 
 

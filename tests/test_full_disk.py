@@ -14,7 +14,7 @@ import runs
 from full_disk import full_for_files_above
 from observer.callbacks import checkpoint_callbacks
 from observer.cli import main
-from observer.cli.run import Board
+from observer.cli.board import Board
 from observer.run.checkpoints import newest_checkpoint
 from observer.run.files import WriteError, write_folder
 
@@ -111,13 +111,13 @@ def test_a_command_without_room_for_its_first_checkpoint_says_so_and_can_be_give
 
 
 def test_curves_that_cannot_be_written_are_named(tmp_path):
-    board = Board(tmp_path, name="", version="tensorboard")
+    board = Board(tmp_path)
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     board.experiment.add_scalar = full
-    with pytest.raises(WriteError, match=f"{tmp_path}/tensorboard cannot be written: No space left"):
+    with pytest.raises(WriteError, match=f"{tmp_path}/? cannot be written: No space left"):
         board.log_metrics({"train/reward": 1.0}, 0)
     board.experiment.close()
 

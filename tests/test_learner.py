@@ -44,7 +44,7 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
     )
     trainer = runs.trainer(tmp_path, 2)
     trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
-    assert trainer.callback_metrics["train/clip_share"] > 0
+    assert trainer.callback_metrics["zoom_update/clip_share"] > 0
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, 
     loss = -(weights * advantages[:, None] * values.values_N_T).sum() / values.mask_N_T.sum()
     assert_same_gradient(found, gradient_of(policy, loss))
     for name, expected in (("weight", weights), ("cut", cut)):
-        figure = float(metrics[f"train/correction_{name}"])
+        figure = float(metrics[f"zoom_update/correction_{name}"])
         assert figure == pytest.approx(float(expected[values.mask_N_T].double().mean()), rel=1e-5)
     assert float(metrics["train/sampler_gap"]) == pytest.approx(
         float(gap[values.mask_N_T].abs().mean()), rel=1e-4

@@ -153,13 +153,13 @@ def test_held_out_figures_of_nothing_are_zeros():
 
 def test_a_component_is_averaged_over_the_completions_of_all_ranks_that_it_applies_to():
     experience = experience_of(group(RIGHT, WRONG), group(CUT, CUT))
-    assert component_means(experience, lambda own: own) == {"component_accuracy": 1 / 4, "component_odd": 2.0}
+    assert component_means(experience, lambda own: own) == {"accuracy": 1 / 4, "odd": 2.0}
     values = iter([0.0, None, 3.0, None])
     scores = tuple(
         tuple(replace(score, components={"odd": next(values), "never": None}) for score in row)
         for row in experience.scores
     )
     here = replace(experience, scores=scores)
-    assert component_means(here, lambda own: own) == {"component_odd": 1.5}
+    assert component_means(here, lambda own: own) == {"odd": 1.5}
     elsewhere = torch.tensor([[6.0, math.nan]] * 4, dtype=torch.float64)
-    assert component_means(here, lambda own: torch.cat([own, elsewhere])) == {"component_odd": 27 / 6}
+    assert component_means(here, lambda own: torch.cat([own, elsewhere])) == {"odd": 27 / 6}

@@ -19,7 +19,7 @@ def test_imitation_makes_solutions_likelier(tmp_path):
 
     class Watch(runs.lightning.Callback):
         def on_train_batch_end(self, trainer, *_):
-            losses.append(float(trainer.callback_metrics["loss"]))
+            losses.append(float(trainer.callback_metrics["train/loss"]))
 
     trainer.callbacks.append(Watch())
     trainer.fit(learner, datamodule=runs.data_module())

@@ -111,7 +111,8 @@ class Held(lightning.Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         """Wait, and keep the wait out of the learner's own clock."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.turnstile({n.removeprefix("seconds/"): v for n, v in logged.items() if n.startswith("seconds/")})
+        group = "zoom_seconds/"
+        self.turnstile({n.removeprefix(group): v for n, v in logged.items() if n.startswith(group)})
         pl_module.clock.restart()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):

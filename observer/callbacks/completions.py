@@ -5,29 +5,34 @@ It reads the output of a training step and changes nothing of it. ``observer.pag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lightning
-import numpy as np
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 
 from observer.answering.records import DIGITS, completion_record
 from observer.callbacks.step_log import StepLog
 from observer.pages.completions_page import draw_group
 from observer.refusal import refuse_outside
-from observer.run.files import writing
+from observer.run.loggers import show_picture, show_table, takes_pictures
 from observer.types import Experience, Verdict
 
 FILE = "completions.jsonl"
+TABLE = (
+    *("step", "id", "level", "question", "answer", "index", "text", "tokens", "verdict"),
+    *("reward", "bonus", "weight", "pass_rate", "advantage"),
+)
+"""Columns of the table that is shown, after the pictures of the problem."""
 
 
 class Completions(StepLog):
-    """Logs completions: ``completions.jsonl`` in the run directory, and pictures in TensorBoard.
+    """Logs completions: ``completions.jsonl`` in the run directory; pictures and tables in the loggers.
 
-    A line is a completion with its problem, its score and its advantage; a picture is a group. Both carry the
-    step, rollouts finished before theirs, as the curves of TensorBoard do. Steps that return no experience (a
+    A line is a completion with its problem, its score and its advantage; a picture is a group. Loggers that
+    take pictures (TensorBoard, MLflow, W&B) are given those, and a logger that takes tables (W&B) one of the
+    same groups, with the pictures of the problems. All carry the step, rollouts finished before theirs, as
+    the curves do. Steps that return no experience (a
     cold start) leave nothing to log. On several processes it shows the groups of the first. For resumed
     runs and full disks see ``StepLog``.
     """
@@ -44,8 +49,8 @@ class Completions(StepLog):
         Args:
             groups_per_step: groups of each step that are written as JSON lines, the first ones; null for all.
                 Of the other groups the unverifiable completions are written.
-            every_n_steps: pictures are drawn at step 0 and its multiples, if there is a TensorBoard logger.
-            pictures_per_step: groups that are drawn then; first those with both right and wrong completions.
+            every_n_steps: pictures and tables are made at step 0 and its multiples, if a logger takes them.
+            pictures_per_step: groups that are shown then; first those with both right and wrong completions.
             completions_per_picture: of a group that are drawn: the best, the worst, others in between.
 
         Raises:
@@ -69,24 +74,23 @@ class Completions(StepLog):
             return
         experience, step = outputs["experience"], pl_module.data.step - 1
         self.write(list(records(experience, step, self.groups_per_step)))
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if boards and step % self.every_n_steps == 0:
-            self._draw(boards, experience, step)
+        if step % self.every_n_steps == 0:
+            self._show(trainer.loggers, experience, step)
 
-    def _draw(self, boards: list[TensorBoardLogger], experience: Experience, step: int) -> None:
-        for number, place in enumerate(telling(experience)[: self.pictures_per_step]):
-            page = draw_group(
-                experience.groups[place],
-                experience.scores[place],
-                experience.advantages_P_G[place].tolist(),
-                experience.weights_P_G[place].tolist(),
-                self.completions_per_picture,
-            )
-            for board in boards:
-                with writing(Path(board.log_dir)):
-                    board.experiment.add_image(
-                        f"completions/{number}", np.asarray(page), step, dataformats="HWC"
-                    )
+    def _show(self, loggers: Sequence[Logger], experience: Experience, step: int) -> None:
+        places = telling(experience)[: self.pictures_per_step]
+        if any(map(takes_pictures, loggers)):
+            for number, place in enumerate(places):
+                page = draw_group(
+                    experience.groups[place],
+                    experience.scores[place],
+                    experience.advantages_P_G[place].tolist(),
+                    experience.weights_P_G[place].tolist(),
+                    self.completions_per_picture,
+                )
+                show_picture(loggers, f"zoom_completions/{number}", page, step)
+        if places and any(hasattr(logger, "log_table") for logger in loggers):
+            show_table(loggers, "zoom_completions/table", *table(experience, places, step), step)
 
 
 def telling(experience: Experience) -> list[int]:
@@ -103,21 +107,47 @@ def records(experience: Experience, step: int, groups: int | None = None) -> Ite
         step: rollouts finished before it.
         groups: of so many groups, the first ones, and of the others what is unverifiable; None for all.
     """
-    for place, group in enumerate(experience.groups):
-        problem = group.problem
-        advantages_G, weights_G = (
-            experience.advantages_P_G[place].tolist(),
-            experience.weights_P_G[place].tolist(),
-        )
-        for completion, score, advantage, weight in zip(
-            group.completions, experience.scores[place], advantages_G, weights_G, strict=True
-        ):
-            if groups is not None and place >= groups and score.verdict is not Verdict.UNVERIFIABLE:
-                continue
-            yield {
-                "step": step,
-                **completion_record(problem, completion, score),
-                "weight": round(weight, DIGITS),
-                "pass_rate": round(float(experience.pass_rates_P[place]), DIGITS),
-                "advantage": round(advantage, DIGITS),
-            }
+    for place in range(len(experience.groups)):
+        for record in group_records(experience, place, step):
+            if groups is None or place < groups or record["verdict"] == str(Verdict.UNVERIFIABLE):
+                yield record
+
+
+def group_records(experience: Experience, place: int, step: int) -> Iterator[dict[str, Any]]:
+    """Yield one record per completion of a group; see ``records``."""
+    group = experience.groups[place]
+    advantages_G, weights_G = (
+        experience.advantages_P_G[place].tolist(),
+        experience.weights_P_G[place].tolist(),
+    )
+    for completion, score, advantage, weight in zip(
+        group.completions, experience.scores[place], advantages_G, weights_G, strict=True
+    ):
+        yield {
+            "step": step,
+            **completion_record(group.problem, completion, score),
+            "weight": round(weight, DIGITS),
+            "pass_rate": round(float(experience.pass_rates_P[place]), DIGITS),
+            "advantage": round(advantage, DIGITS),
+        }
+
+
+def table(experience: Experience, places: Sequence[int], step: int) -> tuple[list[str], list[list[Any]]]:
+    """Return the completions of some groups as the columns and the rows of a table, pictures first.
+
+    Args:
+        experience: of a step.
+        places: of the groups.
+        step: rollouts finished before it.
+    """
+    most = max(len(experience.groups[place].problem.pictures) for place in places)
+    columns = ["picture", *(f"picture {number}" for number in range(2, most + 1))][:most]
+    rows: list[list[Any]] = []
+    for place in places:
+        pictures: list[Any] = [picture.load() for picture in experience.groups[place].problem.pictures]
+        pictures += [None] * (most - len(pictures))
+        rows += [
+            [*pictures, *(record[name] for name in TABLE)]
+            for record in group_records(experience, place, step)
+        ]
+    return [*columns, *TABLE], rows

@@ -14,8 +14,8 @@ SHOWN = {
     "train/accuracy": "acc {:.2f}",
     "train/format": "fmt {:.2f}",
     "train/length": "len {:.0f}",
-    "seconds/step": "{:.2f} s/step",
-    "loss": "loss {:.3f}",
+    "zoom_seconds/step": "{:.2f} s/step",
+    "train/loss": "loss {:.3f}",
     "val/accuracy": "val {:.3f}",
 }
 LINE_EVERY = 10
@@ -83,10 +83,11 @@ class RunProgress(ProgressBar):
     def _show(self, trainer: lightning.Trainer, pl_module: Any, line: bool) -> None:
         if not self._enabled:
             return
+        of_rewards = "train/reward" in trainer.callback_metrics
         texts = [
             text.format(float(trainer.callback_metrics[name]))
             for name, text in SHOWN.items()
-            if name in trainer.callback_metrics
+            if name in trainer.callback_metrics and not (name == "train/loss" and of_rewards)
         ]
         stage = pl_module.data.stage
         figures = " ".join([*([] if stage is None else [f"({stage})"]), *texts])

@@ -21,6 +21,7 @@ from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
 from observer.policy import write_policy
 from observer.refusal import refuse_outside
+from observer.run.curves import log_now
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
 from observer.run.files import causes, write_json
@@ -76,6 +77,7 @@ class RunReport(lightning.Callback):
             self.before = self._measure(pl_module)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
+            log_now(trainer, _results(self.before), 0)
         self._write(trainer, pl_module, {"status": "running"})
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
@@ -97,6 +99,7 @@ class RunReport(lightning.Callback):
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
         before, after = self.before or {}, self._measure(pl_module)
+        log_now(trainer, _results(after), pl_module.data.step)
         folder, end = Path(trainer.default_root_dir), ended_by(trainer)
         export = self.export and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if export and trainer.is_global_zero:
@@ -205,6 +208,11 @@ def _told(summary: dict[str, Any], trained: bool) -> Iterator[str]:
             f"stopped by trainer.max_time after {summary['steps']} of {summary['planned_steps']} steps; "
             f"raise it and go on with --ckpt_path last"
         )
+
+
+def _results(figures: dict[str, float]) -> dict[str, float]:
+    """Return the held-out figures that are logged before and after training, by the names of their curves."""
+    return {f"test/{name}": figures[name] for name in ("accuracy", "sampled_accuracy") if name in figures}
 
 
 def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, float]:

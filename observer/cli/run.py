@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -29,6 +27,7 @@ from observer.callbacks import (
     checkpoint_callbacks,
 )
 from observer.callbacks.predictions import refuse_existing
+from observer.cli.board import Board
 from observer.cli.parser import default_rewards, hide_bars, quieten
 from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
@@ -40,13 +39,14 @@ from observer.cli.trainer_flags import (
 )
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
-from observer.learner import held_out_sampling
+from observer.learner import PolicyModule, held_out_sampling
 from observer.run.checkpoints import (
     finished_rollouts,
     resolve_checkpoint,
 )
 from observer.run.directory import claim
-from observer.run.files import whole_file, writing
+from observer.run.files import whole_file
+from observer.run.hyperparameters import flat
 from observer.types import RefusedError, Sampling
 
 FORCED = {
@@ -84,7 +84,9 @@ class RunConfig(SaveConfigCallback):
     """Writes the whole configuration to ``config.yaml`` of the run directory, the record of the run."""
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Write nothing yet: the run may still be refused."""
+        """Give the learner the options that its loggers are to have. Write nothing: it may be refused yet."""
+        if isinstance(pl_module, PolicyModule):
+            pl_module.hyperparameters = flat(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write it on rank 0."""
@@ -100,20 +102,6 @@ class RunConfig(SaveConfigCallback):
             path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
         with whole_file(path) as file:
             file.write(self.parser.dump(self.config, skip_none=False))
-
-
-class Board(TensorBoardLogger):
-    """The TensorBoard logger; an error of writing names the directory."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log figures at a step."""
-        with writing(Path(self.log_dir)):
-            super().log_metrics(metrics, step)
-
-    def save(self) -> None:
-        """Flush logged figures to the operating system."""
-        with writing(Path(self.log_dir)):
-            super().save()
 
 
 class RunCLI(LightningCLI):
@@ -249,15 +237,15 @@ class RunCLI(LightningCLI):
         self.trainer.predict(**arguments, return_predictions=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
-        """Build the trainer with TensorBoard in the run directory, unless another logger is asked for."""
+        """Build the trainer with TensorBoard in the run directory, unless another logger is asked for.
+
+        Validation and test print their figures, and log them only where a logger is asked for: they are no
+        part of the run's curves.
+        """
         config: Namespace = self.config[self.subcommand]
         if config.trainer.logger in (None, True):
-            kwargs["logger"] = Board(
-                config.run_dir,
-                name="",
-                version="tensorboard",
-                purge_step=finished_rollouts(config.get("ckpt_path")) if self.subcommand == "fit" else None,
-            )
+            fits, step = self.subcommand == "fit", finished_rollouts(config.get("ckpt_path"))
+            kwargs["logger"] = Board(config.run_dir, step or 0) if fits else False
         trainer = self.config_init[self.subcommand].trainer
         plugins, callbacks = trainer.plugins or [], trainer.callbacks or []
         plugins = plugins if isinstance(plugins, list) else [plugins]

@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 
 from observer.curriculum.base import Schedule
 from observer.curriculum.heat_map import heat_map
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.random_order import Random
 from observer.refusal import refuse_outside
-from observer.run.curves import log_present
+from observer.run.curves import add_figures
+from observer.run.loggers import show_picture, show_word, takes_pictures
 from observer.types import Problem, RefusedError
 
 
@@ -52,10 +53,10 @@ class CurriculumCallback(Callback):
     What a subclass does must depend only on the step or on its own ``state_dict``; otherwise a resumed run
     differs.
 
-    Per step it logs ``curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
-    ``curriculum/coverage`` (share of the ladder that was ever drawn), ``curriculum/repeats`` (share of the
-    batch that was drawn before) and ``curriculum_share/<level>``. To TensorBoard it also writes the name of
-    each new stage and a heat map of pass rates by level over the steps.
+    Per step it logs ``zoom_curriculum/difficulty``, ``complexity`` and ``level`` (means of the batch),
+    ``coverage`` (share of the ladder that was ever drawn), ``repeats`` (share of the batch that was drawn
+    before) and ``zoom_curriculum_share/<level>``. To loggers that take text and pictures it also gives the
+    name of each new stage and a heat map of pass rates by level over the steps.
 
     Args:
         schedule: what each step draws; None for ``Random()``.
@@ -93,9 +94,8 @@ class CurriculumCallback(Callback):
     def on_stage_change(
         self, trainer: Trainer, pl_module: LightningModule, before: str | None, now: str
     ) -> None:
-        """Called when a stage begins; writes its name to TensorBoard. The progress bar shows it anyway."""
-        for board in _boards(trainer):
-            board.add_text("curriculum/stage", now, trainer.datamodule.step)  # type: ignore[attr-defined]
+        """Called when a stage begins; gives its name to the loggers. The progress bar shows it anyway."""
+        show_word(trainer.loggers, "zoom_curriculum/stage", now, trainer.datamodule.step)  # type: ignore[attr-defined]
 
     # Lightning's hooks
 
@@ -126,11 +126,12 @@ class CurriculumCallback(Callback):
     ) -> None:
         """Log the batch's mean difficulty, complexity and level over all ranks; call ``on_stage_change``."""
         means = {
-            "curriculum/difficulty": fmean(problem.difficulty for problem in batch),
-            "curriculum/complexity": fmean(problem.complexity for problem in batch),
-            "curriculum/level": fmean(problem.level for problem in batch),
+            "zoom_curriculum/difficulty": fmean(problem.difficulty for problem in batch),
+            "zoom_curriculum/complexity": fmean(problem.complexity for problem in batch),
+            "zoom_curriculum/level": fmean(problem.level for problem in batch),
         }
-        pl_module.log_dict(means, on_step=True, on_epoch=False, batch_size=len(batch), sync_dist=True)
+        step = getattr(trainer.datamodule, "step", batch_idx)  # type: ignore[attr-defined]
+        add_figures(trainer, pl_module, means, step, over_ranks=True)
         now = getattr(trainer.datamodule, "stage", None)  # type: ignore[attr-defined]
         if now is not None and now != self._stage:
             self.on_stage_change(trainer, pl_module, self._stage, now)
@@ -150,14 +151,14 @@ class CurriculumCallback(Callback):
             by_level.setdefault(level, []).append(rate)
         self._history.append({level: (len(rates), sum(rates)) for level, rates in sorted(by_level.items())})
         figures = {
-            "curriculum/coverage": int(torch.count_nonzero(index.visits_R)) / len(index),
-            "curriculum/repeats": float((index.visits_R[torch.tensor(rows)] > 1).double().mean()),
+            "zoom_curriculum/coverage": int(torch.count_nonzero(index.visits_R)) / len(index),
+            "zoom_curriculum/repeats": float((index.visits_R[torch.tensor(rows)] > 1).double().mean()),
         }
-        pl_module.log_dict(figures, rank_zero_only=True, batch_size=len(rows))
-        shares = {
-            f"curriculum_share/{level}": len(rates) / len(rows) for level, rates in sorted(by_level.items())
+        figures |= {
+            f"zoom_curriculum_share/{level}": len(rates) / len(rows)
+            for level, rates in sorted(by_level.items())
         }
-        log_present(trainer, shares, data.step - 1)
+        add_figures(trainer, pl_module, figures, data.step - 1)
         every = self.heat_map_every_n_steps
         if every is not None and data.step % every == 0:
             self._draw_heat_map(trainer)
@@ -169,12 +170,10 @@ class CurriculumCallback(Callback):
             self._draw_heat_map(trainer)
 
     def _draw_heat_map(self, trainer: Trainer) -> None:
-        boards = _boards(trainer)
-        if not (boards and self._history and trainer.is_global_zero):
-            return
-        page = heat_map(self._history)
-        for board in boards:
-            board.add_image("curriculum/pass_rates", page, trainer.datamodule.step, dataformats="HWC")  # type: ignore[attr-defined]
+        if self._history and trainer.is_global_zero and any(map(takes_pictures, trainer.loggers)):
+            page = Image.fromarray(heat_map(self._history))
+            step = trainer.datamodule.step  # type: ignore[attr-defined]
+            show_picture(trainer.loggers, "zoom_curriculum/pass_rates", page, step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the stage and each step's counts and pass rates by level: builtins only."""
@@ -194,7 +193,3 @@ class CurriculumCallback(Callback):
         self._history = [
             {level: (count, total) for level, count, total in step} for step in state_dict["history"]
         ]
-
-
-def _boards(trainer: Trainer) -> list[Any]:
-    return [logger.experiment for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]

@@ -8,10 +8,17 @@ import torch
 
 from observer.learner.ranks import OverRanks
 from observer.metrics import component_means, rollout_figures
+from observer.objective import Uniform, Weighting
+from observer.run.names import curve_name
 from observer.types import Experience
 
-WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "seconds/step")
+WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "zoom_seconds/step")
 """The figures that the progress bar shows."""
+MAIN = (
+    *("reward", "accuracy", "format", "length", "truncated", "unverifiable", "zero_signal"),
+    *("loss", "kl", "entropy", "sampler_gap"),
+)
+"""Figures of a step by which a run is watched, in the group ``train/``; one page of TensorBoard holds 12."""
 
 
 def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
@@ -45,10 +52,25 @@ def step_figures(
         over_ranks: collective.
     """
     tokens = over_ranks.sum(sum(group.tokens for group in experience.groups))
-    own = {f"train/{name}": value for name, value in rollout_figures(experience).items()}
-    own |= {f"seconds/{name}": value for name, value in seconds.items()}
-    figures = {f"train/{name}": value for name, value in update.items()} | over_ranks.reduce(own, "mean")
-    return figures | {"tokens_per_second": tokens / figures["seconds/step"]}
+    own = {_curve(name, "zoom_rollout"): value for name, value in rollout_figures(experience).items()}
+    own |= {f"zoom_seconds/{name}": value for name, value in seconds.items()}
+    figures = {_curve(name, "zoom_update"): value for name, value in update.items()}
+    figures |= over_ranks.reduce(own, "mean")
+    return figures | {"train/tokens_per_second": tokens / figures["zoom_seconds/step"]}
+
+
+def _curve(figure: str, group: str) -> str:
+    return f"{'train' if figure in MAIN else group}/{figure}"
+
+
+def constant_curves(weighting: Weighting, updates_per_rollout: int) -> list[str]:
+    """Return the curves that could show nothing: the weight if all are 1, what is clipped if each ratio is 1.
+
+    >>> constant_curves(Uniform(), 1)
+    ['zoom_rollout/weight', 'zoom_update/clip_share']
+    """
+    uniform, once = isinstance(weighting, Uniform), updates_per_rollout == 1
+    return ["zoom_rollout/weight"] * uniform + ["zoom_update/clip_share"] * once
 
 
 def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, float]:
@@ -58,9 +80,10 @@ def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, f
         experience: the rollout that was learned from, of this rank.
         over_ranks: collective.
     """
-    figures = {f"train/{name}": value for name, value in component_means(experience, over_ranks.join).items()}
+    means = component_means(experience, over_ranks.join)
+    figures = {f"zoom_component/{curve_name(name)}/mean": value for name, value in means.items()}
     levels_P = over_ranks.join(torch.tensor([group.problem.level for group in experience.groups]))
     pass_rates_P = over_ranks.join(experience.pass_rates_P)
     for level in sorted(set(levels_P.tolist())):
-        figures[f"train_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
+        figures[f"zoom_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
     return figures

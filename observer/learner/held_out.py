@@ -14,6 +14,7 @@ from observer.answering import Answerer, completion_records
 from observer.data.module import LadderDataModule
 from observer.learner.averaging import averaging_of
 from observer.learner.failure import failure_saved
+from observer.learner.logged import LoggedModule
 from observer.metrics import HeldOutMetrics
 from observer.policy import Policy
 from observer.refusal import refuse_outside
@@ -72,7 +73,7 @@ class HeldOut:
         return figures | {f"sampled_{name}": float(value) for name, value in self._sampled.compute().items()}
 
 
-class HeldOutModule(lightning.LightningModule):
+class HeldOutModule(LoggedModule):
     """A policy that answers held-out problems: in Lightning's hooks, and without a trainer in ``answer``."""
 
     policy: Policy
@@ -168,7 +169,7 @@ class HeldOutModule(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/...``."""
-        self._log_held_out("val")
+        self.log_held_out("val", self._held_out.figures(), max(self.data.step - 1, 0))
 
     def on_validation_end(self) -> None:
         """Restart the clock: validation belongs to no step."""
@@ -185,7 +186,7 @@ class HeldOutModule(lightning.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log ``test/...``."""
-        self._log_held_out("test")
+        self.log_held_out("test", self._held_out.figures(), 0)
 
     def on_predict_epoch_start(self) -> None:
         """Sync the engine."""
@@ -200,8 +201,3 @@ class HeldOutModule(lightning.LightningModule):
         with self.failure_saved():
             [scored] = self.answerer.answer(problems, self.prediction_sampling)
         return list(completion_records(scored))
-
-    def _log_held_out(self, prefix: str) -> None:
-        for name, value in self._held_out.figures().items():
-            # Equal on all ranks: the metrics have added up the counts of all.
-            self.log(f"{prefix}/{name}", value, prog_bar=name == "accuracy")

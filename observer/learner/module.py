@@ -227,7 +227,8 @@ class PolicyModule(HeldOutModule):
     # Updates
 
     def on_train_start(self) -> None:
-        """Start the clock of the first step."""
+        """Give the loggers the options of the run, and start the clock of the first step."""
+        super().on_train_start()
         self.clock.restart()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -235,7 +236,8 @@ class PolicyModule(HeldOutModule):
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.data.step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Keep frozen weights as they are where weights are averaged."""
+        """Log the step; keep frozen weights as they are where weights are averaged."""
+        super().on_train_batch_end(outputs, batch, batch_idx)
         keep_frozen(self)
 
     def on_train_end(self) -> None:
@@ -276,6 +278,7 @@ class PolicyModule(HeldOutModule):
 
     def teardown(self, stage: str) -> None:
         """End the process that checks answers, and after a fit the engine."""
+        super().teardown(stage)
         self.answerer.rubric.verifier.close()
         if stage == "fit":
             self.answerer.engine.close()

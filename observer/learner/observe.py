@@ -18,7 +18,7 @@ from lightning.pytorch.cli import OptimizerCallable
 
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.dynamic_sampling import DynamicSampling
-from observer.learner.figures import WATCHED, shown_pass_rates, sparse_figures, step_figures
+from observer.learner.figures import WATCHED, constant_curves, shown_pass_rates, sparse_figures, step_figures
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
 from observer.objective import (
@@ -54,7 +54,6 @@ from observer.policy import PolicySpec, Reference
 from observer.refusal import refuse_unlisted
 from observer.rewards import Observe, ResponseFormat, Reward
 from observer.rollout import Engine
-from observer.run.curves import log_present
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import Experience, Group, Problem, Sampling, Score
@@ -314,18 +313,16 @@ class ObserveLearner(PolicyModule):
         return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens), figures
 
     # After the step
-
     def finish(self, experience: Experience, replaced: list[Experience], figures: dict[str, float]) -> None:
         """Count the rollout as finished, give the pass rates of its first draws to the schedule, and log."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
         if self.dynamic_sampling.resample:
-            logged["train/resampled"] = len(shown) / self.data.prompts_per_step - 1
-        log_present(self.trainer, sparse_figures(experience, self.over_ranks), self.data.step - 1)
-        watched = {name: logged.pop(name) for name in WATCHED}
-        for named, in_bar in ((logged, False), (watched, True)):
-            self.log_dict(named, prog_bar=in_bar, rank_zero_only=True, batch_size=len(experience.groups))
+            logged["zoom_rollout/resampled"] = len(shown) / self.data.prompts_per_step - 1
+        for name in constant_curves(self.weighting, self.optimization.updates_per_rollout):
+            logged.pop(name, None)
+        self.log_step(logged, WATCHED, sparse_figures(experience, self.over_ranks))
 
     def recipe(self) -> dict[str, Any]:
         """Return the options that must be the same when a run is resumed; see ``PolicyModule``."""

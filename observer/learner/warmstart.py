@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from lightning.pytorch.cli import OptimizerCallable
 
@@ -44,6 +46,11 @@ class WarmStart(PolicyModule):
     Raises:
         RefusedError: a value is out of its range, or the processor cannot be loaded.
     """
+
+    charts: ClassVar[Mapping[str, Sequence[str]]] = {
+        "loss": ("train/loss",),
+        "held-out accuracy": ("val/accuracy", "val/sampled_accuracy"),
+    }
 
     def __init__(
         self,
@@ -97,8 +104,8 @@ class WarmStart(PolicyModule):
             with self.failure_saved(groups):
                 norm = self.apply_gradients()
         self.data.finish_step([], [])
-        figures = {"loss": self.over_ranks.sum(loss), "gradient_norm": norm}
-        self.log_dict(figures, prog_bar=True, batch_size=len(problems))
+        figures = {"train/loss": self.over_ranks.sum(loss), "zoom_update/gradient_norm": norm}
+        self.log_step(figures, list(figures))
 
     def _solved(self, prompt: Prompt) -> Group:
         """Return the worked solution of a problem as its only completion."""

@@ -14,6 +14,8 @@ from observer.types import Experience
 
 REWARD = "reward"
 """The sum of the components that enter before the normalisation, listed after them."""
+PAIR = " ~ "
+"""Stands between the names of two components whose correlation is given."""
 
 
 class Moments:
@@ -136,7 +138,7 @@ def component_table(
         for place, name in enumerate(names)
     }
     correlation = {
-        f"{names[place]} ~ {names[other]}": _figure(correlations[place, other])
+        f"{names[place]}{PAIR}{names[other]}": _figure(correlations[place, other])
         for place in range(len(names))
         for other in range(place + 1, len(names))
     }

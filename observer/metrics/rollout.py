@@ -39,7 +39,7 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
 def component_means(
     experience: Experience, over_ranks: Callable[[torch.Tensor], torch.Tensor]
 ) -> dict[str, float]:
-    """Return ``component_<name>``: mean of each component over the completions of all ranks it applies to.
+    """Return the mean of each component, by its name, over the completions of all ranks that it applies to.
 
     A component that applies to none has no mean and is left out.
 
@@ -54,4 +54,4 @@ def component_means(
     )
     means = over_ranks(values_N_K).nanmean(0).tolist()
     named = zip(scores[0].components, means, strict=True)
-    return {f"component_{name}": value for name, value in named if not math.isnan(value)}
+    return {name: value for name, value in named if not math.isnan(value)}

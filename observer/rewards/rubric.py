@@ -10,6 +10,7 @@ from numbers import Real
 from observer.refusal import SHOWN, printable, shown
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
+from observer.run.names import curve_name
 from observer.types import Group, RefusedError, Score, ScoredGroups, Verdict
 from observer.verifier.verifier import Question, Result, Verifier
 
@@ -39,6 +40,12 @@ class Rubric:
         for name, reward in self.rewards.items():
             if not isinstance(reward, Reward):
                 raise RefusedError(f"rewards: {name} is {reward!r}, not a Reward; give an instance of one")
+        curves: dict[str, str] = {}
+        for name in self.rewards:
+            if (other := curves.setdefault(curve_name(name), name)) != name:
+                raise RefusedError(
+                    f"rewards: {other!r} and {name!r} would both be logged as {curve_name(name)}; rename one"
+                )
         if not isinstance(self.response_format, ResponseFormat):
             raise RefusedError(f"response_format: {self.response_format!r} is not a ResponseFormat")
 
