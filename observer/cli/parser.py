@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
 from observer.cli.config_file import read_config
+from observer.cli.messages import ALL_OPTIONS, joined, near
 from observer.types import RefusedError
 
 
@@ -30,10 +31,12 @@ class Parser(LightningArgumentParser):
         Raises:
             RefusedError: always.
         """
+        message = joined(message)
         families: list[str] = []
         for key in re.findall(r'[Kk]ey "([\w.]+)"', message):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
+            message += near(message, hint)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)
                 known = ", ".join(names)
@@ -43,9 +46,9 @@ class Parser(LightningArgumentParser):
         options = [action.dest for action in self._actions]
         for word in re.findall(r"[\w.]+", message):
             if word.startswith(("model.", "data.", "trainer.")) and word not in options:
-                near = difflib.get_close_matches(word, options, n=3)
-                message += f"\n\nNear {word}: {', '.join(near)}" if near else ""
-        raise RefusedError(f"{message}\n\nobserver fit --help prints every option") from ex
+                alike = difflib.get_close_matches(word, options, n=3)
+                message += f"\n\nNear {word}: {', '.join(alike)}" if alike else ""
+        raise RefusedError(f"{message}\n\n{ALL_OPTIONS}") from ex
 
 
 def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:

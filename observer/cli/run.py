@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from observer.callbacks import (
     RunReport,
     checkpoint_callbacks,
 )
+from observer.cli.callback_options import add_callback, left_out, refuse_twice
 from observer.cli.parser import Parser, default_rewards, quieten
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
@@ -40,7 +42,7 @@ FORCED = {
     "components": Components,
     "report": RunReport,
 }
-"""Callbacks of every run, by the name of their options."""
+"""Callbacks of every run, by the name of their options; a subclass may take the place of each."""
 
 
 class RunConfig(SaveConfigCallback):
@@ -121,6 +123,8 @@ class RunCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, not those of the process."""
         self.config = parser.parse_args(args)
+        for line in left_out(args, self.config[self.config.subcommand], FORCED):
+            rank_zero_only(print)(f"observer: {line}", file=sys.stderr)
 
     def _parse_ckpt_path(self) -> None:
         """Take no options from a checkpoint: only the configuration counts."""
@@ -154,12 +158,14 @@ class RunCLI(LightningCLI):
             help="Optimizer steps from one checkpoints/last.ckpt to the next; validations write it too.",
         )
         for name, callback in FORCED.items():
-            parser.add_lightning_class_args(callback, name)
+            add_callback(parser, callback, name)
+            parser.callback_keys.append(name)
 
     def before_instantiate_classes(self) -> None:
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        refuse_twice(config.trainer.callbacks, FORCED)
         if config.trainer.gradient_clip_val is not None:
             raise RefusedError(
                 "trainer.gradient_clip_val is set; gradients are clipped by model.gradient_clip"
