@@ -31,10 +31,17 @@ FAMILIES: dict[str, str] = {
     "learning_rate": "observer.objective:LearningRate",
     "parameter_groups": "observer.objective:ParameterGroups",
     "schedule": "observer.curriculum:Schedule",
+    "curriculum": "observer.curriculum.hooks:CurriculumHooks",
     "engine": "observer.rollout:Engine",
     "rows": "observer.data:RowFormat",
 }
-"""Family -> import path of its base class. Importing the base's package imports the built-in members."""
+"""Family -> import path of its base class. Importing the base's package imports the built-in members.
+
+Members are strategies, but for ``curriculum``: those are callbacks, of which a run has one.
+"""
+
+STANDS_FOR = {"CurriculumHooks": "CurriculumCallback"}
+"""Base class -> the built-in member that has its options: that one is known before Lightning is imported."""
 
 RENAMED: dict[str, dict[str, str]] = {
     "schedule": {"Ladder": "NeuraLadder"},
@@ -65,11 +72,12 @@ def members(family: str) -> dict[str, type]:
         children: list[type] = cls.__subclasses__()
         return [cls, *(found for child in children for found in below(child))]
 
-    return {
-        cls.__name__: cls
-        for cls in sorted(below(base_class(family)), key=lambda cls: cls.__name__)
+    found = {
+        STANDS_FOR.get(cls.__name__, cls.__name__): cls  # a base comes before what it stands for
+        for cls in below(base_class(family))
         if not inspect.isabstract(cls) and not cls.__name__.startswith("_")
     }
+    return dict(sorted(found.items()))
 
 
 def families_of(hint: Any) -> list[str]:
@@ -80,8 +88,12 @@ def families_of(hint: Any) -> list[str]:
     while todo:
         part = todo.pop()
         todo += typing.get_args(part)
-        if isinstance(part, type) and part in bases:
-            found.append(bases[part])
+        if isinstance(part, type):
+            found += [
+                family
+                for base, family in bases.items()
+                if part is base or (base.__name__ in STANDS_FOR and issubclass(part, base))
+            ]
     return found
 
 
@@ -132,7 +144,7 @@ def present_path(path: str) -> str | None:
             name = former_names(family).get(name, name)
     packages = [*dict.fromkeys(base.partition(":")[0] for base in FAMILIES.values()), "observer.learner"]
     for package in packages:
-        if name in importlib.import_module(package).__all__:
+        if name in getattr(importlib.import_module(package), "__all__", ()):
             return f"{package}.{name}"
     found = [cls for family in FAMILIES for cls in members(family).values() if cls.__name__ == name]
     ours = [cls.__module__ for cls in found if cls.__module__.startswith("observer.")]
@@ -150,16 +162,23 @@ def _leads_somewhere(path: str) -> bool:
 def parameters(strategy: type) -> dict[str, str]:
     """Return the parameters of a strategy as text, ``name -> "type = default"``.
 
-    Types of this package and of plugins are named without their module.
+    Types of this package and of plugins are named without their module. ``**options`` are those of the class
+    above.
     """
     signature = inspect.signature(strategy)
     source = strategy if is_dataclass(strategy) else inspect.getattr_static(strategy, "__init__")
     hints = typing.get_type_hints(source)
-    return {
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    found = {
         name: re.sub(r"\bobserver\w*(\.\w+)*\.", "", inspect.formatannotation(hints.get(name, Any)))
         + ("" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}")
         for name, parameter in signature.parameters.items()
+        if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     }
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        above = [cls for cls in strategy.__mro__[:-1] if "__init__" in vars(cls)][1:2]
+        found |= {name: text for cls in above for name, text in parameters(cls).items() if name not in found}
+    return found
 
 
 def described(strategy: Any) -> str:

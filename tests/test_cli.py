@@ -67,7 +67,7 @@ def test_strategies_are_swapped_and_changed_by_key_on_the_command_line(capsys):
     assert model["rewards"]["accuracy"]["init_args"]["weight"] == 1
     assert model["weighting"]["class_path"] == "observer.objective.Quadratic"
     assert model["weighting"]["init_args"]["sigma"] == 2.0
-    assert printed["curriculum"]["schedule"]["init_args"] == {
+    assert printed["curriculum"]["init_args"]["schedule"]["init_args"] == {
         "by": "both",
         "horizon": None,
         "descending": True,

@@ -1,15 +1,18 @@
 """The curriculum callback: what it logs, where it can be customised, and what survives a resume."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runs
+from observer import strategies
 from observer.cli import main
 from observer.curriculum import AtMost, CurriculumCallback, PerSource, Random, Stage, Stages
 from observer.curriculum.heat_map import binned, heat_map
@@ -107,20 +110,32 @@ def test_a_subclass_is_called_before_a_draw_after_observing_and_at_a_stage_chang
     assert calls[3][2] > 0
 
 
-def test_the_heat_map_of_a_resumed_run_is_that_of_the_unbroken_one(tmp_path):
-    whole, half, rest = (
-        CurriculumCallback(Random()),
-        CurriculumCallback(Random()),
-        CurriculumCallback(Random()),
-    )
-    fit(tmp_path / "whole", whole)
-    trainer = fit(tmp_path / "half", half, steps=2)
-    trainer.save_checkpoint(tmp_path / "half.ckpt")
+class Knows(CurriculumCallback):
+    """Keeps something of its own."""
+
+    def state_dict(self):
+        return {**super().state_dict(), "known": 1}
+
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        self.known = state_dict["known"]
+
+
+def test_the_heat_map_of_a_resumed_run_is_that_of_the_unbroken_one_also_with_another_class(tmp_path):
+    whole, half, rest = CurriculumCallback(), Knows(), CurriculumCallback()
+    fit(tmp_path / "whole", whole).save_checkpoint(tmp_path / "whole.ckpt")
+    fit(tmp_path / "half", half, steps=2).save_checkpoint(tmp_path / "half.ckpt")
     fit(tmp_path / "rest", rest, ckpt_path=tmp_path / "half.ckpt")
     assert rest.state_dict() == whole.state_dict()
     assert len(rest.state_dict()["history"]) == 4
     torch.save(rest.state_dict(), tmp_path / "state")
     assert torch.load(tmp_path / "state", weights_only=True) == rest.state_dict()
+    told = (
+        "whole.ckpt holds what 'CurriculumCallback' has seen, and Knows cannot go on from that "
+        r"\(KeyError\('known'\)\); go on with --curriculum CurriculumCallback"
+    )
+    with pytest.raises(RefusedError, match=told):
+        fit(tmp_path / "other", Knows(), steps=5, ckpt_path=tmp_path / "whole.ckpt")
 
 
 def test_a_heat_map_is_blank_where_nothing_was_drawn_and_as_wide_as_it_may_be():
@@ -143,33 +158,61 @@ def blocks(start):
     return [b for b in re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S) if b.startswith(start)]
 
 
-def test_the_schedule_of_the_page_trains(tmp_path):
-    (text,) = blocks("# weakest.py")
-    (tmp_path / "weakest.py").write_text(text, encoding="utf-8")
+@pytest.fixture
+def written(tmp_path):
+    """The folder of the files that the page has a reader write."""
+    for text in re.findall(r"^```\w+\n(# \w+\.\w+\n.*?)^```", PAGE, re.M | re.S):
+        (tmp_path / text.partition("\n")[0].removeprefix("# ")).write_text(text, encoding="utf-8")
+    yield tmp_path
+    for name in ("weakest", "watch"):
+        sys.modules.pop(f"observer_plugin_{name}", None)
+
+
+def test_the_schedule_and_the_callback_of_the_page_train_from_the_command_line(written, capfd):
+    run = written / "run"
     words = [
-        *("fit", "--config", "configs/quickstart.yaml", "--plugins", f"[{tmp_path / 'weakest.py'}]"),
-        *("--curriculum.schedule", "Weakest", "--run_dir", str(tmp_path / "run"), "--trainer.max_steps", "2"),
+        *("fit", "--config", "configs/quickstart.yaml", "--run_dir", str(run), "--trainer.max_steps", "2"),
+        *("--plugins", f"[{written / 'weakest.py'}, {written / 'watch.py'}]"),
+        *("--curriculum", "Watch", "--curriculum.schedule", "Weakest", "--report.export", "false"),
         *("--data.steps_per_epoch", "2", "--data.prompts_per_step", "4", "--model.group_size", "2"),
         *("--data.val.rows", "8", "--data.test.rows", "8"),
     ]
     assert main(words) == 0
+    shown = capfd.readouterr()
+    assert re.findall(r"^step (\d): \d+ rows untouched, hardest \d+: \d\.\d\d$", shown.out, re.M) == [
+        "0",
+        "1",
+    ]
+    assert "left out" not in shown.err
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["curriculum"]["class_path"] == "observer_plugin_watch.Watch"
+    assert saved["curriculum"]["init_args"]["every"] == 1
+    preview = ["curriculum", "preview", "--config", str(run / "config.yaml"), "--output"]
+    assert main([*preview, str(written / "p.png")]) == 0
+    assert "Weakest" in capfd.readouterr().out
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"][
+        "CurriculumCallback"
+    ]
+    assert (state["class"], len(state["history"])) == ("Watch", 2)
 
 
-def test_the_callback_of_the_page_watches(tmp_path, capsys):
-    (text,) = blocks("# watch.py")
-    names = {}
-    exec(compile(text, "watch.py", "exec"), names)
-    fit(tmp_path, names["Watch"](TWO), steps=3)
+def test_the_callback_of_the_page_watches(written, capsys):
+    strategies.load_plugin(written / "watch.py")
+    watch = sys.modules["observer_plugin_watch"].Watch
+    fit(written, watch(schedule=TWO, every=2), steps=3)
     shown = capsys.readouterr().out
-    assert "step 0: " in shown
+    assert re.findall(r"^step (\d): ", shown, re.M) == ["0", "2"]
     assert "from stage 1 of 2 to stage 2 of 2" in shown
 
 
 @pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S))
-def test_the_schedules_of_the_page_are_understood(text, tmp_path, capsys):
-    (tmp_path / "schedule.yaml").write_text(text, encoding="utf-8")
-    words = ["fit", "--config", "configs/quickstart.yaml", "--config", str(tmp_path / "schedule.yaml")]
+def test_the_configurations_of_the_page_are_understood(text, written, monkeypatch, capsys):
+    quick = str(Path("configs/quickstart.yaml").resolve())
+    monkeypatch.chdir(written)
+    (written / "schedule.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(SystemExit) as stop:
-        main([*words, "--print_config"])
+        main(["fit", "--config", quick, "--config", "schedule.yaml", "--print_config"])
     assert stop.value.code == 0
-    assert "class_path: observer.curriculum.NeuraLadder" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "class_path: observer.curriculum.NeuraLadder" in printed
+    assert ("class_path: observer_plugin_watch.Watch" in printed) == ("Watch" in text)

@@ -1,6 +1,8 @@
 """The callback hands its schedule to the data module and logs what was drawn."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import numpy
 import pytest
@@ -110,6 +112,101 @@ def test_two_curricula_are_refused():
 
     with pytest.raises(RefusedError, match=r"2 curriculum callbacks \(CurriculumCallback, Other\)"):
         trainer_with(CurriculumCallback(), Other()).fit(Idle(), datamodule=Ladder())
+
+
+class OptionsOfItsOwn(CurriculumCallback):
+    def __init__(self, every: int = 3, **options: Any) -> None:
+        super().__init__(**options)
+        self.every = every
+
+
+class Chosen(CurriculumCallback):
+    def __init__(self, schedule: Schedule = Sorted(descending=True)) -> None:
+        super().__init__(schedule)
+
+
+@dataclass
+class Data(CurriculumCallback):
+    schedule: Schedule | None = None
+    factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__init__(self.schedule)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*(LeafSpec|num_workers|configure_optimizers|log_every_n_steps|`training_step` returned)"
+)
+@pytest.mark.parametrize(
+    ("callback", "schedule"),
+    [
+        (OptionsOfItsOwn(schedule=Sorted(by="difficulty")), Sorted(by="difficulty")),
+        (Chosen(), Sorted(descending=True)),
+        (Data(Sorted()), Sorted()),
+        (Data(factor=3.0), Random()),
+    ],
+    ids=["options", "default", "dataclass", "dataclass without"],
+)
+def test_a_subclass_with_a_constructor_of_its_own_trains(callback: CurriculumCallback, schedule: Schedule):
+    datamodule, module = Ladder(), Idle()
+    trainer_with(callback).fit(module, datamodule=datamodule)
+    assert datamodule.schedule == schedule
+    assert len(module.logged) == 3
+
+
+class NoSuper(CurriculumCallback):
+    def __init__(self, schedule: Schedule | None = None) -> None:
+        self.schedule = schedule
+
+
+@dataclass
+class NoPost(CurriculumCallback):
+    factor: float = 2.0
+
+
+class SetsUpAlone(CurriculumCallback):
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        pass
+
+
+class SetsLate(CurriculumCallback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.schedule = "Sorted"
+
+
+@pytest.mark.filterwarnings("ignore:.*(configure_optimizers)")
+@pytest.mark.parametrize(
+    ("callback", "told"),
+    [
+        (NoSuper(Sorted()), "NoSuper.__init__ does not call CurriculumCallback.__init__; call super()"),
+        (NoPost(), "NoPost.__init__ does not call .* of a dataclass"),
+        (
+            SetsUpAlone(Sorted()),
+            "SetsUpAlone.setup has not handed its schedule to the data module; call super()",
+        ),
+        (SetsLate(), "SetsLate.schedule is 'Sorted'; give a schedule, such as Random()"),
+    ],
+    ids=lambda it: type(it).__name__ if isinstance(it, CurriculumCallback) else "",
+)
+def test_a_subclass_that_leaves_out_what_is_above_is_refused(callback: CurriculumCallback, told: str):
+    with pytest.raises(RefusedError, match=told):
+        trainer_with(callback).fit(Idle(), datamodule=Ladder())
+
+
+def test_what_is_no_schedule_and_a_frozen_dataclass_are_refused_when_they_are_made():
+    @dataclass(frozen=True)
+    class Frozen(CurriculumCallback):
+        factor: float = 2.0
+
+        def __post_init__(self) -> None:
+            super().__init__()
+
+    with pytest.raises(RefusedError, match=r"Frozen is a frozen dataclass.* write @dataclass without frozen"):
+        Frozen()
+    for wrong in ("Sorted", Sorted, {"class_path": "Sorted"}):
+        with pytest.raises(RefusedError, match=r"CurriculumCallback.schedule is .*; give a schedule"):
+            CurriculumCallback(wrong)  # type: ignore[arg-type]
 
 
 def test_a_data_module_without_a_ladder_is_refused_but_only_in_fit():

@@ -1,18 +1,22 @@
 import importlib
+import subprocess
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from jsonargparse import ArgumentParser
 
 from observer import strategies
+from observer.curriculum import CurriculumCallback
 from observer.objective import KL, Weighting
 from observer.rewards import Reward
 from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
 
+ROOT = Path(__file__).parent.parent
 HALF = '''
 from dataclasses import dataclass
 
@@ -84,9 +88,28 @@ def test_every_family_has_members_that_are_concrete_children_of_its_base():
 
 def test_every_member_is_offered_by_its_room_so_that_a_saved_configuration_outlives_its_file():
     for family in strategies.FAMILIES:
-        room = importlib.import_module(strategies.FAMILIES[family].partition(":")[0])
+        path = strategies.FAMILIES[family].partition(":")[0]
+        room = importlib.import_module(".".join(path.split(".")[:2]))
         for name, strategy in shipped(family).items():
             assert getattr(room, name) is strategy
+
+
+WITHOUT_LIGHTNING = """
+import sys, types, observer
+room = types.ModuleType("observer.curriculum")  # whatever the room itself imports
+room.__path__ = [observer.__path__[0] + "/curriculum"]
+sys.modules |= {room.__name__: room, "lightning": None, "pytorch_lightning": None}
+from observer import strategies
+for name, cls in strategies.members("curriculum").items():
+    print(name, strategies.parameters(cls), strategies.summary(cls))
+"""
+
+
+def test_the_callback_is_listed_without_lightning_as_it_is_with_it():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_LIGHTNING], cwd=ROOT, capture_output=True, text=True)
+    options, summary = strategies.parameters(CurriculumCallback), strategies.summary(CurriculumCallback)
+    assert done.stdout == f"CurriculumCallback {options} {summary}\n", done.stderr
+    assert list(shipped("curriculum").values()) == [CurriculumCallback], "and not its base"
 
 
 def test_bases_and_private_classes_are_not_listed():

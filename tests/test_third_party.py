@@ -1,6 +1,7 @@
 """A package that offers a strategy is installed for real, and what it offers is known by name."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,12 +39,15 @@ def observer(environment, *commands):
 
 
 CUBIC = ("fit", "--config", "configs/quickstart.yaml", "--model.weighting", "Cubic", "--print_config")
+TALLY = (*CUBIC[:-1], "--curriculum", "Tally", "--curriculum.start", "7", "--print_config")
 
 
 def test_what_an_installed_package_offers_is_listed_and_can_be_configured(environment):
-    done = observer(environment, ("list", "weighting"), CUBIC)
+    done = observer(environment, ("list", "weighting"), ("list", "curriculum"), TALLY)
     assert "f(p) = p^3: what is nearly mastered weighs most." in done.stdout
+    assert "Counts the rows that were drawn." in done.stdout
     assert "class_path: observer_extras.strategies.Cubic" in done.stdout, done.stderr
+    assert re.search(r"class_path: observer_extras.strategies.Tally\n +init_args:\n +start: 7\n", done.stdout)
 
 
 def test_without_it_its_name_is_refused_and_the_page_of_strategies_is_what_the_registry_says():

@@ -6,31 +6,31 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import astuple
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.callbacks.step_log import StepLog
 from observer.metrics.alarms import FIGURES, RULES, Alarm, Validation, alarms, held_out_falling, unsolved
 from observer.refusal import refuse_outside, shown
-from observer.run.files import writing
+from observer.run.loggers import show_word
 from observer.types import Experience
 
 FILE = "alarms.jsonl"
 OF_UPDATE = ("entropy", "sampler_gap", "kl", "gradient_norm")
 """Figures that a step without an update lacks; Lightning would repeat those of the step before."""
+GROUPS = ("train", "zoom_rollout", "zoom_update")
+"""Groups of curves that the figures are in."""
 NAMES = (*RULES, "unsolved", "held_out_falling")
 SHARES = ("silent_groups", "identical", "truncated", "no_format", "unverifiable", "timed_out", "no_gradient")
 """Thresholds that cannot be above 1."""
 
 
 class Alarms(StepLog):
-    """Warns when a run goes wrong, in one line: on the terminal, in ``alarms.jsonl``, in TensorBoard's texts.
+    """Warns when a run goes wrong, in one line: on the terminal, in ``alarms.jsonl``, in loggers' texts.
 
     Each alarm is raised once per run, also where it is resumed. What is judged are means over a window of
     steps, never one step; an alarm that compares does so with the first window. Figures are those of all
@@ -156,10 +156,7 @@ class Alarms(StepLog):
             bar.print(str(alarm))
         else:
             print(alarm, flush=True)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                with writing(Path(logger.log_dir)):
-                    logger.experiment.add_text(f"alarms/{alarm.name}", alarm.text, alarm.step)
+        show_word(trainer.loggers, f"alarms/{alarm.name}", alarm.text, alarm.step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was raised, and the figures that a resumed run compares with: builtins only."""
@@ -197,10 +194,9 @@ class Alarms(StepLog):
 def _figures(trainer: lightning.Trainer, update: dict[str, float] | None) -> dict[str, float]:
     """Return the finite figures of the step that has just ended, by their names in ``RULES``."""
     logged = trainer.callback_metrics
-    keys = {name: f"train/{name}" for name in FIGURES if update is None or name not in OF_UPDATE}
-    if "gradient_norm" in logged:  # of a cold start
-        keys["gradient_norm"] = "gradient_norm"
-    found = {name: float(logged[key]) for name, key in keys.items() if key in logged}
+    names = [name for name in FIGURES if update is None or name not in OF_UPDATE]
+    curves = {name: f"{group}/{name}" for name in names for group in GROUPS if f"{group}/{name}" in logged}
+    found = {name: float(logged[curve]) for name, curve in curves.items()}
     found |= {name: update[name] for name in OF_UPDATE if update is not None and name in update}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 

@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from observer.cli.callback_options import add_callback
 from observer.cli.parser import Parser, quieten, reduced
-from observer.curriculum import Random, Schedule
+from observer.curriculum import Schedule
+from observer.curriculum.hooks import CurriculumHooks, checked_schedule
 from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.curriculum.preview_figures import picture, table
 from observer.data.options import LadderOptions
-from observer.strategies import described
+from observer.strategies import described, import_path
 from observer.types import RefusedError
 
-SECTIONS = {"data": None, "curriculum": ("schedule",), "trainer": ("max_steps",), "seed_everything": None}
+SECTIONS = {"data": None, "trainer": ("max_steps",), "seed_everything": None}
 """Sections of a configuration that decide the draws -> their options; None for all options."""
 
 
@@ -32,8 +34,9 @@ def preview_command(words: list[str]) -> None:
     """
     quieten()
     parser = _parser()
-    given = parser.instantiate(parser.parse_args(reduced(words, _needed)))
-    schedule, data = given.curriculum.schedule, given.data
+    words = [_without_lightning(word) for word in reduced(words, _needed)]
+    given = parser.instantiate(parser.parse_args(words))
+    schedule, data = checked_schedule(given.curriculum), given.data
     if data.formats["train"] is None:
         raise RefusedError("data.train is not set; name a row format and its options")
     rows = data.formats["train"].read()
@@ -80,9 +83,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--model.updates_per_rollout", type=int, default=1, help="Optimizer steps per rollout."
     )
-    parser.add_argument(
-        "--curriculum.schedule", type=Schedule, default=Random(), help="The schedule to show."
-    )
+    add_callback(parser, CurriculumHooks, "curriculum")
     parser.add_class_arguments(LadderOptions, "data", sub_configs=True)
     return parser
 
@@ -90,6 +91,8 @@ def _parser() -> Parser:
 def _needed(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that decide the draws."""
     kept: dict[str, Any] = {}
+    if (curriculum := content.get("curriculum")) is not None:
+        kept["curriculum"] = _without_lightning(curriculum)
     for section, options in SECTIONS.items():
         value = content.get(section)
         if options and not isinstance(value, Mapping | None):
@@ -103,3 +106,21 @@ def _needed(file: str, content: Mapping[str, Any]) -> dict[str, Any]:
     if updates is not None:
         kept["model"] = {"updates_per_rollout": updates}
     return kept
+
+
+def _without_lightning(curriculum: Any) -> Any:
+    """Return a configuration of the callback that names the built-in one by its base, which draws the same.
+
+    A subclass is built as it is: it may choose its schedule itself, and imports Lightning anyhow.
+    """
+    if isinstance(curriculum, Mapping):
+        return {
+            key: _without_lightning(value) if key == "class_path" else value
+            for key, value in curriculum.items()
+        }
+    if not isinstance(curriculum, str):
+        return curriculum
+    option, equals, value = curriculum.rpartition("=")
+    if value not in ("CurriculumCallback", "observer.curriculum.CurriculumCallback"):
+        return curriculum
+    return f"{option}{equals}{import_path(CurriculumHooks)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from observer.callbacks import (
 )
 from observer.callbacks.predictions import refuse_existing
 from observer.cli.board import Board
+from observer.cli.callback_options import add_callback, left_out, refuse_twice
 from observer.cli.parser import default_rewards, hide_bars, quieten
 from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
@@ -56,7 +58,7 @@ FORCED = {
     "alarms": Alarms,
     "report": RunReport,
 }
-"""Callbacks of every run, by the name of their options."""
+"""Callbacks of every run, by the name of their options; a subclass may take the place of each."""
 
 
 SETTINGS: dict[str, Any] = {
@@ -173,6 +175,8 @@ class RunCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given words, not those of the process."""
         self.config = parser.parse_args(args)
+        for line in left_out(args, self.config[self.config.subcommand], FORCED):
+            rank_zero_only(print)(f"observer: {line}", file=sys.stderr)
 
     def _parse_ckpt_path(self) -> None:
         """Take no options from a checkpoint: only the configuration counts."""
@@ -206,12 +210,14 @@ class RunCLI(LightningCLI):
             help="Optimizer steps from one checkpoints/last.ckpt to the next; validations write it too.",
         )
         for name, callback in FORCED.items():
-            parser.add_lightning_class_args(callback, name)
+            add_callback(parser, callback, name)
+            parser.callback_keys.append(name)
 
     def before_instantiate_classes(self) -> None:
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        refuse_twice(config.trainer.callbacks, FORCED)
         refuse_flags(config.trainer)
         with_plain_values(config.trainer)
         if self.subcommand == "predict":

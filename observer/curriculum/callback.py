@@ -14,17 +14,15 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
-from observer.curriculum.base import Schedule
 from observer.curriculum.heat_map import heat_map
-from observer.curriculum.index import LadderIndex
-from observer.curriculum.schedules.random_order import Random
+from observer.curriculum.hooks import CurriculumHooks, checked_schedule
 from observer.refusal import refuse_outside
 from observer.run.curves import add_figures
 from observer.run.loggers import show_picture, show_word, takes_pictures
 from observer.types import Problem, RefusedError
 
 
-class CurriculumCallback(Callback):
+class CurriculumCallback(CurriculumHooks, Callback):
     """Chooses which rows of the ladder each step draws.
 
     It changes which rows are drawn, never the reward, weight or loss of a sample. Without it, rows come in
@@ -63,38 +61,24 @@ class CurriculumCallback(Callback):
         heat_map_every_n_steps: how often the heat map is drawn, besides at the end; None for never.
 
     Raises:
-        RefusedError: a number is out of range.
+        RefusedError: a number is out of range, or the schedule is none.
     """
 
-    def __init__(self, schedule: Schedule | None = None, heat_map_every_n_steps: int | None = 100) -> None:
-        name = "CurriculumCallback.heat_map_every_n_steps"
-        refuse_outside(name, heat_map_every_n_steps, 1, hint=", or null")
-        self.schedule = Random() if schedule is None else schedule
-        self.heat_map_every_n_steps = heat_map_every_n_steps
-        self._stage: str | None = None
-        self._history: list[dict[int, tuple[int, float]]] = []
+    _alone = False
+    """Whether the trainer is known to have no other curriculum."""
 
-    # Hooks for subclasses
+    @property
+    def state_key(self) -> str:
+        """The same for subclasses, so that a run that goes on with another class keeps its history.
 
-    def before_draw(self, index: LadderIndex, step: int) -> None:
-        """Called before the rows of a step are drawn, on every rank; does nothing by default."""
-
-    def after_observing(
-        self, index: LadderIndex, step: int, rows: Sequence[int], pass_rates: Sequence[float]
-    ) -> None:
-        """Called with the pass rates of a finished step, on every rank; does nothing by default.
-
-        Args:
-            index: the rows, and what has been seen of them, this step's included.
-            step: the rollout that has just finished, 0-based.
-            rows: of its global batch.
-            pass_rates: share of correct completions of each.
+        Until ``setup`` it is the class's own name: Lightning would refuse two curricula in words of its own.
         """
+        return CurriculumCallback.__name__ if self._alone else type(self).__qualname__
 
     def on_stage_change(
         self, trainer: Trainer, pl_module: LightningModule, before: str | None, now: str
     ) -> None:
-        """Called when a stage begins; gives its name to the loggers. The progress bar shows it anyway."""
+        """Give the name of a stage that begins to the loggers; the progress bar shows it anyway."""
         show_word(trainer.loggers, "zoom_curriculum/stage", now, trainer.datamodule.step)  # type: ignore[attr-defined]
 
     # Lightning's hooks
@@ -107,19 +91,33 @@ class CurriculumCallback(Callback):
         """
         if stage != "fit":
             return
+        schedule = checked_schedule(self)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector
         curricula = [callback for callback in callbacks if isinstance(callback, CurriculumCallback)]
         if len(curricula) > 1:
             names = ", ".join(type(callback).__name__ for callback in curricula)
             raise RefusedError(f"the trainer has {len(curricula)} curriculum callbacks ({names}); keep one")
+        self._alone = True
         datamodule: Any = getattr(trainer, "datamodule", None)
         if not hasattr(datamodule, "index"):
             raise RefusedError(
                 f"a curriculum needs a data module with a ladder, this one is {type(datamodule).__name__}; "
                 "pass a LadderDataModule, or leave the curriculum out"
             )
-        datamodule.schedule = self.schedule
+        datamodule.schedule = schedule
         datamodule.before_draw = self.before_draw
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check that the data module has the schedule.
+
+        Raises:
+            RefusedError: a subclass has a ``setup`` that leaves out this one's.
+        """
+        if getattr(trainer.datamodule, "schedule", None) != self.schedule:  # type: ignore[attr-defined]
+            raise RefusedError(
+                f"{type(self).__name__}.setup has not handed its schedule to the data module; call "
+                "super().setup(trainer, pl_module, stage) in it"
+            )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Sequence[Problem], batch_idx: int
@@ -176,9 +174,9 @@ class CurriculumCallback(Callback):
             show_picture(trainer.loggers, "zoom_curriculum/pass_rates", page, step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the stage and each step's counts and pass rates by level: builtins only."""
+        """Return the class, the stage and each step's counts and pass rates by level: builtins only."""
         steps = [[[level, count, total] for level, (count, total) in step.items()] for step in self._history]
-        return {"stage": self._stage, "history": steps}
+        return {"class": type(self).__name__, "stage": self._stage, "history": steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the stage and the history of a checkpoint."""

@@ -13,7 +13,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from observer.learner.averaging import CURRENT, complete, refuse_lost_average
 from observer.learner.rebuilding import ENTRY, restored_options, saved_options
 from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
-from observer.learner.trainer_options import refuse_spent_time
 from observer.policy.checkpoint import first_misfit
 from observer.run.checkpoints import refuse_other_version, restoring
 from observer.strategies import described, with_present_names
@@ -83,7 +82,6 @@ def refuse_unfit(checkpoint: dict[str, Any], module: Any) -> None:
                 f"({path})"
             )
     refuse_unlike(checkpoint, module)
-    refuse_spent_time(trainer, checkpoint)
     complete(checkpoint, module)
 
 

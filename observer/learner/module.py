@@ -28,6 +28,7 @@ from observer.learner.trainer_options import (
     prepare_fast_dev_run,
     refuse_portions,
     refuse_sizes,
+    refuse_spent_time,
     refuse_trainer_options,
 )
 from observer.policy import Policy, PolicySpec
@@ -182,6 +183,7 @@ class PolicyModule(HeldOutModule):
         """
         self.answerer.engine.version = -1
         refuse_unfit(checkpoint, self)
+        refuse_spent_time(self.attached, checkpoint)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *arguments: Any, **options: Any) -> Any:
         """Load weights; the model is made first where there is none, as after a fit in other processes."""

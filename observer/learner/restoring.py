@@ -17,6 +17,7 @@ import torch
 
 from observer.curriculum.index_state import leaves
 from observer.learner.optimization import Optimization
+from observer.refusal import printable, shown
 from observer.run.checkpoints import restoring
 from observer.run.environment import weights_digest
 from observer.types import RefusedError
@@ -253,7 +254,22 @@ def _callbacks(states: Any, module: Any) -> None:
             named = f"callbacks.{callback.state_key}"
             with warnings.catch_warnings(), restoring(module.trainer.ckpt_path, named):
                 warnings.simplefilter("ignore")
-                copy.copy(callback).load_state_dict(copy.deepcopy(states[callback.state_key]))
+                state = copy.deepcopy(states[callback.state_key])
+                try:
+                    copy.copy(callback).load_state_dict(state)
+                except Exception as error:
+                    _other_class(state, callback, module.trainer.ckpt_path, error)
+                    raise
+
+
+def _other_class(state: Any, callback: Any, path: object, error: Exception) -> None:
+    """Refuse what a callback of another class has saved; subclasses of a curriculum share their state."""
+    saved, own = state.get("class") if isinstance(state, dict) else None, type(callback).__name__
+    if isinstance(saved, str) and saved != own:
+        raise RefusedError(
+            f"cannot resume: {path} holds what {shown(saved)} has seen, and {own} cannot go on from that "
+            f"({error!r}); go on with --curriculum {printable(saved)}"
+        ) from error
 
 
 def _base(record: Any, module: Any) -> None:

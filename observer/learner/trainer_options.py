@@ -29,6 +29,7 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from observer.data.module import LadderDataModule
@@ -239,16 +240,18 @@ def refuse_sizes(trainer: lightning.Trainer, data: LadderDataModule, updates_per
         )
 
 
-def refuse_spent_time(trainer: lightning.Trainer, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse to go on from a checkpoint whose time is used up; Lightning counts that of all processes.
+def refuse_spent_time(trainer: lightning.Trainer | None, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to resume a fit from a checkpoint whose time is used up; Lightning counts that of all processes.
 
     Args:
-        trainer: of the run that goes on.
+        trainer: of the run that goes on; None for a learner on its own.
         checkpoint: as it was read.
 
     Raises:
         RefusedError: says how long was trained, and what to write.
     """
+    if trainer is None or trainer.state.fn is not TrainerFn.FITTING:
+        return
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if not isinstance(callback, Timer) or callback._duration is None:
             continue

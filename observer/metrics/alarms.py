@@ -165,7 +165,7 @@ RULES: dict[str, Rule] = {
         ),
         "the reward rose from {first[reward]:.2f} to {now[reward]:.2f} while accuracy fell from "
         "{first[accuracy]:.2f} to {now[accuracy]:.2f}. Another reward pays more than being right: compare "
-        "the curves of train/component_.., and lower its weight (model.rewards)",
+        "the curves zoom_component/.., and lower its weight (model.rewards)",
         compares=True,
     ),
 }

@@ -1,0 +1,43 @@
+"""What a message of the parser says of an option that takes a class with options of its own."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+from observer import strategies
+
+ALL_OPTIONS = "observer fit --help prints every option"
+"""The last line of a message."""
+
+
+def joined(message: str) -> str:
+    """Return a message about an option of an option with both as one path; the last line is said once."""
+    message = re.sub(rf"\n+ *{ALL_OPTIONS}", "", message)
+    while nested := re.match(r'Parser key "([\w.]+)":\n  Parser key "([\w.]+)":(.*)', message, re.DOTALL):
+        outer, inner, rest = nested.groups()
+        rest = rest.replace("\n  ", "\n").replace(f"by name for {inner}:", f"by name for {outer}.{inner}:")
+        message = f'Parser key "{outer}.{inner}":{rest}'
+    return message
+
+
+def near(message: str, hint: Any) -> str:
+    """Return lines with what is near to a class or an option that an option for a class does not take."""
+    known = [cls for family in strategies.families_of(hint) for cls in strategies.members(family).values()]
+    own = [hint] if isinstance(hint, type) and hint.__module__.startswith("observer.") else []
+    names = [cls.__name__ for cls in known]
+    options = sorted({name for cls in known or own for name in strategies.parameters(cls)})
+    refused = [
+        (word, options) for word in re.findall(r"Option '(\w+)' is not", message) if word not in options
+    ]
+    paths = re.findall(r"(?:import path string: |given class_path ')([\w.]+)", message)
+    refused += [(path.rpartition(".")[2], names) for path in paths]
+    lines = []
+    for word, choices in refused:
+        alike = [name for name in choices if name.startswith(word)]
+        alike = alike or difflib.get_close_matches(word, choices, n=3)
+        lines += [f"Near {word}: {', '.join(alike)}"] if alike else []
+    if re.search("class_path.*No module named", message, re.DOTALL):
+        lines.append("For a class of a file of your own write --plugins '[mine.py]', and its name alone")
+    return "".join(f"\n\n{line}" for line in lines)
