@@ -19,6 +19,8 @@ CONFIGURATIONS = {
     "one update": {"learning_rate": Linear()},
     "two updates, reference": {"updates_per_rollout": 2, "kl": K3(0.1), "learning_rate": Linear()},
 }
+UNMEASURED = {"val": None, "test": None}
+"""Held-out rows of runs that need none; those of "one update" are measured before, between and after."""
 
 
 class EveryStep(lightning.Callback):
@@ -47,14 +49,16 @@ def run(folder, checkpoints, options, ckpt_path=None, schedule=None, **data):
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
     options = CONFIGURATIONS[name]
+    held_out = {} if name == "one update" else UNMEASURED
     (tmp_path / "whole").mkdir()
-    weights, completions, rates = run(tmp_path / "whole", tmp_path, options)
+    weights, completions, rates = run(tmp_path / "whole", tmp_path, options, **held_out)
     assert {line["step"] for line in completions} == set(range(STEPS))
     assert any(line["advantage"] for line in completions), "a run that learns nothing proves nothing"
     for step in range(1, STEPS):
         folder = tmp_path / f"resumed-{step}"
         folder.mkdir()
-        again = run(folder, tmp_path / "unused", options, ckpt_path=tmp_path / f"step-{step}.ckpt")
+        start = tmp_path / f"step-{step}.ckpt"
+        again = run(folder, tmp_path / "unused", options, start, **held_out)
         assert again[1] == [line for line in completions if line["step"] >= step]
         assert again[2] == {at: rate for at, rate in rates.items() if at > step}
         for key, value in weights.items():
@@ -73,14 +77,15 @@ def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
 def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "resumed").mkdir()
-    _, completions, _ = run(tmp_path / "whole", tmp_path, {}, schedule=schedule)
-    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", {}, tmp_path / "step-3.ckpt", schedule)
+    _, completions, _ = run(tmp_path / "whole", tmp_path, {}, schedule=schedule, **UNMEASURED)
+    start = tmp_path / "step-3.ckpt"
+    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", {}, start, schedule, **UNMEASURED)
     assert again == [line for line in completions if line["step"] >= 3]
 
 
 def test_lines_logged_after_the_checkpoint_are_not_there_twice(tmp_path):
-    _, completions, _ = run(tmp_path, tmp_path, {})
-    _, again, _ = run(tmp_path, tmp_path / "unused", {}, ckpt_path=tmp_path / "step-2.ckpt")
+    _, completions, _ = run(tmp_path, tmp_path, {}, **UNMEASURED)
+    _, again, _ = run(tmp_path, tmp_path / "unused", {}, tmp_path / "step-2.ckpt", **UNMEASURED)
     assert again == completions
 
 
@@ -93,7 +98,7 @@ def test_figures_from_before_training_are_not_measured_again(tmp_path):
 
 
 def test_resuming_with_other_draws_is_refused_with_both_values(tmp_path):
-    run(tmp_path, tmp_path, {})
+    run(tmp_path, tmp_path, {}, **UNMEASURED)
     with pytest.raises(RefusedError, match=r"prompts_per_step 4, this run has 2"):
         run(tmp_path, tmp_path, {}, ckpt_path=tmp_path / "step-2.ckpt", prompts_per_step=2)
 

@@ -146,7 +146,9 @@ def test_callbacks_that_do_not_go_with_a_step_are_refused_before_weights_are_loa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("given", [{}, {"train_dataloaders": torch.utils.data.DataLoader([1, 2])}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{}, {"train_dataloaders": torch.utils.data.DataLoader([1, 2])}], ids=["nothing", "a loader"]
+)
 def test_a_fit_without_the_data_module_is_refused_with_the_call_to_write(tmp_path, given):
     with pytest.raises(RefusedError, match=r"trainer.fit\(learner, datamodule=...\)"):
         lightning.Trainer(**quiet(tmp_path)).fit(learner(), **given)
