@@ -50,7 +50,7 @@ def test_a_run_that_answers_always_the_same_is_told_so_once(tmp_path, capfd):
     assert told(shown) == [line["alarm"] for line in kept]
     assert "answered '99'" in kept[-1]["text"]
     assert all(line["text"] in shown for line in kept), "each in one piece"
-    board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0})
+    board = EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
     board.Reload()
     tags = [tag for tag in board.Tags()["tensors"] if tag.startswith("alarms/")]
     assert tags == [f"alarms/{line['alarm']}/text_summary" for line in kept]

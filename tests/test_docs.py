@@ -205,11 +205,12 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     kinds = {kind for text in PAGES.values() for kind in re.findall(r"^```(\w+)$", text, re.MULTILINE)}
     assert kinds == {"bash", "json", "jsonl", "python", "yaml"}
     python = {page: len(blocks(page, "python")) for page in PAGES if blocks(page, "python")}
-    docs = {"architecture": 2, "curriculum": 2, "optimizers": 2, "predict": 2, "score": 1}
+    docs = {"architecture": 2, "curriculum": 2, "loggers": 1, "optimizers": 2, "predict": 2, "score": 1}
     assert python == {"README.md": 3, **{f"docs/{page}.md": count for page, count in docs.items()}}
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
         "README.md": 1,
         "docs/configs.md": 1,
         "docs/curriculum.md": 3,
+        "docs/loggers.md": 1,
         "docs/optimizers.md": 2,
     }

@@ -13,7 +13,7 @@ from bounds import of_logprob
 from experiments.controls.shuffled_rewards import ShuffledRewards
 from gradients import gradients
 from observer.data import Tiles
-from observer.learner import ObserveLearner, PolicyModule
+from observer.learner import ObserveLearner
 from observer.objective import (
     K1,
     K2,
@@ -142,14 +142,6 @@ def test_values_out_of_range_are_refused_before_anything_is_loaded(options, mess
 def test_sizes_that_do_not_go_together_are_refused(options, data, steps, message, tmp_path):
     with pytest.raises(RefusedError, match=message):
         runs.trainer(tmp_path, steps).fit(runs.learner(**options), datamodule=runs.data_module(**data))
-
-
-def test_half_precision_with_loss_scaling_is_refused():
-    learner, trainer = runs.learner(), type("Trainer", (), {"precision": "16-mixed"})()
-    trainer.datamodule = runs.data_module()
-    learner._trainer = trainer
-    with pytest.raises(RefusedError, match=r"16-mixed.*bf16-mixed"):
-        PolicyModule.setup(learner, "fit")
 
 
 def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):

@@ -242,7 +242,9 @@ def test_a_logger_that_never_worked_ends_the_run_by_its_name():
 
 
 def test_a_logger_without_pictures_is_asked_for_none():
-    show_picture([Plain()], "zoom_completions/0", Image.new("RGB", (2, 2)), 0)
+    plain = Plain()
+    show_picture([plain], "zoom_completions/0", Image.new("RGB", (2, 2)), 0)
+    assert not plain.calls
 
 
 @pytest.mark.parametrize("every", [0, 2])

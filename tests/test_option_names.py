@@ -15,6 +15,7 @@ ABBREVIATED = {
     ),
     "validate": (["validate", "--config", "quickstart", "--ckpt", "best"], "ckpt_path"),
     "test": (["test", "--config", "quickstart", "--trainer.limit_test", "2"], "trainer.limit_test_batches"),
+    "predict": (["predict", "--config", "quickstart", "--sampl", "2", "--output", "y"], "samples"),
     "score": (["score", "--config", "quickstart", "--input", "x", "--outp", "y"], "output"),
     "score, a flag": (["score", "--input", "x", "--output", "y", "--aud"], "audit"),
     "preview": (["curriculum", "preview", "--config", "quickstart", "--step", "3"], "steps"),

@@ -37,7 +37,6 @@ def rows(heading):
 
 ARGUMENTS, CALLBACKS = rows("Arguments of `Trainer`"), rows("Callbacks of Lightning")
 BASES = {"BasePredictionWriter", "Callback", "Checkpoint", "ProgressBar"}
-AVERAGES = {"StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging"}
 
 
 def named(table, how):
@@ -51,7 +50,7 @@ def test_the_page_names_every_argument_of_the_installed_trainer():
 
 
 def test_the_page_names_every_callback_of_the_installed_lightning():
-    assert set(CALLBACKS) | AVERAGES == set(stock.__all__) - BASES | {"LearningRateMonitor"}
+    assert set(CALLBACKS) == set(stock.__all__) - BASES | {"LearningRateMonitor"}
     refused = {name for name in CALLBACKS if issubclass(getattr(stock, name), tuple(REFUSED_CALLBACKS))}
     assert named(CALLBACKS, "refused") == refused
 

@@ -7,16 +7,13 @@ without it; ``CurriculumCallback`` adds what Lightning calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from observer.curriculum.base import Schedule
 from observer.curriculum.index import LadderIndex
 from observer.curriculum.schedules.random_order import Random
 from observer.refusal import refuse_outside, shown
 from observer.types import RefusedError
-
-if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule, Trainer
 
 
 class CurriculumHooks:
@@ -59,9 +56,7 @@ class CurriculumHooks:
             pass_rates: share of correct completions of each.
         """
 
-    def on_stage_change(
-        self, trainer: Trainer, pl_module: LightningModule, before: str | None, now: str
-    ) -> None:
+    def on_stage_change(self, trainer: Any, pl_module: Any, before: str | None, now: str) -> None:
         """Called when a stage begins; ``CurriculumCallback`` writes its name to TensorBoard."""
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 
 from observer.run.checkpoints import restoring
 from observer.types import RefusedError
@@ -27,17 +27,11 @@ def averaging_of(trainer: Any) -> WeightAveraging | None:
 
 
 def refuse_averaging(trainer: Any) -> None:
-    """Refuse what would average nothing, or two averages.
+    """Refuse two averages.
 
     Raises:
-        RefusedError: names the callback, and the one to use.
+        RefusedError: names both callbacks.
     """
-    if any(isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks):
-        raise RefusedError(
-            "trainer.callbacks holds StochasticWeightAveraging, which steps its learning rate by epochs and "
-            "copies a learner before its weights are loaded, so that nothing is averaged; use "
-            "lightning.pytorch.callbacks.WeightAveraging (the mean over all steps) or EMAWeightAveraging"
-        )
     found = [type(each).__name__ for each in trainer.callbacks if isinstance(each, WeightAveraging)]
     if len(found) > 1:
         raise RefusedError(f"trainer.callbacks holds {' and '.join(found)}: keep one average of the weights")

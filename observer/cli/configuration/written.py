@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import get_loader
 
 from observer.cli.config_file import check_text, read_config
 from observer.cli.configuration.interpolation import MARK, Settled, UnresolvedError, each_text, with_values
@@ -208,7 +207,7 @@ def _content(name: str) -> tuple[dict[str, Any], bool]:
     section, are put into it.
     """
     file, content = Path(name), read_config("--config", name)
-    loaded = get_loader("yaml")(file.read_text(encoding="utf-8"))  # numbers such as 1e-6 are numbers
+    loaded = _parsed(file.read_text(encoding="utf-8"))  # numbers such as 1e-6 are numbers
     content = loaded if isinstance(loaded, dict) else content
     whole: dict[str, Any] = {}
     for option, value in content.items():
@@ -227,7 +226,7 @@ def _section(file: Path, value: str) -> dict[str, Any] | None:
     if not value.endswith((".yaml", ".yml")) or not other.is_file():
         return None
     read_config(str(file), str(other))
-    section: dict[str, Any] = get_loader("yaml")(other.read_text(encoding="utf-8"))
+    section: dict[str, Any] = _parsed(other.read_text(encoding="utf-8"))
     return section
 
 
@@ -248,10 +247,17 @@ def _refuse_interpolation(file: Path) -> None:
         )
 
 
+def _parsed(text: str) -> Any:
+    """Return what YAML holds as the parser reads it."""
+    from jsonargparse import get_loader  # a tenth of a second, which a file that is not there need not cost
+
+    return get_loader("yaml")(text)
+
+
 def _read(text: str) -> Any:
     """Return a value of the command line as YAML reads it; what only looks like a mapping stays a text."""
     try:
-        value = get_loader("yaml")(text)
+        value = _parsed(text)
     except yaml.YAMLError:
         return text
     structured = isinstance(value, dict | list)
