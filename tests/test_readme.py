@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import runs
 from observer.cli import main
 from observer.data import Jsonl
 
@@ -39,7 +38,6 @@ def commands():
 def test_the_python_example_has_at_most_15_lines_and_trains(tmp_path):
     (example,) = [block for block in blocks("python") if "trainer.fit" in block]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
-    example = example.replace("observer/data/tiles/checkpoint", runs.CHECKPOINT)
     example = example.replace("runs/python", str(tmp_path / "run"))
     exec(compile(example, "README.md", "exec"), {})
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
