@@ -16,8 +16,8 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
 from observer.cli.config_file import read_config
-from observer.cli.configuration.messages import joined, near
-from observer.cli.configuration.plain_parser import near_each
+from observer.cli.configuration.messages import joined, near_of_class
+from observer.cli.configuration.near import near_each
 from observer.cli.configuration.unknown_class import unknown_class
 from observer.cli.configuration.written import parts
 from observer.cli.configuration.yaml_text import as_text, replaced_file, with_escapes
@@ -35,15 +35,14 @@ class Parser(ArgumentParser):
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Return options as YAML that is read as the same options again."""
-        whole = (
-            _DUMPING.set(True) if not _DUMPING.get() else None
-        )  # a parser has parsers of classes dump theirs
+        if _DUMPING.get():  # a parser of a class, which is asked for its part of the whole
+            part: str = super().dump(*args, **kwargs)
+            return part
+        token = _DUMPING.set(True)
         try:
-            text = super().dump(*args, **kwargs)
+            return with_escapes(super().dump(*args, **kwargs))
         finally:
-            if whole is not None:
-                _DUMPING.reset(whole)
-        return text if whole is None else with_escapes(text)
+            _DUMPING.reset(token)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse with a message that lists what would have been valid.
@@ -57,7 +56,7 @@ class Parser(ArgumentParser):
         for key in dict.fromkeys(keys):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
-            message += near(message, hint)
+            message += near_of_class(message, hint)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)
                 known = ", ".join(names)

@@ -30,8 +30,7 @@ from observer.callbacks import (
 from observer.callbacks.predictions import refuse_existing
 from observer.cli.board import Board
 from observer.cli.callback_options import add_callback, left_out, refuse_twice
-from observer.cli.parser import default_rewards, hide_bars, quieten
-from observer.cli.run_parser import RunParser
+from observer.cli.parser import Parser, default_rewards, hide_bars, quieten
 from observer.cli.trainer_flags import (
     building,
     refuse_checkpoint_io,
@@ -42,10 +41,7 @@ from observer.cli.trainer_flags import (
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.learner import PolicyModule, held_out_sampling
-from observer.run.checkpoints import (
-    finished_rollouts,
-    resolve_checkpoint,
-)
+from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import whole_file
 from observer.run.hyperparameters import flat
@@ -59,6 +55,10 @@ FORCED = {
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options; a subclass may take the place of each."""
+
+
+class RunParser(Parser, LightningArgumentParser):
+    """The parser of a subcommand: that of every command, with what LightningCLI needs."""
 
 
 SETTINGS: dict[str, Any] = {

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from observer.cli.configuration.plain_parser import near
+from observer.cli.configuration.near import near
 from observer.refusal import shown
 
 _MISSING = (
