@@ -284,3 +284,8 @@ def test_a_file_of_a_single_option_may_not_hold_an_interpolation(tmp_path, capfd
     for words in (["--config", config], ["--config", "quickstart", "--model.weighting", file]):
         told = refusal(capfd, *words)
         assert "one.yaml: it holds ${..}" in told
+
+
+def test_a_value_that_refers_to_one_that_fails_names_it():
+    told = str(Settled({"a": "x${b}", "b": "${c}", "c": "${nobody}"}).failed["a",])
+    assert told.startswith("b is '${c}': c is '${nobody}': no option is called nobody")

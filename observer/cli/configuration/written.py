@@ -131,11 +131,7 @@ class Written:
         settled = Settled(options)
         if settled.failed or any("oc.select" in text or "oc.dict" in text for text in settled.raw.values()):
             settled = Settled(merge(defaults(), options, replaced))
-        failures: list[str] = []
-        words = [word for part in self.parts for word in _resolved(part, settled, failures)]
-        if failures:
-            raise RefusedError(min(failures, key=lambda failure: "leads to itself" in failure))
-        return words
+        return [word for part in self.parts for word in _resolved(part, settled)]
 
 
 def merge(
@@ -264,8 +260,12 @@ def _read(text: str) -> Any:
     return text if structured and text.lstrip()[:1] not in ("{", "[") else value
 
 
-def _resolved(part: Part, settled: Settled, failures: list[str]) -> list[str]:
-    """Return the words of an option, its interpolations resolved; add those that cannot be to failures."""
+def _resolved(part: Part, settled: Settled) -> list[str]:
+    """Return the words of an option, its interpolations resolved.
+
+    Raises:
+        RefusedError: one that counts cannot be.
+    """
     value = part.content if part.content is not None else None if part.value is None else _read(part.value)
     prefix = () if part.content is not None else tuple(part.name.split("."))
     if not any(each_text(value)):
@@ -279,7 +279,7 @@ def _resolved(part: Part, settled: Settled, failures: list[str]) -> list[str]:
         except UnresolvedError as error:
             if live == text:
                 option = ".".join(str(key) for key in path)
-                failures.append(f"{part.where}: {option} is {shown(text)}: {error}")
+                raise RefusedError(f"{part.where}: {option} is {shown(text)}: {error}") from error
             return _LEFT_OUT  # what was written later stands in its place
 
     value = _without(with_values(value, new))
