@@ -10,17 +10,16 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, get_loader
+from jsonargparse import ArgumentParser
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
-from observer.cli.config_file import read_config
 from observer.cli.configuration.messages import joined, near_of_class
 from observer.cli.configuration.near import near_each
 from observer.cli.configuration.unknown_class import unknown_class
-from observer.cli.configuration.written import parts
-from observer.cli.configuration.yaml_text import as_text, replaced_file, with_escapes
+from observer.cli.configuration.written import content_of, parts
+from observer.cli.configuration.yaml_text import as_text, with_escapes
 from observer.types import RefusedError
 
 _DUMPING: ContextVar[bool] = ContextVar("dumping", default=False)
@@ -92,9 +91,7 @@ def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Map
         if part.name != "config" or part.value is None:
             given += part.words
             continue
-        file = replaced_file(part.value)
-        content = read_config("--config", part.value) if file is None else get_loader("yaml")(part.value)
-        given += ["--config", as_text(needed(file or part.value, content))]
+        given += ["--config", as_text(needed(*content_of(part.value)))]
     return given
 
 

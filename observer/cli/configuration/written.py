@@ -16,7 +16,7 @@ import yaml
 from observer.cli.config_file import check_text, read_config
 from observer.cli.configuration.interpolation import MARK, Settled, UnresolvedError, each_text, with_values
 from observer.cli.configuration.shipped import config_file
-from observer.cli.configuration.yaml_text import as_text, in_place_of
+from observer.cli.configuration.yaml_text import as_text, in_place_of, replaced_file
 from observer.refusal import shown
 from observer.types import RefusedError
 
@@ -66,6 +66,19 @@ def parts(words: Sequence[str]) -> Iterator[Part]:
                 yield Part([word], name)
         else:
             yield Part([word])
+
+
+def content_of(config: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a configuration and its content.
+
+    Args:
+        config: value of ``--config``: a file, or the text that ``Written.resolved`` gives in its place.
+
+    Raises:
+        RefusedError: the file cannot be read.
+    """
+    name = replaced_file(config)
+    return (config, read_config("--config", config)) if name is None else (name, _parsed(config))
 
 
 class Written:
@@ -291,7 +304,7 @@ def _resolved(part: Part, settled: Settled) -> list[str]:
     if isinstance(value, dict | list):  # as a word, an option of type text would take it for one
         section: dict[str, Any] = {}
         put(section, prefix, value)
-        return ["--config", as_text(section)]
+        return ["--config", in_place_of("the command line", section)]
     return [f"--{part.name}={value if isinstance(value, str) else as_text(value)}"]
 
 
