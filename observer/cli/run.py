@@ -30,7 +30,8 @@ from observer.callbacks import (
 from observer.callbacks.predictions import refuse_existing
 from observer.cli.board import Board
 from observer.cli.callback_options import add_callback, left_out, refuse_twice
-from observer.cli.parser import Parser, default_rewards, hide_bars, quieten
+from observer.cli.parser import default_rewards, hide_bars, quieten
+from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
     building,
     refuse_checkpoint_io,
@@ -55,11 +56,6 @@ FORCED = {
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options; a subclass may take the place of each."""
-
-
-class RunParser(Parser, LightningArgumentParser):
-    """The parser of a subcommand: that of every command, with what LightningCLI needs."""
-
 
 SETTINGS: dict[str, Any] = {
     "datamodule_class": LadderDataModule,

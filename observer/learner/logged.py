@@ -36,7 +36,10 @@ def held_out_curve(prefix: str, figure: str) -> str:
 
 
 class LoggedModule(lightning.LightningModule):
-    """A module whose figures, and those of the callbacks, are logged in one call per step."""
+    """A module whose figures, and those of the callbacks, are logged in one call per step.
+
+    A base and no collaborator: ``self.log`` and the hooks in which it logs belong to the module.
+    """
 
     charts: ClassVar[Mapping[str, Sequence[str]]] = CHARTS
     """The first page in TensorBoard: title of a chart -> its curves."""
