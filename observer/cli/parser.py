@@ -15,8 +15,8 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
-from observer.cli.configuration.messages import joined, near_of_class
-from observer.cli.configuration.near import near_each
+from observer.cli.configuration.messages import joined, near
+from observer.cli.configuration.plain_parser import near_each
 from observer.cli.configuration.unknown_class import unknown_class
 from observer.cli.configuration.written import content_of, parts
 from observer.cli.configuration.yaml_text import as_text, with_escapes
@@ -55,7 +55,7 @@ class Parser(ArgumentParser):
         for key in dict.fromkeys(keys):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
-            message += near_of_class(message, hint)
+            message += near(message, hint)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)
                 known = ", ".join(names)

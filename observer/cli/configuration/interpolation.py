@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from observer.cli.config_file import DEEPEST, MOST_BYTES, MOST_VALUES
-from observer.cli.configuration.near import near
+from observer.cli.configuration.near import nearest
 from observer.refusal import shown
 from observer.run.files import causes
 from observer.types import RefusedError
@@ -214,8 +214,8 @@ class Settled:
         """Return why an interpolation cannot be resolved, and what to write instead."""
         told = str(error).partition("\n")[0]
         if found := re.search(r"Interpolation key '(.*)' not found", told):
-            alike = near(found[1], (_dotted(path) for path in _paths(self._options)))
-            mend = f"; near it: {alike}" if alike else ""
+            alike = nearest(found[1], (_dotted(path) for path in _paths(self._options)))
+            mend = f"; near it: {', '.join(alike)}" if alike else ""
             return f"no option is called {found[1]}{mend}; {LITERAL}"
         if found := re.search(r"Environment variable '(.*)' not found", told):
             return f"the environment has no {found[1]}; set it, or write ${{oc.env:{found[1]},VALUE}}"

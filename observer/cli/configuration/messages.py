@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from observer import strategies
-from observer.cli.configuration.near import near
+from observer.cli.configuration.near import nearest
 
 ALL_OPTIONS = "observer fit --help prints every option"
 """The last line of a message."""
@@ -22,13 +22,8 @@ def joined(message: str) -> str:
     return message
 
 
-def near_of_class(message: str, hint: Any) -> str:
-    """Return lines with the names that are near a class, or an option of a class, that is not there.
-
-    Args:
-        message: of the parser.
-        hint: the type of the option that takes the class.
-    """
+def near(message: str, hint: Any) -> str:
+    """Return lines with what is near to a class or an option that an option for a class does not take."""
     known = [cls for family in strategies.families_of(hint) for cls in strategies.members(family).values()]
     own = [hint] if isinstance(hint, type) and hint.__module__.startswith("observer.") else []
     names = [cls.__name__ for cls in known]
@@ -38,7 +33,10 @@ def near_of_class(message: str, hint: Any) -> str:
     ]
     paths = re.findall(r"(?:import path string: |given class_path ')([\w.]+)", message)
     refused += [(path.rpartition(".")[2], names) for path in paths]
-    lines = [f"Near {word}: {found}" for word, choices in refused if (found := near(word, choices))]
+    lines = []
+    for word, choices in refused:
+        alike = nearest(word, choices)
+        lines += [f"Near {word}: {', '.join(alike)}"] if alike else []
     if re.search("class_path.*No module named", message, re.DOTALL):
         lines.append("For a class of a file of your own write --plugins '[mine.py]', and its name alone")
     return "".join(f"\n\n{line}" for line in lines)

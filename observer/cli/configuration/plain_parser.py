@@ -1,13 +1,27 @@
-"""The parser of commands whose options do not belong to classes."""
+"""The parser of commands whose options do not belong to classes; its line on unknown options serves all."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from observer.cli.configuration.near import near_each
+from observer.cli.configuration.near import nearest
 from observer.types import RefusedError
+
+
+def near_each(words: Iterable[str], options: Iterable[str]) -> str:
+    """Return a line on each unknown option of a command line that is near a known one.
+
+    Args:
+        words: of the command line.
+        options: those that exist, without dashes.
+    """
+    known = list(options)
+    names = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
+    found = {name: nearest(name, known) for name in names if name not in known}
+    return "".join(f"\n\nNear --{name}: {', '.join(alike)}" for name, alike in found.items() if alike)
 
 
 class PlainParser(argparse.ArgumentParser):
