@@ -184,6 +184,15 @@ def test_other_commands_refuse_it_too(command, tmp_path, capfd):
     assert f"--config {file}: run_dir is '${{nobody}}': no option is called nobody" in told
 
 
+def test_a_mapping_on_the_command_line_is_resolved_in_commands_that_read_a_part_of_it(tmp_path, capfd):
+    rows = "{class_path: Tiles, init_args: {rows: '${data.prompts_per_step}'}}"
+    words = ["--config", "quickstart", "--data.train", rows, "--curriculum.schedule", "Sorted"]
+    assert main(["curriculum", "preview", *words, "--steps", "2", "--output", str(tmp_path / "a.png")]) == 0
+    rewards = "{accuracy: {class_path: Accuracy, init_args: {weight: '${model.policy.path}'}}}"
+    words = ["--config", "quickstart", "--model.rewards", rewards, "--input", "x", "--output", "y"]
+    assert "Got value: observer:tiles" in refusal(capfd, *words, command=["score"])
+
+
 def test_plugins_and_the_learner_are_resolved_before_they_are_imported(tmp_path, capsys, monkeypatch):
     (tmp_path / "plugin_of_mine.py").write_text(
         "from dataclasses import dataclass\nfrom observer.objective import Weighting\n"
@@ -284,3 +293,8 @@ def test_a_file_of_a_single_option_may_not_hold_an_interpolation(tmp_path, capfd
     for words in (["--config", config], ["--config", "quickstart", "--model.weighting", file]):
         told = refusal(capfd, *words)
         assert "one.yaml: it holds ${..}" in told
+
+
+def test_a_value_that_refers_to_one_that_fails_names_it():
+    told = str(Settled({"a": "x${b}", "b": "${c}", "c": "${nobody}"}).failed["a",])
+    assert told.startswith("b is '${c}': c is '${nobody}': no option is called nobody")

@@ -35,7 +35,7 @@ class Alarms(StepLog):
     Each alarm is raised once per run, also where it is resumed. What is judged are means over a window of
     steps, never one step; an alarm that compares does so with the first window. Figures are those of all
     ranks, whatever ``log_every_n_steps``; ``identical``, accuracy by kind and gold answers are those of the
-    first rank. Removing it changes nothing of the training. See docs/runs.md, "When a run goes wrong".
+    first rank. Removing it changes nothing of the training. See docs/alarms.md.
     """
 
     def __init__(

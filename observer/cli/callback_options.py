@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import pkgutil
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from observer import strategies
-from observer.cli.config_file import read_config
+from observer.cli.configuration.written import content_of, parts
 from observer.types import RefusedError
 
 
@@ -75,21 +71,21 @@ def left_out(words: Sequence[str], config: Mapping[str, Any], names: Iterable[st
     Returns:
         A sentence per option.
     """
-    files = [word for option, word in pairwise(words) if option in ("-c", "--config")]
-    files += [word.partition("=")[2] for word in words if word.startswith("--config=")]
-    contents = [
-        read_config("--config", file) if os.path.isfile(file) else yaml.safe_load(file)  # or its text
-        for file in files
-    ]
+    given: dict[str, list[str]] = {name: [] for name in names}
+    for part in parts(words):
+        is_config = part.name == "config" and part.value is not None
+        content = content_of(str(part.value))[1] if is_config else {part.name: None}
+        for option, value in content.items():
+            name, _, key = str(option).partition(".")
+            given.get(name, []).extend([key.removeprefix("init_args.")] if key else _options(value))
     lines = []
-    for name in names:
-        sections = [content[name] for content in contents if isinstance(content.get(name), Mapping)]
-        sections = [part.get("init_args", part) for part in sections]
-        given = [key for part in sections for key in part or () if key != "class_path"]
-        given += [
-            found[1] for word in words if (found := re.match(rf"--{name}\.(?:init_args\.)?(\w+)", word))
-        ]
-        for key in dict.fromkeys(given):
+    for name, options in given.items():
+        for key in dict.fromkeys(option.partition(".")[0] for option in options):
             if key not in (config[name].get("init_args") or {}) and key not in ("class_path", "init_args"):
                 lines.append(f"{name}.{key} is left out: {config[name].class_path} has no such option")
     return lines
+
+
+def _options(section: Any) -> list[str]:
+    """Return the options of a callback that a configuration gives, with a class or without one."""
+    return list(section.get("init_args") or section) if isinstance(section, Mapping) else []

@@ -10,17 +10,16 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, get_loader
+from jsonargparse import ArgumentParser
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
-from observer.cli.config_file import read_config
 from observer.cli.configuration.messages import joined, near
 from observer.cli.configuration.plain_parser import near_each
 from observer.cli.configuration.unknown_class import unknown_class
-from observer.cli.configuration.written import parts
-from observer.cli.configuration.yaml_text import as_text, replaced_file, with_escapes
+from observer.cli.configuration.written import content_of, parts
+from observer.cli.configuration.yaml_text import as_text, with_escapes
 from observer.types import RefusedError
 
 _DUMPING: ContextVar[bool] = ContextVar("dumping", default=False)
@@ -35,15 +34,14 @@ class Parser(ArgumentParser):
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Return options as YAML that is read as the same options again."""
-        whole = (
-            _DUMPING.set(True) if not _DUMPING.get() else None
-        )  # a parser has parsers of classes dump theirs
+        if _DUMPING.get():  # a parser of a class, which is asked for its part of the whole
+            part: str = super().dump(*args, **kwargs)
+            return part
+        token = _DUMPING.set(True)
         try:
-            text = super().dump(*args, **kwargs)
+            return with_escapes(super().dump(*args, **kwargs))
         finally:
-            if whole is not None:
-                _DUMPING.reset(whole)
-        return text if whole is None else with_escapes(text)
+            _DUMPING.reset(token)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse with a message that lists what would have been valid.
@@ -93,9 +91,7 @@ def reduced(words: Sequence[str], needed: Callable[[str, Mapping[str, Any]], Map
         if part.name != "config" or part.value is None:
             given += part.words
             continue
-        file = replaced_file(part.value)
-        content = read_config("--config", part.value) if file is None else get_loader("yaml")(part.value)
-        given += ["--config", as_text(needed(file or part.value, content))]
+        given += ["--config", as_text(needed(*content_of(part.value)))]
     return given
 
 

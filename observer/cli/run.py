@@ -42,10 +42,7 @@ from observer.cli.trainer_flags import (
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.learner import PolicyModule, held_out_sampling
-from observer.run.checkpoints import (
-    finished_rollouts,
-    resolve_checkpoint,
-)
+from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import whole_file
 from observer.run.hyperparameters import flat
@@ -59,7 +56,6 @@ FORCED = {
     "report": RunReport,
 }
 """Callbacks of every run, by the name of their options; a subclass may take the place of each."""
-
 
 SETTINGS: dict[str, Any] = {
     "datamodule_class": LadderDataModule,

@@ -13,6 +13,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.plugins import CheckpointIO
 
+from observer.learner.trainer_options import OPTIONS
 from observer.refusal import shown
 from observer.run.files import causes
 from observer.types import RefusedError
@@ -33,10 +34,7 @@ def refuse_flags(trainer: Namespace) -> None:
             "checkpoints.every_n_steps, and for a trial that keeps none set trainer.fast_dev_run"
         )
     if trainer.barebones:
-        raise RefusedError(
-            "trainer.barebones is true; it would switch off the figures of a step, which other parts read; "
-            "for its speed set trainer.logger and trainer.enable_progress_bar to false"
-        )
+        raise RefusedError(f"trainer.barebones is true; {OPTIONS['barebones'][1]}")
     if str(trainer.precision) in ("16", "16-mixed"):
         raise RefusedError(
             f"trainer.precision is {trainer.precision}; losses are not scaled: use 32-true or bf16-mixed"
@@ -82,7 +80,7 @@ def refuse_unwritable(dump: Callable[[], str]) -> None:
     """
     try:
         dump()
-    except Exception as error:
+    except Exception as error:  # the parser raises whatever a value's own type does
         why = next((cause for cause in reversed(list(causes(error))) if str(cause)), error)
         raise RefusedError(
             f"the options cannot be written to config.yaml, the record of the run: {shown(str(why), 300)}"

@@ -74,7 +74,10 @@ class HeldOut:
 
 
 class HeldOutModule(LoggedModule):
-    """A policy that answers held-out problems: in Lightning's hooks, and without a trainer in ``answer``."""
+    """A policy that answers held-out problems: in Lightning's hooks, and without a trainer in ``answer``.
+
+    A base and no collaborator: validation, test and prediction are hooks of the module.
+    """
 
     policy: Policy
     """Set by ``configure_model``."""

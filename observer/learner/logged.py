@@ -36,7 +36,10 @@ def held_out_curve(prefix: str, figure: str) -> str:
 
 
 class LoggedModule(lightning.LightningModule):
-    """A module whose figures, and those of the callbacks, are logged in one call per step."""
+    """A module whose figures, and those of the callbacks, are logged in one call per step.
+
+    A base and no collaborator: ``self.log`` and the hooks in which it logs belong to the module.
+    """
 
     charts: ClassVar[Mapping[str, Sequence[str]]] = CHARTS
     """The first page in TensorBoard: title of a chart -> its curves."""
@@ -48,7 +51,7 @@ class LoggedModule(lightning.LightningModule):
         self.hyperparameters: Mapping[str, str | float] = {}
         """The options that loggers are given; the command line sets them, else they are described."""
 
-    def options_in_words(self) -> dict[str, str | float]:
+    def described_options(self) -> dict[str, str | float]:
         """Return the options of learner, data and trainer, for a run that was set up in Python."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         own: Any = self
@@ -77,7 +80,7 @@ class LoggedModule(lightning.LightningModule):
                 for title, names in self.charts.items()
                 if (there := [name for name in names if not name.startswith(absent)])
             }
-            options = self.hyperparameters or self.options_in_words()
+            options = self.hyperparameters or self.described_options()
             send_hyperparameters(loggers, options)
             show_charts(loggers, "the run", charts)
 

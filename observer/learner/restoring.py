@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from observer.curriculum.index_state import leaves
+from observer.learner.averaging import CURRENT
 from observer.learner.optimization import Optimization
 from observer.refusal import printable, shown
 from observer.run.checkpoints import restoring
@@ -46,7 +47,7 @@ def refuse_malformed(checkpoint: Mapping[str, Any], path: object) -> None:
         RefusedError: names the file, the entry and its value.
     """
     with restoring(path):
-        for name in {"state_dict", "current_model_state"} & checkpoint.keys():
+        for name in {"state_dict", CURRENT} & checkpoint.keys():
             _weights(checkpoint[name])
         for name in ("policy", "recipe"):
             _need(isinstance(checkpoint[name], dict), name, checkpoint[name])

@@ -1,18 +1,19 @@
 """Resolves ``${..}`` in the values of a configuration with omegaconf, within the limits of configurations.
 
-What a value refers to may be an interpolation too. Values are therefore settled in rounds, those that need
-no other one first: nothing is resolved twice, so that no text can multiply, and what is never settled goes in
-a circle.
+What a value refers to may hold an interpolation too: it is resolved when it is first needed, once, and its
+size counts at once, so that no text can multiply. A value that is needed while it is being resolved goes in a
+circle.
 """
 
 from __future__ import annotations
 
-import difflib
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from observer.cli.config_file import DEEPEST, MOST_BYTES, MOST_VALUES
+from observer.cli.configuration.near import nearest
 from observer.refusal import shown
 from observer.run.files import causes
 from observer.types import RefusedError
@@ -20,16 +21,14 @@ from observer.types import RefusedError
 Path = tuple[Any, ...]
 """The keys and list indices that lead to a value."""
 MARK = "${"
-MOST_INTERPOLATED, MOST_ROUNDS = 500, 10
+MOST_INTERPOLATED, MOST_HOPS = 500, 10
 """Values of a configuration that hold an interpolation, and how many may lead from one to the next."""
+_RESOLVER = "observer.value"
+"""Takes the number of an interpolated value and returns what it stands for."""
 _SPOT = "__observer_spot__"
 """A key under which a text is resolved, beside the value that it belongs to."""
 _SIMPLE = re.compile(r"(?<!\\)(?:\\\\)*(\$\{[^{}]*\})")
 LITERAL = r"write \${ for a literal ${"
-
-
-class UnsettledError(Exception):
-    """The value is not known yet."""
 
 
 class UnresolvedError(Exception):
@@ -85,132 +84,144 @@ class Settled:
     def __init__(self, options: dict[str, Any]) -> None:
         from omegaconf import OmegaConf  # a quarter of a second, which only interpolations need
 
-        if not OmegaConf.has_resolver("observer.pending"):
-            register = getattr(OmegaConf, "register_resolver", None) or OmegaConf.register_new_resolver
-            register("observer.pending", _pending)
-        self._config = OmegaConf
+        self._omegaconf, self._register = OmegaConf, OmegaConf.register_new_resolver
+        if "replace" in inspect.signature(OmegaConf.register_resolver).parameters:  # its name since 2.4
+            self._register = OmegaConf.register_resolver
+        self._options = options
         self.raw = dict(each_text(options))
+        """Place -> text of the values that hold an interpolation."""
         if len(self.raw) > MOST_INTERPOLATED:
             raise RefusedError(
                 f"{len(self.raw):,} values hold {MARK}..}}; a configuration has at most {MOST_INTERPOLATED:,}"
             )
-        self.failed: dict[Path, UnresolvedError] = {}
-        self._values, self._bytes = 0, 0
-        self._longest = 0
+        self._places = list(self.raw)
+        self._known: dict[Path, Any] = {}
+        self._open: list[tuple[Path, str]] = []  # those being resolved, each for the one before it
+        self._values, self._bytes, self._longest = 0, 0, 0
         self._count(options, ())
+        numbers = {path: number for number, path in enumerate(self._places)}
         try:
-            self._root = OmegaConf.create(with_values(options, lambda path, text: "${observer.pending:}"))
+            self._root = OmegaConf.create(
+                with_values(options, lambda path, _: f"${{{_RESOLVER}:{numbers[path]}}}")
+            )
         except Exception as error:  # values that YAML knows and omegaconf does not
             raise RefusedError(f"interpolations cannot be resolved beside this value: {error}") from error
-        self._settle()
+        self.failed: dict[Path, UnresolvedError] = {}
+        """Place -> why it cannot be resolved."""
+        for path, text in self.raw.items():
+            try:
+                self.resolve(path, text)
+            except UnresolvedError as error:
+                self.failed[path] = error
 
     def resolve(self, path: Path, text: str) -> Any:
         """Return what a text stands for at a place.
 
         Args:
             path: of the value, for relative interpolations and for messages.
-            text: of the value.
+            text: of the value, or another one that was written there earlier.
 
         Raises:
             UnresolvedError: it cannot be resolved.
         """
-        if self.raw.get(path) == text and path in self.failed:
-            raise self.failed[path]
+        self._register(_RESOLVER, self._needed, replace=True)
+        return self._settled(path) if self.raw.get(path) == text else self._value(path, text)
+
+    def _settled(self, path: Path) -> Any:
+        """Return a value of the options, resolved once."""
+        if path not in self._known:
+            value = self._value(path, self.raw[path])
+            self._count(value, path)
+            self._known[path] = value
+        return self._known[path]
+
+    def _needed(self, number: int) -> Any:
+        """Return a value that another one, the last of ``_open``, refers to."""
+        path = self._places[number]
+        if (path, self.raw[path]) in self._open:
+            raise UnresolvedError(f"it leads to itself; {LITERAL}")
+        if len(self._open) > MOST_HOPS:
+            raise UnresolvedError(f"it leads over more than {MOST_HOPS} others; {LITERAL}")
         try:
-            return self._value(self._container(path), text)
-        except UnsettledError as error:
-            why = f"it leads to itself, over more than {MOST_ROUNDS} others, or to one that fails"
-            raise UnresolvedError(f"{why}; {LITERAL}") from error
+            value = self._settled(path)
+        except UnresolvedError as error:
+            raise UnresolvedError(f"{_dotted(path)} is {shown(self.raw[path])}: {error}") from error
+        self._refuse_long(self._open[-1][1])
+        return value
 
-    def _settle(self) -> None:
-        """Resolve values in rounds: first those that refer to no other one."""
-        left = dict(self.raw)
-        for _ in range(MOST_ROUNDS):
-            before = len(left)
-            for path, text in list(left.items()):
-                try:
-                    value = self._value(self._container(path), text)
-                except UnsettledError:
-                    continue
-                except UnresolvedError as error:
-                    self.failed[path] = error
-                else:
-                    self._count(value, path)
-                    literal = with_values(value, lambda _, part: escaped(part))
-                    self._container(path)[path[-1]] = literal
-                del left[path]
-            if len(left) == before:
-                return
-
-    def _container(self, path: Path) -> Any:
-        """Return the innermost mapping or list that is there on the way to a place."""
-        found = self._root
-        for key in path[:-1]:
-            try:
-                part = found[key]
-            except Exception:  # another class, or a value that is not settled
-                break
-            if not self._config.is_config(part):
-                break
-            found = part
-        return found
-
-    def _value(self, container: Any, text: str) -> Any:
-        """Return what a text stands for beside the values of a container.
+    def _value(self, path: Path, text: str) -> Any:
+        """Return what a text stands for at a place.
 
         Raises:
-            UnsettledError: it refers to a value that is not settled yet.
             UnresolvedError: it cannot be resolved.
         """
+        self._refuse_long(text)
+        self._open.append((path, text))
+        try:
+            container = self._container(path)
+            value = self._read(container, text)
+            if isinstance(value, str) and any(found[0] != text for found in _SIMPLE.finditer(text)):
+                for found in _SIMPLE.finditer(text):
+                    part = self._read(container, found[1])
+                    if part is None or isinstance(part, dict | list):
+                        what = "null" if part is None else "a section of options"
+                        raise UnresolvedError(f"{found[1]} is {what}, which cannot stand within a text")
+        finally:
+            self._open.pop()
+        return value
+
+    def _refuse_long(self, text: str) -> None:
+        """Refuse a text that may be too long with the values known so far, before it is put together."""
         if text.count(MARK) * self._longest > MOST_BYTES:
             raise RefusedError(
                 f"{shown(text)} would be too long once it is resolved; a configuration has at most "
                 f"{MOST_BYTES:,} bytes"
             )
-        value = self._read(container, text)
-        if isinstance(value, str) and any(found[0] != text for found in _SIMPLE.finditer(text)):
-            for found in _SIMPLE.finditer(text):
-                part = self._read(container, found[1])
-                if part is None or isinstance(part, dict | list):
-                    what = "null" if part is None else "a section of options"
-                    raise UnresolvedError(f"{found[1]} is {what}, which cannot stand within a text")
-        return value
+
+    def _container(self, path: Path) -> Any:
+        """Return the innermost mapping or list that is there on the way to a place."""
+        plain, found = self._options, self._root
+        for key in path[:-1]:
+            try:
+                plain = plain[key]
+            except (LookupError, TypeError):  # the options of another class, which was written later
+                break
+            if not isinstance(plain, Mapping | list):
+                break
+            found = found[key]
+        return found
 
     def _read(self, container: Any, text: str) -> Any:
-        place: str | int = _SPOT
+        """Return the value of a text beside the others of a container."""
+        if is_list := self._omegaconf.is_list(container):
+            container.append(None)
+        place = len(container) - 1 if is_list else f"{_SPOT}{len(self._open)}"
+        container[place] = None
         try:
-            if self._config.is_list(container):
-                container.append(text)
-                place = len(container) - 1
-            else:
-                container[place] = text
+            container[place] = text
             value = container[place]
-            return self._config.to_container(value, resolve=True) if self._config.is_config(value) else value
+            is_section = self._omegaconf.is_config(value)
+            return self._omegaconf.to_container(value, resolve=True) if is_section else value
         except Exception as error:  # a resolver may raise anything
-            if any(isinstance(cause, UnsettledError) for cause in causes(error)):
-                raise UnsettledError from error
+            for cause in causes(error):
+                if isinstance(cause, UnresolvedError | RefusedError):
+                    raise cause from None
             raise UnresolvedError(self._why(error)) from error
         finally:
-            if self._config.is_list(container):
-                if place != _SPOT:
-                    container.pop()
-            elif place in container:
-                del container[place]
+            del container[place]
 
     def _why(self, error: Exception) -> str:
         """Return why an interpolation cannot be resolved, and what to write instead."""
         told = str(error).partition("\n")[0]
-        kind = type(error).__name__
         if found := re.search(r"Interpolation key '(.*)' not found", told):
-            known = [".".join(map(str, path)) for path in _paths(self._config.to_container(self._root))]
-            near = difflib.get_close_matches(found[1], known, n=3)
-            mend = f"; near it: {', '.join(near)}" if near else ""
+            alike = nearest(found[1], (_dotted(path) for path in _paths(self._options)))
+            mend = f"; near it: {', '.join(alike)}" if alike else ""
             return f"no option is called {found[1]}{mend}; {LITERAL}"
         if found := re.search(r"Environment variable '(.*)' not found", told):
             return f"the environment has no {found[1]}; set it, or write ${{oc.env:{found[1]},VALUE}}"
         if found := re.search(r"Unsupported interpolation type (.*)", told):
             return f"no resolver is called {found[1]}; use oc.env, oc.decode or oc.select; {LITERAL}"
-        if kind == "GrammarParseError":
+        if type(error).__name__ == "GrammarParseError":
             return f"it cannot be read as an interpolation ({told}); {LITERAL}"
         return f"{told}; {LITERAL}"
 
@@ -228,15 +239,15 @@ class Settled:
                 self._bytes += len(part)
                 self._longest = max(self._longest, len(part))
             if depth > DEEPEST or self._values > MOST_VALUES or self._bytes > MOST_BYTES:
-                where = ".".join(map(str, path)) or "the configuration"
+                where = _dotted(path) or "the configuration"
                 raise RefusedError(
                     f"{where}: with interpolations resolved it is too large; a configuration has at most "
                     f"{MOST_VALUES:,} values in {MOST_BYTES:,} bytes, nested at most {DEEPEST} deep"
                 )
 
 
-def _pending() -> Any:
-    raise UnsettledError
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
 
 
 def _paths(value: Any, path: Path = ()) -> Iterator[Path]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
 from observer import strategies
+from observer.cli.configuration.near import nearest
 
 ALL_OPTIONS = "observer fit --help prints every option"
 """The last line of a message."""
@@ -35,8 +35,7 @@ def near(message: str, hint: Any) -> str:
     refused += [(path.rpartition(".")[2], names) for path in paths]
     lines = []
     for word, choices in refused:
-        alike = [name for name in choices if name.startswith(word)]
-        alike = alike or difflib.get_close_matches(word, choices, n=3)
+        alike = nearest(word, choices)
         lines += [f"Near {word}: {', '.join(alike)}"] if alike else []
     if re.search("class_path.*No module named", message, re.DOTALL):
         lines.append("For a class of a file of your own write --plugins '[mine.py]', and its name alone")

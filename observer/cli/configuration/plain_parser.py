@@ -1,39 +1,27 @@
-"""Parsers of options that do not belong to classes, and what near an unknown option is known."""
+"""The parser of commands whose options do not belong to classes; its line on unknown options serves all."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from observer.cli.configuration.near import nearest
 from observer.types import RefusedError
 
 
-def near(word: str, options: Iterable[str]) -> str:
-    """Return the options that a word may have meant, those that it begins first; empty if there are none.
+def near_each(words: Iterable[str], options: Iterable[str]) -> str:
+    """Return a line on each unknown option of a command line that is near a known one.
 
     Args:
-        word: an unknown option, without dashes.
+        words: of the command line.
         options: those that exist, without dashes.
-
-    >>> near("see", ["seed", "seed_everything", "run_dir"])
-    'seed, seed_everything'
     """
-    known = list(dict.fromkeys(options))
-    begun = [option for option in known if option.startswith(word)] if word else []
-    alike = difflib.get_close_matches(word, known, n=3)
-    return ", ".join(list(dict.fromkeys([*begun, *alike]))[:3])
-
-
-def near_each(words: Iterable[str], options: Iterable[str]) -> str:
-    """Return a line on each unknown option of a command line that is near a known one."""
     known = list(options)
     names = [word[2:].partition("=")[0] for word in words if word.startswith("--")]
-    return "".join(
-        f"\n\nNear --{name}: {found}" for name in names if name not in known and (found := near(name, known))
-    )
+    found = {name: nearest(name, known) for name in names if name not in known}
+    return "".join(f"\n\nNear --{name}: {', '.join(alike)}" for name, alike in found.items() if alike)
 
 
 class PlainParser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from observer.cli.configuration.plain_parser import near
+from observer.cli.configuration.near import nearest
 from observer.refusal import shown
 
 _MISSING = (
@@ -35,10 +35,10 @@ def unknown_class(option: str, hint: Any, message: str) -> str | None:
     why = found.groupdict().get("why") or "no class of this name is known"
     bases = [part for part in _classes(hint) if not inspect.isbuiltin(part)]
     known = sorted({cls.__name__ for base in bases for cls in _below(base)})
-    alike = near(name.rpartition(".")[2], known)
+    alike = nearest(name.rpartition(".")[2], known)
     mend = "name one by its import path, such as mine.Own"
     if alike:
-        mend = f"near it: {alike}; a class of your own goes by its import path, such as mine.Own"
+        mend = f"near it: {', '.join(alike)}; a class of your own goes by its import path, such as mine.Own"
     elif why.startswith("No module"):
         mend = "start with PYTHONPATH set to the folder of its file"
     return f"{option} is {shown(name)}: {why}; {mend}"

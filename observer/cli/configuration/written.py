@@ -16,7 +16,7 @@ import yaml
 from observer.cli.config_file import check_text, read_config
 from observer.cli.configuration.interpolation import MARK, Settled, UnresolvedError, each_text, with_values
 from observer.cli.configuration.shipped import config_file
-from observer.cli.configuration.yaml_text import as_text, in_place_of
+from observer.cli.configuration.yaml_text import as_text, in_place_of, replaced_file
 from observer.refusal import shown
 from observer.types import RefusedError
 
@@ -66,6 +66,19 @@ def parts(words: Sequence[str]) -> Iterator[Part]:
                 yield Part([word], name)
         else:
             yield Part([word])
+
+
+def content_of(config: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a configuration and its content.
+
+    Args:
+        config: value of ``--config``: a file, or the text that ``Written.resolved`` gives in its place.
+
+    Raises:
+        RefusedError: the file cannot be read.
+    """
+    name = replaced_file(config)
+    return (config, read_config("--config", config)) if name is None else (name, _parsed(config))
 
 
 class Written:
@@ -131,11 +144,7 @@ class Written:
         settled = Settled(options)
         if settled.failed or any("oc.select" in text or "oc.dict" in text for text in settled.raw.values()):
             settled = Settled(merge(defaults(), options, replaced))
-        failures: list[str] = []
-        words = [word for part in self.parts for word in _resolved(part, settled, failures)]
-        if failures:
-            raise RefusedError(min(failures, key=lambda failure: "leads to itself" in failure))
-        return words
+        return [word for part in self.parts for word in _resolved(part, settled)]
 
 
 def merge(
@@ -264,8 +273,12 @@ def _read(text: str) -> Any:
     return text if structured and text.lstrip()[:1] not in ("{", "[") else value
 
 
-def _resolved(part: Part, settled: Settled, failures: list[str]) -> list[str]:
-    """Return the words of an option, its interpolations resolved; add those that cannot be to failures."""
+def _resolved(part: Part, settled: Settled) -> list[str]:
+    """Return the words of an option, its interpolations resolved.
+
+    Raises:
+        RefusedError: one that counts cannot be.
+    """
     value = part.content if part.content is not None else None if part.value is None else _read(part.value)
     prefix = () if part.content is not None else tuple(part.name.split("."))
     if not any(each_text(value)):
@@ -279,7 +292,7 @@ def _resolved(part: Part, settled: Settled, failures: list[str]) -> list[str]:
         except UnresolvedError as error:
             if live == text:
                 option = ".".join(str(key) for key in path)
-                failures.append(f"{part.where}: {option} is {shown(text)}: {error}")
+                raise RefusedError(f"{part.where}: {option} is {shown(text)}: {error}") from error
             return _LEFT_OUT  # what was written later stands in its place
 
     value = _without(with_values(value, new))
@@ -291,7 +304,7 @@ def _resolved(part: Part, settled: Settled, failures: list[str]) -> list[str]:
     if isinstance(value, dict | list):  # as a word, an option of type text would take it for one
         section: dict[str, Any] = {}
         put(section, prefix, value)
-        return ["--config", as_text(section)]
+        return ["--config", in_place_of("the command line", section)]
     return [f"--{part.name}={value if isinstance(value, str) else as_text(value)}"]
 
 
