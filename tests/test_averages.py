@@ -142,6 +142,9 @@ def test_a_run_without_the_average_does_not_go_on_from_it(three):
     other = EMAWeightAveraging(decay=DECAY, update_every_n_steps=2)
     with pytest.raises(RefusedError, match=r"made with averaging EMAWeight.*every_n_steps': 1.*: 2"):
         run(folder, 9, folder / "checkpoints" / "last.ckpt", spec, average=other)
+    other = EMAWeightAveraging(decay=0.9)
+    with pytest.raises(RefusedError, match=r"made with averaging EMAWeight.*'decay': 0.5.*'decay': 0.9"):
+        run(folder, 9, folder / "checkpoints" / "last.ckpt", spec, average=other)
 
 
 def test_an_engine_with_weights_of_its_own_draws_with_those_that_train_and_measures_the_average(tmp_path):
@@ -157,8 +160,8 @@ def test_an_engine_with_weights_of_its_own_draws_with_those_that_train_and_measu
 @pytest.mark.parametrize(
     ("callbacks", "told"),
     [
-        ([StochasticWeightAveraging(1e-3)], r"StochasticWeightAveraging.*use .*EMAWeightAveraging"),
         ([WeightAveraging(), EMAWeightAveraging()], "WeightAveraging and EMAWeightAveraging: keep one"),
+        ([StochasticWeightAveraging(1e-3), EMAWeightAveraging()], "Stochastic.* and EMA.*: keep one"),
     ],
 )
 def test_an_average_that_would_be_none_is_refused(tmp_path, callbacks, told):

@@ -169,6 +169,7 @@ LOGGER = {"wandb": "WandbLogger", "mlflow": "MLFlowLogger", "neptune": "NeptuneL
             ["enable_checkpointing is false", "checkpoints.every_n_steps"],
         ),
         ("--trainer.barebones true", ["trainer.barebones is true", "trainer.logger"]),
+        ("--trainer.max_steps=-1", ["trainer.max_steps and trainer.max_epochs are not set"]),
         ("--trainer.precision 16-mixed", ["trainer.precision is 16-mixed", "bf16-mixed"]),
         ("--trainer.precision 16", ["trainer.precision is 16", "bf16-mixed"]),
         (

@@ -214,7 +214,7 @@ class RunCLI(LightningCLI):
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
         refuse_twice(config.trainer.callbacks, FORCED)
-        refuse_flags(config.trainer)
+        refuse_flags(config.trainer, fits=self.subcommand == "fit")
         with_plain_values(config.trainer)
         if self.subcommand == "predict":
             rank_zero_only(refuse_existing)(Path(config.output))

@@ -19,15 +19,21 @@ from observer.run.files import causes
 from observer.types import RefusedError
 
 
-def refuse_flags(trainer: Namespace) -> None:
+def refuse_flags(trainer: Namespace, fits: bool) -> None:
     """Refuse options that Lightning refuses without saying what to write, or replaces by others.
 
     Args:
         trainer: as configured.
+        fits: whether it trains.
 
     Raises:
         RefusedError: names the option, its value and what to write instead.
     """
+    if fits and trainer.max_epochs is None and trainer.max_steps == -1 and not trainer.fast_dev_run:
+        raise RefusedError(
+            "trainer.max_steps and trainer.max_epochs are not set, so that the run has no end; set "
+            "trainer.max_steps, to optimizer steps, or trainer.max_epochs"
+        )
     if trainer.enable_checkpointing is False:
         raise RefusedError(
             "trainer.enable_checkpointing is false; a run can always be resumed: for fewer checkpoints raise "

@@ -1,16 +1,18 @@
-"""The figures that are logged per step, over all ranks."""
+"""The figures that are logged per step, over all ranks, and which of them a callback can watch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from observer.learner.ranks import OverRanks
-from observer.metrics import component_means, rollout_figures
+from observer.metrics import HeldOutMetrics, component_means, rollout_figures
 from observer.objective import Uniform, Weighting
 from observer.run.names import curve_name
-from observer.types import Experience
+from observer.types import Experience, RefusedError
 
 WATCHED = ("train/reward", "train/accuracy", "train/format", "train/length", "zoom_seconds/step")
 """The figures that the progress bar shows."""
@@ -19,6 +21,8 @@ MAIN = (
     *("loss", "kl", "entropy", "sampler_gap"),
 )
 """Figures of a step by which a run is watched, in the group ``train/``; one page of TensorBoard holds 12."""
+OWN = ("observer.", "lightning.")
+"""Where classes come from whose figures are known: any other may log figures of its own."""
 
 
 def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -> dict[int, float]:
@@ -87,3 +91,52 @@ def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, f
     for level in sorted(set(levels_P.tolist())):
         figures[f"zoom_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
     return figures
+
+
+def monitored_figures(module: Any) -> list[str]:
+    """Return the names of the main figures that a run can go by.
+
+    Args:
+        module: the learner, with its trainer and its data.
+    """
+    objective = getattr(module, "objective", None)
+    train = [*MAIN, "tokens_per_second"] if objective is not None else ["loss"]
+    if objective is not None and "kl" not in objective.figures:
+        train.remove("kl")
+    names = [f"train/{name}" for name in train]
+    if module.data.formats["val"] is not None and module.trainer.limit_val_batches:
+        held_out = HeldOutMetrics()
+        held_out.update([], [])
+        names += [f"val/{prefix}{name}" for prefix in ("", "sampled_") for name in held_out.compute()]
+    return names
+
+
+def refuse_unknown_monitors(module: Any) -> None:
+    """Refuse to watch what is never logged, before anything is computed.
+
+    Args:
+        module: the learner, with its trainer and its data.
+
+    Raises:
+        RefusedError: names the callback, the figure and those that there are.
+    """
+    callbacks: list[Any] = module.trainer.callbacks
+    known, own = monitored_figures(module), [module, *callbacks]
+    if not all(type(each).__module__.startswith(OWN) for each in own):
+        return
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and not callback.strict:
+            continue
+        monitor = getattr(callback, "monitor", None)
+        if not isinstance(callback, EarlyStopping | ModelCheckpoint) or monitor is None:
+            continue
+        validates = any(name.startswith("val/") for name in known)
+        counted = ("epoch", "step") if isinstance(callback, ModelCheckpoint) else ()
+        groups = ("zoom_", "val_level/") if validates else ("zoom_",)  # by rewards, schedule, rows
+        if monitor in (*known, *counted) or monitor.startswith(groups):
+            continue
+        lacks = "" if validates else "; without data.val there is no val/.."
+        raise RefusedError(
+            f"{type(callback).__name__}.monitor is {monitor!r}, which this run does not log; it logs "
+            f"{', '.join(known)}{lacks}"
+        )

@@ -12,7 +12,7 @@ import torch
 
 from observer.answering import Answerer, completion_records
 from observer.data.module import LadderDataModule
-from observer.learner.averaging import averaging_of
+from observer.learner.averaging import averaging_of, stochastic_of
 from observer.learner.failure import failure_saved
 from observer.learner.logged import LoggedModule
 from observer.metrics import HeldOutMetrics
@@ -121,7 +121,7 @@ class HeldOutModule(LoggedModule):
 
     def forget_other_weights(self) -> None:
         """Let the next sync hand the weights over, where an average may have taken their place."""
-        if averaging_of(self.trainer) is not None:
+        if averaging_of(self.trainer) or stochastic_of(self.trainer):
             self.answerer.engine.version = -1
 
     def answer(self, problems: Sequence[Problem], sampling: Sampling | None = None) -> ScoredGroups:

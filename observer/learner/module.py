@@ -17,8 +17,15 @@ from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.answering import Answerer
-from observer.learner.averaging import averaging_recipe, keep_frozen, refuse_averaging
+from observer.learner.averaging import (
+    averaging_recipe,
+    keep_frozen,
+    refuse_averaging,
+    refuse_no_last_epoch,
+    start_average,
+)
 from observer.learner.checkpointing import add_entries, loaded, refuse_unfit
+from observer.learner.figures import refuse_unknown_monitors
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
@@ -131,18 +138,22 @@ class PolicyModule(HeldOutModule):
         if stage == "fit":
             refuse_portions(self.trainer, self.data)
             refuse_sizes(self.trainer, self.data, self.optimization.updates_per_rollout)
+            refuse_unknown_monitors(self)
+            refuse_no_last_epoch(self.trainer, self.horizon, self.data.steps_per_epoch)
             self.data.horizon = self.horizon
             self.data.draw(0)  # a schedule that cannot draw is refused here, before an evaluation
 
     def configure_model(self) -> None:
         """Load the weights, or draw them from the seed, and start the engine."""
         if hasattr(self, "policy"):
+            start_average(self)
             return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
             self.policy = Policy(self.spec, self.answerer.renderer.processor)
         rank_zero_info(self.policy.described())
         self.answerer.start(self.spec, self.policy)
+        start_average(self)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer over what trains, and its schedule in optimizer steps."""
@@ -275,8 +286,17 @@ class PolicyModule(HeldOutModule):
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         torch.clear_autocast_cache()  # its casts of the old weights would serve the next optimizer step
-        self.lr_schedulers().step()  # type: ignore[union-attr]
+        self._step_rates("step")
         return norm.item()
+
+    def on_train_epoch_end(self) -> None:
+        """Step a learning rate that goes by epochs, as that of ``StochasticWeightAveraging``."""
+        self._step_rates("epoch")
+
+    def _step_rates(self, interval: str) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if config.interval == interval:
+                config.scheduler.step()  # type: ignore[call-arg]
 
     def teardown(self, stage: str) -> None:
         """End the process that checks answers, and after a fit the engine."""

@@ -25,7 +25,6 @@ from lightning.pytorch.callbacks import (
     ModelPruning,
     OnExceptionCheckpoint,
     SpikeDetection,
-    StochasticWeightAveraging,
     ThroughputMonitor,
     Timer,
 )
@@ -93,9 +92,6 @@ CALLBACKS: dict[type[lightning.Callback], str] = {
     ModelPruning: "completions are drawn from the weights as they are, without its masks; leave it out",
     OnExceptionCheckpoint: "it saves in the middle of a step, from which no run goes on; set "
     "checkpoints.every_n_steps lower instead",
-    StochasticWeightAveraging: "it steps the learning rate by epochs, and copies the learner before its "
-    "weights are loaded, so that it would average nothing; use WeightAveraging (the mean over all steps) or "
-    "EMAWeightAveraging",
     SpikeDetection: "it needs a loss that falls, which a policy gradient has not; watch train/reward",
 }
 """Callback, or base of it -> why it is refused."""
