@@ -1,7 +1,6 @@
 """The command line: every YAML parses, every option can be overridden, mistakes are answered with a mend."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -275,10 +274,8 @@ def test_list_prints_every_family_and_plugins(tmp_path, capsys):
 
 def test_the_program_is_installed_under_its_name():
     observer = Path(sys.executable).with_name("observer")
-    done = subprocess.run(
-        [observer, "list", "kl"], capture_output=True, text=True, env=os.environ, check=True
-    )
-    assert "K3" in done.stdout
+    done = subprocess.run([observer, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("observer ")
 
 
 def test_a_second_process_is_kept_out_of_a_run_directory(tmp_path, capfd):

@@ -12,8 +12,9 @@ from documented import ROOT
 from observer.callbacks import RunReport, checkpoint_callbacks
 from observer.callbacks.checkpoints import Last
 from observer.cli import main
+from observer.rollout import ScriptedEngine
 from observer.types import RefusedError
-from runs import data_module, learner, trainer
+from runs import MIXED, data_module, learner, trainer
 from tiny_run import Log
 
 pytestmark = [pytest.mark.filterwarnings("ignore:.*does not have many workers")]
@@ -35,7 +36,8 @@ def fit(run_dir, steps=6, callbacks=(), ckpt_path=None, export=False, data=None,
     """Run and return (status, ended_by, steps, planned_steps) of its summary, and the learner."""
     data = data_module(**(data or {}))
     kept = checkpoint_callbacks(run_dir, 100, validates=data.formats["val"] is not None)
-    run, module = trainer(run_dir, steps, callbacks=[*callbacks, *kept], **options), learner()
+    run = trainer(run_dir, steps, callbacks=[*callbacks, *kept], **options)
+    module = learner(engine=ScriptedEngine(MIXED))
     (report,) = [callback for callback in run.callbacks if isinstance(callback, RunReport)]
     report.export = export
     run.fit(module, datamodule=data, ckpt_path=ckpt_path)

@@ -156,7 +156,7 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
     trainer = runs.trainer(tmp_path, 3)
     data = runs.data_module(steps_per_epoch=1, test=None)
     # With the bonus every step moves the weights, also one whose groups are all right or all wrong.
-    learner = runs.learner(engine=Watched(), optimizer=runs.sgd, entropy_bonus=0.1)
+    learner = runs.learner(engine=Watched(), optimizer=runs.sgd, entropy_bonus=0.1, max_tokens=16)
     trainer.fit(learner, datamodule=data)
     rollouts = [(step, version) for step, version in versions if step >= 0]
     assert rollouts == [(0, 0), (1, 1), (2, 2)]
@@ -167,7 +167,8 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
 
 def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):
     def run(folder, ahead):
-        learner, data, renders = runs.learner(), runs.data_module(steps_per_epoch=1, test=None), []
+        learner = runs.learner(max_tokens=16, entropy_bonus=0.1)  # moves the weights, whatever is drawn
+        data, renders = runs.data_module(steps_per_epoch=1, test=None), []
         render = learner.answerer.renderer._render
 
         def noted(problems):

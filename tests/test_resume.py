@@ -83,37 +83,46 @@ def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
     assert again == [line for line in completions if line["step"] >= 3]
 
 
-def test_lines_logged_after_the_checkpoint_are_not_there_twice(tmp_path):
-    _, completions, _ = run(tmp_path, tmp_path, {}, **UNMEASURED)
-    _, again, _ = run(tmp_path, tmp_path / "unused", {}, tmp_path / "step-2.ckpt", **UNMEASURED)
-    assert again == completions
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that is measured before, between and after: its folder, weights and completions."""
+    folder = tmp_path_factory.mktemp("whole")
+    weights, completions, _ = run(folder, folder, {})
+    return folder, weights, completions
 
 
-def test_figures_from_before_training_are_not_measured_again(tmp_path):
-    run(tmp_path, tmp_path, {})
-    before = json.loads((tmp_path / "before.json").read_text())
-    (tmp_path / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
-    run(tmp_path, tmp_path / "unused", {}, ckpt_path=tmp_path / "step-2.ckpt")
-    assert json.loads((tmp_path / "summary.json").read_text())["accuracy_before"] == 0.123
+def test_neither_lines_nor_figures_from_before_training_are_made_twice(whole, tmp_path):
+    folder, _, completions = whole
+    before = json.loads((folder / "before.json").read_text())
+    (folder / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
+    _, again, _ = run(folder, tmp_path, {}, ckpt_path=folder / "step-2.ckpt")
+    assert again == completions, "those logged after the checkpoint were cut off"
+    assert json.loads((folder / "summary.json").read_text())["accuracy_before"] == 0.123
 
 
-def test_resuming_with_other_draws_is_refused_with_both_values(tmp_path):
-    run(tmp_path, tmp_path, {}, **UNMEASURED)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The checkpoint of a run of one step."""
+    folder = tmp_path_factory.mktemp("begun")
+    trainer = runs.trainer(folder, 1, callbacks=[EveryStep(folder)])
+    trainer.fit(runs.learner(), datamodule=runs.data_module(**UNMEASURED))
+    return folder / "step-1.ckpt"
+
+
+def test_resuming_with_other_draws_is_refused_with_both_values(begun, tmp_path):
     with pytest.raises(RefusedError, match=r"prompts_per_step 4, this run has 2"):
-        run(tmp_path, tmp_path, {}, ckpt_path=tmp_path / "step-2.ckpt", prompts_per_step=2)
+        run(tmp_path, tmp_path, {}, ckpt_path=begun, prompts_per_step=2, **UNMEASURED)
 
 
-def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(tmp_path):
-    (tmp_path / "with").mkdir()
-    (tmp_path / "without").mkdir()
-    weights, _, _ = run(tmp_path / "with", tmp_path / "unused", {}, steps_per_epoch=1)
-    alone, _, _ = run(tmp_path / "without", tmp_path / "unused", {}, val=None, test=None, steps_per_epoch=1)
-    assert all(torch.equal(value, alone[key]) for key, value in weights.items())
+def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(whole, tmp_path):
+    _, weights, completions = whole
+    alone = run(tmp_path, tmp_path, {}, **UNMEASURED)
+    assert alone[1] == completions
+    assert all(torch.equal(value, alone[0][key]) for key, value in weights.items())
 
 
-def test_a_run_killed_before_its_first_step_goes_on_from_its_start(tmp_path):
+def test_a_run_killed_before_its_first_step_goes_on_from_its_start(whole, tmp_path):
     """The checkpoint of the start is there as soon as the figures before training are."""
-    (tmp_path / "whole").mkdir()
     (tmp_path / "resumed").mkdir()
 
     class Killed(BaseException):
@@ -123,7 +132,7 @@ def test_a_run_killed_before_its_first_step_goes_on_from_its_start(tmp_path):
         def on_train_batch_start(self, *_):
             raise Killed
 
-    weights, completions, _ = run(tmp_path / "whole", tmp_path / "unused", {})
+    _, weights, completions = whole
     callbacks = [*checkpoint_callbacks(tmp_path / "resumed", 100, validates=False), Kill()]
     with pytest.raises(Killed):
         runs.trainer(tmp_path / "resumed", STEPS, callbacks=callbacks).fit(
@@ -150,8 +159,9 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
 
     (tmp_path / "whole").mkdir()
     (tmp_path / "resumed").mkdir()
-    _, completions, _ = run(tmp_path / "whole", tmp_path, options())
-    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", options(), tmp_path / "step-3.ckpt")
+    _, completions, _ = run(tmp_path / "whole", tmp_path, options(), **UNMEASURED)
+    start = tmp_path / "step-3.ckpt"
+    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", options(), start, **UNMEASURED)
     assert again == [line for line in completions if line["step"] >= 3]
 
 
@@ -170,14 +180,10 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
         ({"loss": PPOClip(level="sequence")}, "loss PPOClip"),
     ],
 )
-def test_resuming_with_another_recipe_is_refused_with_both_values(tmp_path, changed, name):
-    learner, data = runs.learner(), runs.data_module()
-    watch = EveryStep(tmp_path)
-    runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(learner, datamodule=data)
+def test_resuming_with_another_recipe_is_refused_with_both_values(begun, tmp_path, changed, name):
+    data = runs.data_module(**UNMEASURED)
     with pytest.raises(RefusedError, match=f"cannot resume: the checkpoint was made with {name}"):
-        runs.trainer(tmp_path / "resumed", 2).fit(
-            runs.learner(**changed), datamodule=runs.data_module(), ckpt_path=tmp_path / "step-1.ckpt"
-        )
+        runs.trainer(tmp_path / "resumed", 2).fit(runs.learner(**changed), datamodule=data, ckpt_path=begun)
     assert not (tmp_path / "resumed" / "summary.json").exists()
 
 

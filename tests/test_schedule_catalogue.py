@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -95,17 +96,16 @@ def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_arg
 
 
 @every
-@pytest.mark.parametrize("stop", [1, 17, 59, 63])
-def test_a_run_resumed_through_its_saved_state_draws_what_the_unbroken_one_does(schedule, stop, tmp_path):
-    whole = ladder_of()
-    batches = run(schedule, whole, 0, 70)
-    first = ladder_of()
-    assert run(schedule, first, 0, stop) == batches[:stop]
-    torch.save(first.state_dict(), tmp_path / "state.pt")
-    again = ladder_of()
-    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert run(schedule, again, stop, 70) == batches[stop:]
-    assert str(again.state_dict()) == str(whole.state_dict())
+def test_a_run_resumed_through_its_saved_state_draws_what_the_unbroken_one_does(schedule, tmp_path):
+    whole, batches, stops = ladder_of(), [], [1, 17, 59, 63]
+    for start, stop in pairwise([0, *stops, 70]):
+        torch.save(whole.state_dict(), tmp_path / f"{start}.pt")
+        batches += run(schedule, whole, start, stop)
+    for stop in stops:
+        again = ladder_of()
+        again.load_state_dict(torch.load(tmp_path / f"{stop}.pt", weights_only=True))
+        assert run(schedule, again, stop, 70) == batches[stop:], stop
+        assert str(again.state_dict()) == str(whole.state_dict()), stop
 
 
 @every

@@ -1,6 +1,8 @@
 """What tests share that start processes: signals as a terminal leaves them, and when a process hangs."""
 
+import multiprocessing
 import signal
+import warnings
 from contextlib import contextmanager
 
 HUNG = 600
@@ -28,3 +30,30 @@ def interruptible():
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def forked(call, *given):
+    """Return what a call returns in a copy of this process, which it may spoil.
+
+    Other packages have been imported in the copy, which takes seconds in a fresh process. Only the thread of
+    the caller goes on there, so the call computes nothing with torch.
+    """
+    context = multiprocessing.get_context("fork")
+    outcome, told = context.Pipe(duplex=False)
+
+    def run():
+        told.send(call(*given))
+
+    process = context.Process(target=run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of other tests, which do not go on
+        process.start()
+    told.close()
+    try:
+        assert outcome.poll(HUNG), "it hangs"
+        return outcome.recv()
+    except EOFError:
+        raise AssertionError("the copy of this process has failed; what it wrote says why") from None
+    finally:
+        process.kill()
+        process.join()
