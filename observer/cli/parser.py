@@ -15,7 +15,7 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
-from observer.cli.configuration.messages import joined, near
+from observer.cli.configuration.messages import joined, lacking, near
 from observer.cli.configuration.plain_parser import near_each
 from observer.cli.configuration.unknown_class import unknown_class
 from observer.cli.configuration.written import content_of, parts
@@ -55,6 +55,8 @@ class Parser(ArgumentParser):
         for key in dict.fromkeys(keys):
             action = next((a for a in self._actions if a.dest == key.removesuffix(".class_path")), None)
             hint = getattr(action, "_typehint", None)
+            if line := lacking(key, message):
+                raise RefusedError(line) from ex
             message += near(message, hint)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)

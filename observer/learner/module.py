@@ -145,14 +145,14 @@ class PolicyModule(HeldOutModule):
 
     def configure_model(self) -> None:
         """Load the weights, or draw them from the seed, and start the engine."""
-        if hasattr(self, "policy"):
-            start_average(self)
-            return
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
-            self.policy = Policy(self.spec, self.answerer.renderer.processor)
-        rank_zero_info(self.policy.described())
-        self.answerer.start(self.spec, self.policy)
+        if not hasattr(self, "policy"):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
+                self.policy = Policy(self.spec, self.answerer.renderer.processor)
+            rank_zero_info(self.policy.described())
+        if not self.answerer.started:  # or no longer: a fit closes an engine with weights of its own
+            self.answerer.start(self.spec, self.policy)
+            self.answerer.engine.version = -1
         start_average(self)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -304,3 +304,4 @@ class PolicyModule(HeldOutModule):
         self.answerer.rubric.verifier.close()
         if stage == "fit":
             self.answerer.engine.close()
+            self.answerer.started = self.answerer.engine.weights == "shared"

@@ -58,7 +58,7 @@ class Engine(ABC):
 
     @abstractmethod
     def start(self, policy: Any) -> None:
-        """Take the model to sample from. Called once, before the first ``generate``.
+        """Take the model to sample from. Called before the first ``generate``, and again after ``close``.
 
         Args:
             policy: where ``weights`` is ``shared``, the ``Policy``, its weights loaded; where it is ``own``,
@@ -78,4 +78,4 @@ class Engine(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 - an engine that holds nothing has nothing to do
-        """Release memory and processes; the engine is not used again."""
+        """Release memory and processes; the engine is not used again before another ``start``."""

@@ -22,6 +22,19 @@ def joined(message: str) -> str:
     return message
 
 
+def lacking(option: str, message: str) -> str | None:
+    """Return a line about options that a class of Lightning's needs and was not given; None without any."""
+    lacks = re.search("the following arguments are required: ([\\w, ]+)", message)
+    classes = set(re.findall("class_path='([\\w.]+)'", message))
+    if not option.startswith("trainer.") or lacks is None or len(classes) != 1:
+        return None
+    path, needed = classes.pop(), ", ".join(f"{name}: .." for name in lacks[1].split(", "))
+    return (
+        f"{option} has {path.rpartition('.')[2]} without {lacks[1]}; write it as {option}: "
+        f"{{class_path: {path}, init_args: {{{needed}}}}}"
+    )
+
+
 def near(message: str, hint: Any) -> str:
     """Return lines with what is near to a class or an option that an option for a class does not take."""
     known = [cls for family in strategies.families_of(hint) for cls in strategies.members(family).values()]
