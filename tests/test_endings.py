@@ -70,6 +70,10 @@ NEVER_BETTER = {"monitor": "val/accuracy", "mode": "max", "min_delta": 2.0, "pat
         ({"steps": 1}, ("complete", "max_steps", 1, 1)),
         ({"max_epochs": 1}, ("complete", "max_epochs", 2, 2)),
         ({"callbacks": [EarlyStopping(**NEVER_BETTER)]}, ("complete", "EarlyStopping", 4, 6)),
+        (
+            {"callbacks": [EarlyStopping(**NEVER_BETTER, check_on_train_epoch_end=False)]},
+            ("complete", "EarlyStopping", 4, 6),
+        ),
         ({"callbacks": [At(1, stop)]}, ("complete", "should_stop", 1, 6)),
         ({"callbacks": [At(3, leave)]}, ("interrupted", "SIGTERM", 3, 6)),
         ({"callbacks": [At(1, fail)]}, ("failed", "FloatingPointError", 1, 6)),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import runs
+from observer.cli import main
 from observer.data import Jsonl
 from observer.learner import WarmStart
 from observer.policy import PolicySpec
@@ -48,3 +49,11 @@ def test_a_row_without_a_solution_is_refused_by_id(tmp_path):
     data = runs.data_module(train=Jsonl(str(tmp_path / "rows.jsonl")), val=None, test=None)
     with pytest.raises(RefusedError, match=r"row 'r\d'.*solution"):
         runs.trainer(tmp_path / "run", 1).fit(runs.learner(WarmStart), datamodule=data)
+
+
+def test_the_shipped_configuration_trains_for_fewer_steps_than_an_epoch(tmp_path):
+    sizes = ["--data.train.rows", "128", "--data.val.rows", "8", "--data.test.rows", "8"]
+    sizes += ["--data.prompts_per_step", "4", "--trainer.max_steps", "2", "--report.export", "false"]
+    assert main(["fit", "--config", "warmstart", "--run_dir", str(tmp_path / "run"), *sizes]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["ended_by"], summary["steps"]) == ("complete", "max_steps", 2)
