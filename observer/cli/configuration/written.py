@@ -15,14 +15,12 @@ import yaml
 
 from observer.cli.config_file import check_text, read_config
 from observer.cli.configuration.interpolation import MARK, Settled, UnresolvedError, each_text, with_values
+from observer.cli.configuration.merging import Keys, merge, put
 from observer.cli.configuration.shipped import config_file
 from observer.cli.configuration.yaml_text import as_text, in_place_of, replaced_file
 from observer.refusal import shown
 from observer.types import RefusedError
 
-Keys = tuple[Any, ...]
-CLASS = ("class_path", "init_args", "dict_kwargs")
-"""Keys of a value that is a class with its options."""
 _LEFT_OUT = object()
 
 
@@ -101,10 +99,6 @@ class Written:
             elif part.value and part.value.endswith((".yaml", ".yml")) and Path(part.value).is_file():
                 _refuse_interpolation(Path(part.value))
 
-    def words(self) -> list[str]:
-        """Return the command line; shipped configurations are named by their files."""
-        return [word for part in self.parts for word in part.words]
-
     def interpolated(self) -> bool:
         """Return whether any value holds an interpolation, or an escaped one."""
         return any(
@@ -137,62 +131,12 @@ class Written:
             RefusedError: an interpolation cannot be resolved: names the option, its file and what to write.
         """
         if not self.interpolated():
-            return [
-                word for part in self.parts for word in (_in_place(part) if part.rewritten else part.words)
-            ]
+            return [word for part in self.parts for word in _as_written(part)]
         options = self.options(replaced)
         settled = Settled(options)
         if settled.failed or any("oc.select" in text or "oc.dict" in text for text in settled.raw.values()):
             settled = Settled(merge(defaults(), options, replaced))
         return [word for part in self.parts for word in _resolved(part, settled)]
-
-
-def merge(
-    into: dict[str, Any], new: Mapping[Any, Any], replaced: Sequence[str] = (), at: Keys = ()
-) -> dict[str, Any]:
-    """Merge options into earlier ones, as the parser does, and return them.
-
-    Args:
-        into: the earlier options; changed.
-        new: the later ones.
-        replaced: options whose mapping is replaced as a whole.
-        at: the keys that lead to ``into``.
-    """
-    for key, value in new.items():
-        put(into, (key,), value, replaced, at)
-    return into
-
-
-def put(into: dict[str, Any], keys: Keys, value: Any, replaced: Sequence[str] = (), at: Keys = ()) -> None:
-    """Set one option, as the parser does: options of a class go to its ``init_args``.
-
-    Args:
-        into: options; changed.
-        keys: that lead to the option.
-        value: of the option.
-        replaced: options whose mapping is replaced as a whole.
-        at: the keys that lead to ``into``.
-    """
-    key, rest = keys[0], keys[1:]
-    if "class_path" in into and key not in CLASS:
-        into = into.setdefault("init_args", {})
-    before = into.get(key)
-    place = (*at, key)
-    named = isinstance(before, str) and before and before[:1] not in "{["
-    if rest:
-        if isinstance(before, list):  # the parser changes the last one of a list, which has no name here
-            return
-        into[key] = {"class_path": before} if named else before if isinstance(before, dict) else {}
-        put(into[key], rest, value, replaced, place)
-    elif isinstance(value, Mapping) and ".".join(map(str, place)) not in replaced:
-        kept = {"class_path": before} if named and value.keys() & {"init_args"} else before
-        into[key] = merge(dict(kept) if isinstance(kept, dict) else {}, value, replaced, place)
-    elif isinstance(value, str) and isinstance(before, dict) and "class_path" in before:
-        into[key] = {**before, "class_path": value}  # the parser keeps what both classes have
-    elif str(key).endswith("+") and isinstance(before, list):
-        into[key] = [*before, *(value if isinstance(value, list) else [value])]
-    else:
-        into[key] = with_values(value, lambda _, text: text)
 
 
 def replaced_options(learner: type) -> list[str]:
@@ -282,7 +226,7 @@ def _resolved(part: Part, settled: Settled) -> list[str]:
     value = part.content if part.content is not None else None if part.value is None else _read(part.value)
     prefix = () if part.content is not None else tuple(part.name.split("."))
     if not any(each_text(value)):
-        return _in_place(part) if part.rewritten else part.words
+        return _as_written(part)
 
     def new(path: Keys, text: str) -> Any:
         path = (*prefix, *path)
@@ -306,6 +250,10 @@ def _resolved(part: Part, settled: Settled) -> list[str]:
         put(section, prefix, value)
         return ["--config", in_place_of("the command line", section)]
     return [f"--{part.name}={value if isinstance(value, str) else as_text(value)}"]
+
+
+def _as_written(part: Part) -> list[str]:
+    return _in_place(part) if part.rewritten else part.words
 
 
 def _in_place(part: Part) -> list[str]:
