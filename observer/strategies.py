@@ -12,11 +12,13 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from observer.types import RefusedError
@@ -50,6 +52,8 @@ RENAMED: dict[str, dict[str, str]] = {
 """Family -> former name of a built-in strategy -> its name now."""
 
 ENTRY_POINT_GROUP = "observer.strategies"
+PLUGIN = "observer_plugin_"
+"""Before the name of a file that ``plugins`` names: its module."""
 _OURS = re.compile(r"\bobserver(?:\.\w+)+")
 """An import path of this package."""
 
@@ -241,6 +245,8 @@ def load_entry_points() -> None:
 def load_plugin(path: str | Path) -> None:
     """Import a user's Python file so that its strategies are known by name. A second call does nothing.
 
+    A file is imported once: ``mine.py`` is the module ``mine`` too, unless another module has that name.
+
     Args:
         path: a ``.py`` file.
 
@@ -251,23 +257,67 @@ def load_plugin(path: str | Path) -> None:
     file = Path(path).resolve()
     if file.suffix != ".py" or not file.is_file():
         raise RefusedError(f"plugins: {str(path)!r} is no Python file; name an existing .py file ({file})")
-    name = f"observer_plugin_{file.stem}"  # without the folder: a saved configuration works on any machine
+    name = f"{PLUGIN}{file.stem}"  # without the folder: a saved configuration works on any machine
     if not name.isidentifier():
         raise RefusedError(
             f"plugins: {file} has a name that cannot be imported; rename it, with letters, digits and _ only"
         )
     if (known := sys.modules.get(name)) is not None:
-        if known.__file__ != str(file):
+        if not _is_of(known, file):
             raise RefusedError(f"plugins: {file} and {known.__file__} have the same name; rename one of them")
         return
+    for key, module in list(sys.modules.items()):
+        if _is_of(module, file) and module.__name__ == key:  # another plugin has imported it
+            sys.modules[name] = module
+            return
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise RefusedError(f"plugins: {file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    names = [name, *_other_names(file)]
+    sys.modules |= dict.fromkeys(names, module)
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]  # or a second call would take it for loaded
-        why = f": {error}" if isinstance(error, RefusedError) else f" cannot be imported: {error!r}"
+        for each in names:  # or a second call would take it for loaded
+            del sys.modules[each]
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        line = f" (line {own[-1].lineno})" if own else ""
+        why = f": {error}" if isinstance(error, RefusedError) else f" cannot be imported: {error!r}{line}"
         raise RefusedError(f"plugins: {file}{why}") from error
+
+
+def _is_of(module: ModuleType, file: Path) -> bool:
+    """Return whether a module is that of a file."""
+    own = getattr(module, "__dict__", {}).get("__file__")  # without importing what is imported when asked
+    return isinstance(own, str) and own.endswith(file.name) and Path(own).resolve() == file
+
+
+def _other_names(file: Path) -> list[str]:
+    """Return the names by which Python would import a file, so that nothing imports it a second time."""
+    names = {file.stem}
+    for folder in (Path(entry).resolve() for entry in sys.path):
+        if file.is_relative_to(folder):
+            names.add(".".join(file.relative_to(folder).with_suffix("").parts))
+    return [name for name in names if _is_free(name, file)]
+
+
+def _is_free(name: str, file: Path) -> bool:
+    """Return whether importing a name would find a file, or nothing."""
+    if (known := sys.modules.get(name)) is not None:
+        return known.__name__.startswith(PLUGIN)  # of a plugin that is no more
+    try:
+        found = importlib.util.find_spec(name.partition(".")[0])
+    except (ImportError, ValueError):
+        return False
+    if found is None:
+        return "." not in name
+    places = [found.origin, *(found.submodule_search_locations or ())]
+    return any(place and file.is_relative_to(Path(place).resolve()) for place in places)
+
+
+def in_plugins(name: str) -> type | None:
+    """Return the class of a name alone from the files of ``plugins``; None if there is none."""
+    modules = [module for key, module in sys.modules.items() if key.startswith(PLUGIN)]
+    found = [getattr(module, name) for module in modules if isinstance(getattr(module, name, None), type)]
+    return found[-1] if found else None

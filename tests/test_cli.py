@@ -171,7 +171,7 @@ def refused(capfd, *words):
         (["fit", *QUICK, "--seed_everything", "true"], ["seed_everything is True"]),
         (["fit", *QUICK, "--seed_everything", "-1"], ["seed_everything is -1"]),
         (["fit", *QUICK, "--model.groupsize", "4"], ["groupsize", "model.group_size"]),
-        (["fit", *QUICK, "--plugins", "mine.py"], ["[mine.py]"]),
+        (["fit", *QUICK, "--plugins", "{mine: py}"], ["[mine.py]"]),
         (["fit", *QUICK, "--learner", "os.path.join"], ["os.path.join", "no class"]),
         (["fit", "--config", "README.md"], ["README.md"]),
         (["fitt"], ["fitt", "usage: observer"]),

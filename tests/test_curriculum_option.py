@@ -139,8 +139,8 @@ def test_a_file_may_hold_the_callback_alone(given, tmp_path):
         (["--curriculum", "Spyy"], ["Near Spyy: Spy"]),
         (["--curriculum", f"{__name__}.Aparrt"], ["no attribute 'Aparrt'", "Near Aparrt: Apart"]),
         (
-            ["--curriculum", "own_callbacks.Spy"],
-            ["No module named 'own_callbacks'", "write --plugins '[mine.py]'"],
+            ["--curriculum", "not_there.Spy"],
+            ["No module named 'not_there'", "write --plugins '[mine.py]'"],
         ),
         (
             ["--curriculum", "observer.callbacks.Completions"],

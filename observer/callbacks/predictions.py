@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -16,8 +15,8 @@ from rich.console import Console
 
 from observer.learner import PolicyModule
 from observer.learner.ranks import OverRanks
-from observer.run.files import remove_unfinished, temporary_name, whole_file, writing
-from observer.types import RefusedError, Verdict
+from observer.run.files import refuse_output, remove_unfinished, temporary_name, whole_file, writing
+from observer.types import Verdict
 
 
 class Predictions(lightning.Callback):
@@ -36,7 +35,7 @@ class Predictions(lightning.Callback):
 
     def __init__(self, output: str | Path) -> None:
         self.output = Path(output)
-        refuse_existing(self.output)
+        refuse_output(self.output)
         self._part: Path | None = None
         self._file: IO[str] | None = None
         self._counts: Counter[str] = Counter()
@@ -81,7 +80,7 @@ class Predictions(lightning.Callback):
             Path(trainer.strategy.broadcast(str(self._part), src=rank)) for rank in range(trainer.world_size)
         ]
         if trainer.is_global_zero:
-            refuse_existing(self.output)
+            refuse_output(self.output)
             with whole_file(self.output, "wb") as whole:
                 whole.writelines(_in_order(parts, pl_module.prediction_sampling.group_size))
             console = Console(soft_wrap=True)
@@ -102,18 +101,6 @@ class Predictions(lightning.Callback):
     ) -> None:
         """Remove this process's file."""
         self.teardown(trainer, pl_module, "predict")
-
-
-def refuse_existing(output: Path) -> None:
-    """Refuse to replace a file.
-
-    Raises:
-        RefusedError: it exists, or has no name.
-    """
-    if not output.name:
-        raise RefusedError("--output is empty; name the JSONL file to write")
-    if os.path.lexists(output):
-        raise RefusedError(f"--output {output} exists; name a file that does not")
 
 
 def _in_order(parts: Sequence[Path], samples: int) -> Iterator[bytes]:

@@ -63,47 +63,69 @@ def default_learner() -> type:
 def _plugins_and_learner(written: Written) -> tuple[list[str], str]:
     """Read ``plugins`` and ``learner`` from configuration files and command line; the last value wins."""
     settings: dict[str, Any] = {"plugins": [], "learner": DEFAULT_LEARNER}
+    given: list[tuple[str, Any]] = []
     for part in written.parts:
-        if part.content is not None:
-            settings |= {key: part.content[key] for key in settings if part.content.get(key) is not None}
-    for part in written.parts:
-        if part.name == "plugins" and part.value is not None:
-            try:
-                settings["plugins"] = yaml.safe_load(part.value)
-            except yaml.YAMLError as error:
-                raise RefusedError(
-                    f"--plugins {part.value!r} is no list: {error}; write [mine.py]"
-                ) from error
-        elif part.name == "learner" and part.value is not None:
-            settings["learner"] = part.value
+        given += (part.content or {}).items()
+    given += [(part.name, part.value) for part in written.parts if part.content is None]
+    for name, value in given:
+        if value is None or name not in ("plugins", "plugins+", "learner"):
+            continue
+        if name == "learner":
+            settings[name] = value
+        else:
+            before = settings["plugins"] if name == "plugins+" else []
+            settings["plugins"] = [*before, *plugin_files(value)]
     if any(each_text(settings)):
         settled = Settled({"learner": DEFAULT_LEARNER, "plugins": [], **written.options(), **settings})
 
-        def value(path: tuple[Any, ...], text: str) -> Any:
+        def resolved(path: tuple[Any, ...], text: str) -> Any:
             try:
                 return settled.resolve(path, text)
             except UnresolvedError as error:
                 raise RefusedError(f"{path[0]} is {text!r}: {error}; write what it refers to") from error
 
-        settings = with_values(settings, value)
+        settings = with_values(settings, resolved)
     learner, plugins = settings["learner"], settings["plugins"]
     if not isinstance(learner, str):
         raise RefusedError(f"learner is {learner!r}; name a class by its import path")
-    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+    if not all(isinstance(plugin, str) for plugin in plugins):
         raise RefusedError(f"plugins is {plugins!r}; give a list of Python files, such as [mine.py]")
     return plugins, learner
+
+
+def plugin_files(given: Any) -> list[Any]:
+    """Return the files that a value of ``plugins`` names: a list of them, its text, or one file.
+
+    Raises:
+        RefusedError: it is no list of texts.
+    """
+    files = given
+    if isinstance(given, str) and given.lstrip()[:1] in ("[", "{"):
+        try:
+            files = yaml.safe_load(given)
+        except yaml.YAMLError as error:
+            raise RefusedError(f"--plugins {given!r} is no list: {error}; write [mine.py]") from error
+    if isinstance(files, str):
+        return [files]
+    if not isinstance(files, list):
+        raise RefusedError(f"plugins is {given!r}; give a list of Python files, such as [mine.py]")
+    return files
 
 
 def _import(path: str) -> type:
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        if not module and (known := strategies.in_plugins(name)) is None:
+            raise ImportError("no file of plugins has a class of this name")
+        found = getattr(importlib.import_module(module), name) if module else known
         if not isinstance(found, type):
             raise TypeError(f"it is no class but {found!r}")
+        if "LightningModule" not in (base.__name__ for base in found.__mro__):
+            raise TypeError(f"{found.__name__} is no LightningModule")
         return found
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         moved = "".join(f"; {line}" for line in strategies.moved(path))
         raise RefusedError(
             f"learner {path!r} cannot be imported: {error}{moved}; name a class by its import path, "
-            f"such as {DEFAULT_LEARNER}"
+            f"such as {DEFAULT_LEARNER}, or one of a file of plugins by its name"
         ) from error

@@ -16,6 +16,7 @@ from observer.data.row_record import RowRecord
 from observer.data.rows import Rows
 from observer.data.subset import Subset
 from observer.run.checkpoints import resolve_checkpoint
+from observer.run.files import refuse_output
 from observer.types import RefusedError
 
 
@@ -31,6 +32,7 @@ def estimates_command(words: list[str], configured: list[str]) -> None:
     """
     quieten()
     given = _options().parse_args(words)
+    refuse_output(given.output, replaced=True)
     run_dir = Path(given.run_dir)
     if not (run_dir / "config.yaml").is_file():
         raise RefusedError(f"--run_dir {given.run_dir}: it holds no config.yaml; name the directory of a run")
@@ -58,7 +60,9 @@ def _options() -> Parser:
         description="Write row difficulties as a run has measured them, for data.train.difficulty_from.",
     )
     parser.add_argument("--run_dir", type=str, required=True, help="The run.")
-    parser.add_argument("--checkpoint", type=str, default="last", help="last, best, or a .ckpt file.")
+    parser.add_argument(
+        "--checkpoint", "--ckpt_path", type=str, default="last", help="last, best, or a .ckpt file."
+    )
     parser.add_argument("--output", type=str, default="estimates.jsonl", help="The file to write.")
     parser.add_argument(
         "--prior_visits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from observer.cli.configuration.plain_parser import PlainParser
-from observer.types import RefusedError
+from observer.run.files import refuse_output
 
 
 def export_command(words: list[str]) -> None:
@@ -15,7 +15,10 @@ def export_command(words: list[str]) -> None:
     )
     parser.add_argument("--run_dir", required=True, help="the run")
     parser.add_argument(
-        "--checkpoint", default="best", help="best, last, or the path of a .ckpt file (default: best)"
+        "--checkpoint",
+        "--ckpt_path",
+        default="best",
+        help="best, last, or the path of a .ckpt file (default: best)",
     )
     parser.add_argument("--output", required=True, help="the directory to write; must not exist")
     parser.add_argument(
@@ -26,8 +29,7 @@ def export_command(words: list[str]) -> None:
     )
     given = parser.parse_args(words)
     output = Path(given.output)
-    if output.exists():
-        raise RefusedError(f"--output {given.output}: it exists; name a directory that does not")
+    refuse_output(given.output)
     from observer.run.checkpoints import resolve_checkpoint
 
     checkpoint = resolve_checkpoint(given.run_dir, given.checkpoint)

@@ -6,6 +6,7 @@ import sys
 
 from observer import strategies
 from observer.cli.configuration.plain_parser import PlainParser
+from observer.cli.early import plugin_files
 from observer.types import RefusedError
 
 
@@ -21,7 +22,7 @@ def list_command(words: list[str]) -> None:
             f"family {given.family!r} does not exist; there are {', '.join(strategies.FAMILIES)}"
         )
     strategies.load_entry_points()
-    for plugin in given.plugins:
+    for plugin in (file for word in given.plugins for file in plugin_files(word)):
         strategies.load_plugin(plugin)
     families = [given.family] if given.family else list(strategies.FAMILIES)
     if given.markdown:

@@ -15,7 +15,7 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 
 from observer import strategies
 from observer.answering import DEFAULT_REWARDS
-from observer.cli.configuration.messages import joined, lacking, near
+from observer.cli.configuration.messages import as_words, joined, lacking, near, plain, program
 from observer.cli.configuration.plain_parser import near_each
 from observer.cli.configuration.unknown_class import unknown_class
 from observer.cli.configuration.written import content_of, parts
@@ -49,7 +49,7 @@ class Parser(ArgumentParser):
         Raises:
             RefusedError: always.
         """
-        message = joined(message)
+        message = as_words(joined(message))
         families: list[str] = []
         keys = [key for key in re.findall(r'[Kk]ey "([\w.]+)"', message) if key != "config"]
         for key in dict.fromkeys(keys):
@@ -72,12 +72,15 @@ class Parser(ArgumentParser):
         for word in re.findall(r"[\w.]+", message):
             if word.startswith(("model.", "data.", "trainer.")) and word not in options:
                 unknown.append(f"--{word}")
-        unknown += [f"--{word}" for word in re.findall(r"Option '([\w.]+)' is not accepted", message)]
+        unknown += [
+            f"--{word}"
+            for word in re.findall(r"Option '([\w.]+)' is not accepted", message)
+            if f"Near --{word}:" not in message
+        ]
         message += near_each(dict.fromkeys(unknown), options)
-        message = re.sub(r"(Got value: .{200}).+", r"\1..", message)
+        message = plain(re.sub(r"(Got value: .{200}).+", r"\1..", message))
         if "--help prints every option" not in message:  # a parser of a class may have said so
-            program = self.prog if self.prog.startswith("observer ") else "observer fit"
-            message += f"\n\n{program} --help prints every option"
+            message += f"\n\n{program(self.prog, message)} --help prints every option"
         raise RefusedError(message) from ex
 
 

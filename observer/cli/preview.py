@@ -10,12 +10,14 @@ from typing import Any, Literal
 from rich.console import Console
 
 from observer.cli.callback_options import add_callback
+from observer.cli.configuration.written import parts
 from observer.cli.parser import Parser, quieten, reduced
 from observer.curriculum import Schedule
 from observer.curriculum.hooks import CurriculumHooks, checked_schedule
 from observer.curriculum.preview import ASSUMPTIONS, simulate
 from observer.curriculum.preview_figures import picture, table
 from observer.data.options import LadderOptions
+from observer.run.files import refuse_output
 from observer.strategies import described, import_path
 from observer.types import RefusedError
 
@@ -33,9 +35,11 @@ def preview_command(words: list[str]) -> None:
         RefusedError: an option, the data or the schedule is refused.
     """
     quieten()
+    _refuse_run_dir(words)
     parser = _parser()
     words = [_without_lightning(word) for word in reduced(words, _needed)]
     given = parser.instantiate(parser.parse_args(words))
+    refuse_output(given.output, replaced=True)
     schedule, data = checked_schedule(given.curriculum), given.data
     if data.formats["train"] is None:
         raise RefusedError("data.train is not set; name a row format and its options")
@@ -57,6 +61,14 @@ def preview_command(words: list[str]) -> None:
     print(output)
 
 
+def _refuse_run_dir(words: list[str]) -> None:
+    """Refuse the option that names a run: that of ``estimates``."""
+    for part in parts(words):
+        if part.name == "run_dir":
+            config = Path(part.value or "RUN_DIR") / "config.yaml"
+            raise RefusedError(f"--run_dir {part.value}: a preview needs no run; write --config {config}")
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="observer curriculum preview",
@@ -76,7 +88,9 @@ def _parser() -> Parser:
         default="improving",
         help="Pass rates for schedules that use them: 1 - difficulty, or rising from there over the run.",
     )
-    parser.add_argument("--plugins", type=list[str], default=[], help="Files with schedules of your own.")
+    parser.add_argument(
+        "--plugins", type=list[str] | str, default=[], help="Files with schedules of your own."
+    )
     parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
     parser.add_argument("--seed_everything", type=int, default=0, help="The seed of the run.")
     parser.add_argument("--trainer.max_steps", type=int, default=100, help="Optimizer steps of the run.")

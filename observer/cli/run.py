@@ -27,7 +27,6 @@ from observer.callbacks import (
     RunReport,
     checkpoint_callbacks,
 )
-from observer.callbacks.predictions import refuse_existing
 from observer.cli.board import Board
 from observer.cli.callback_options import add_callback, left_out, refuse_twice
 from observer.cli.parser import default_rewards, hide_bars, quieten
@@ -44,7 +43,7 @@ from observer.data.module import LadderDataModule
 from observer.learner import PolicyModule, held_out_sampling
 from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
-from observer.run.files import whole_file
+from observer.run.files import refuse_output, whole_file
 from observer.run.hyperparameters import flat
 from observer.types import RefusedError, Sampling
 
@@ -184,7 +183,7 @@ class RunCLI(LightningCLI):
         )
         parser.add_argument(
             "--plugins",
-            type=list[str],
+            type=list[str] | str,
             default=[],
             help="Python files with strategies of your own, imported first.",
         )
@@ -198,6 +197,11 @@ class RunCLI(LightningCLI):
             parser.set_defaults({"model.rewards": default_rewards()})
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for target in ("model.seed", "data.seed"):
+            if not any(action.dest == target for action in parser._actions):
+                raise RefusedError(
+                    f"learner {strategies.import_path(self._model_class)} has no option seed; name one "
+                    f"below observer.learner.ObserveLearner, whose __init__ passes on **options"
+                )
             parser.link_arguments("seed_everything", target, compute_fn=_one_seed)
         parser.add_argument(
             "--checkpoints.every_n_steps",
@@ -217,7 +221,7 @@ class RunCLI(LightningCLI):
         refuse_flags(config.trainer, fits=self.subcommand == "fit")
         with_plain_values(config.trainer)
         if self.subcommand == "predict":
-            rank_zero_only(refuse_existing)(Path(config.output))
+            rank_zero_only(refuse_output)(config.output)
             held_out_sampling(Sampling(), config.samples, config.temperature)
         if self.subcommand == "fit":
             refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))

@@ -125,7 +125,7 @@ def _parser(options: type, left_out: set[str]) -> Parser:
         help="Compare verdicts with those of a second checker; differences go to a file beside the output.",
     )
     parser.add_argument(
-        "--plugins", type=list[str], default=[], help="Python files with strategies of your own."
+        "--plugins", type=list[str] | str, default=[], help="Python files with strategies of your own."
     )
     parser.add_argument("--learner", type=str, default=None, help="Import path of the learner's class.")
     parser.add_class_arguments(

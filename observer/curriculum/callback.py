@@ -90,6 +90,7 @@ class CurriculumCallback(CurriculumHooks, Callback):
             RefusedError: the trainer has two curricula, or its data module has no ladder.
         """
         if stage != "fit":
+            self._alone = True  # it has no part in other stages; the state of a checkpoint is its own
             return
         schedule = checked_schedule(self)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning's connector

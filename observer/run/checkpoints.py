@@ -139,7 +139,10 @@ def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
         return newest_checkpoint(Path(run_dir))
     path = Path(run_dir) / FOLDER / "best.ckpt" if given == "best" else Path(given)
     if not path.is_file():
-        raise RefusedError(f"checkpoint {given!r}: there is no file {path}; say last, best, or a .ckpt file")
+        there = sorted(str(file) for file in (Path(run_dir) / FOLDER).glob("*.ckpt"))
+        instead = f"say last, or name one: {', '.join(there)}" if there else "say last, best, or a .ckpt file"
+        why = "no validation has run, and they choose it; " if given == "best" and there else ""
+        raise RefusedError(f"checkpoint {given!r}: there is no file {path}; {why}{instead}")
     check_checkpoint(path)
     return path
 

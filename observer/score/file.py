@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO
 
-from observer.run.files import whole_file
+from observer.run.files import refuse_output, whole_file
 from observer.score.audit import Audit
 from observer.score.rows import Row, read_rows, survey
 from observer.score.table import Tally
@@ -40,8 +39,7 @@ def score_file(
     """
     input, output = Path(input), Path(output)
     for path in (output, audit_path(output)) if audit else (output,):
-        if os.path.lexists(path):
-            raise RefusedError(f"--output {output}: {path} exists; name a file that does not")
+        refuse_output(path)
     verifier, tally = recipe.rubric.verifier, Tally(recipe.rubric.rewards)
     with (
         _output(output) as scored,
