@@ -80,6 +80,7 @@ def test_only_the_first_rank_moves_files_and_every_rank_takes_part_in_the_saving
         global_step=4 if goes_on else 0,
         ckpt_path=str(last) if goes_on else None,
         fast_dev_run=False,
+        callbacks=[],
         save_checkpoint=lambda path, weights_only: saved.append(path),
     )
     callback = Last(last, every_n_steps=1)

@@ -51,7 +51,7 @@ class Slow(torch.optim.AdamW):
 
 
 @dataclass(frozen=True)
-class InOrder(Schedule):
+class Strided(Schedule):
     """Rows in the order of the file."""
 
     stride: int = 1
@@ -80,7 +80,7 @@ plugins: [mine.py]
 learner: mine.Louder
 curriculum:
   class_path: mine.Watch
-  init_args: {schedule: {class_path: InOrder, init_args: {stride: "${model.group_size}"}}}
+  init_args: {schedule: {class_path: Strided, init_args: {stride: "${model.group_size}"}}}
 model:
   group_size: 2
   optimizer: {class_path: mine.Slow, init_args: {lr: 1.0e-4}}
@@ -143,7 +143,7 @@ def test_the_runs_own_configuration_is_all_that_other_commands_need(capsys):
     assert main(["export", "--run_dir", "runs/nobody-3", "--ckpt_path", "last", "--output", "out"]) == 0
     assert main(["curriculum", "preview", *run]) == 0
     assert main(["curriculum", "estimates", "--run_dir", "runs/nobody-3", "--ckpt_path", "last"]) == 0
-    assert "InOrder" in capsys.readouterr().out
+    assert "Strided" in capsys.readouterr().out
     learner = sys.modules["mine"].Louder.load_from_checkpoint("runs/nobody-3/checkpoints/last.ckpt")
     assert isinstance(learner, ObserveLearner)
 
@@ -151,14 +151,14 @@ def test_the_runs_own_configuration_is_all_that_other_commands_need(capsys):
 @pytest.mark.parametrize("text", ["mine.py", "[mine.py]"])
 def test_classes_of_a_plugin_go_by_their_names_alone(text, folder, capsys):
     words = ["--plugins", text, "--learner", "Louder", "--curriculum", "Watch", "--model.optimizer", "Slow"]
-    words += ["--trainer.logger", "Lines", "--trainer.callbacks+=Counter", "--curriculum.schedule", "InOrder"]
+    words += ["--trainer.logger", "Lines", "--trainer.callbacks+=Counter", "--curriculum.schedule", "Strided"]
     for plugins in (words[:2], ["--plugins+", text]) if text == "mine.py" else (words[:2],):
         with pytest.raises(SystemExit) as stop:
             main(["fit", "--config", "quickstart", *plugins, *words[2:], "--print_config"])
         assert stop.value.code == 0
         assert "class_path: observer_plugin_mine.Slow" in capsys.readouterr().out
     assert main(["list", "schedule", "--plugins", text]) == 0
-    assert "InOrder" in capsys.readouterr().out
+    assert "Strided" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("first", ["mine", "parts.mine", "observer_plugin_mine"])
@@ -193,9 +193,9 @@ MISTAKES = {
     ("fit", "--learner", "mine.Counter"): "Counter is no LightningModule",
     ("fit", "--learner", "Lauder"): "no file of plugins has a class of this name",
     ("fit", "--learner", "lightning.pytorch.demos.BoringModel"): "observer.learner.ObserveLearner",
-    ("fit", "--curriculum", "InOrder"): "write --curriculum.schedule InOrder",
-    ("fit", "--curriculum.schedule", "InOrdr"): "Near InOrdr: InOrder",
-    ("fit", "--curriculum.schedule", "InOrder", "--curriculum.schedule.stride", "x"): "int",
+    ("fit", "--curriculum", "Strided"): "write --curriculum.schedule Strided",
+    ("fit", "--curriculum.schedule", "Stridd"): "Near Stridd: Strided",
+    ("fit", "--curriculum.schedule", "Strided", "--curriculum.schedule.stride", "x"): "int",
     (
         "fit",
         "--trainer.callbacks+=mine.Conter",

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from observer.cli import main
-
 PACKAGE = Path(__file__).parent / "example_package"
 
 
@@ -50,15 +48,10 @@ def test_what_an_installed_package_offers_is_listed_and_can_be_configured(enviro
     assert re.search(r"class_path: observer_extras.strategies.Tally\n +init_args:\n +start: 7\n", done.stdout)
 
 
-def test_the_page_of_strategies_is_what_the_registry_says_without_it():
-    done = observer(os.environ, ("list", "--markdown"))
+def test_without_it_its_name_is_refused_and_the_page_of_strategies_is_what_the_registry_says():
+    done = observer(os.environ, ("list", "--markdown"), CUBIC)
     page = (PACKAGE.parents[1] / "docs" / "strategies.md").read_text(encoding="utf-8")
-    assert done.stdout == f"{page}0\n", "docs/strategies.md is what `observer list --markdown` prints"
-
-
-@pytest.mark.usefixtures("in_the_repository")
-def test_without_it_its_name_is_refused(capsys):
-    assert main(list(CUBIC)) == 2
-    told = capsys.readouterr().err
-    assert "Quadratic" in told
-    assert "observer_extras" not in told
+    assert done.stdout.startswith(page), "docs/strategies.md is what `observer list --markdown` prints"
+    assert done.stdout.removeprefix(page).split() == ["0", "2"]
+    assert "Quadratic" in done.stderr
+    assert "observer_extras" not in done.stderr

@@ -111,6 +111,20 @@ def monitored_figures(module: Any) -> list[str]:
     return names
 
 
+def watch_when_measured(module: Any) -> None:
+    """Let EarlyStopping look at held-out figures after each validation, not at the end of an epoch.
+
+    A run may end inside an epoch, by ``max_steps`` or ``max_time``, before the first of its validations; at
+    the epoch's end Lightning would then raise that there is no such figure.
+
+    Args:
+        module: the learner, with its trainer.
+    """
+    for callback in module.trainer.callbacks:
+        if isinstance(callback, EarlyStopping) and callback.monitor.startswith("val"):
+            callback._check_on_train_epoch_end = False
+
+
 def refuse_unknown_monitors(module: Any) -> None:
     """Refuse to watch what is never logged, before anything is computed.
 

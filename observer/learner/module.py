@@ -25,7 +25,7 @@ from observer.learner.averaging import (
     start_average,
 )
 from observer.learner.checkpointing import add_entries, loaded, refuse_unfit
-from observer.learner.figures import refuse_unknown_monitors
+from observer.learner.figures import refuse_unknown_monitors, watch_when_measured
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
@@ -139,6 +139,7 @@ class PolicyModule(HeldOutModule):
             refuse_portions(self.trainer, self.data)
             refuse_sizes(self.trainer, self.data, self.optimization.updates_per_rollout)
             refuse_unknown_monitors(self)
+            watch_when_measured(self)
             refuse_no_last_epoch(self.trainer, self.horizon, self.data.steps_per_epoch)
             self.data.horizon = self.horizon
             self.data.draw(0)  # a schedule that cannot draw is refused here, before an evaluation

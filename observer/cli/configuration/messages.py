@@ -24,13 +24,14 @@ def joined(message: str) -> str:
 
 def lacking(option: str, message: str) -> str | None:
     """Return a line about options that a class of Lightning's needs and was not given; None without any."""
-    lacks = re.search("the following arguments are required: ([\\w, ]+)", message)
+    lacks = re.search("the following arguments are required: ([-\\w, ]+)", message)
     classes = set(re.findall("class_path='([\\w.]+)'", message))
     if not option.startswith("trainer.") or lacks is None or len(classes) != 1:
         return None
-    path, needed = classes.pop(), ", ".join(f"{name}: .." for name in lacks[1].split(", "))
+    names = lacks[1].replace("--", "")
+    path, needed = classes.pop(), ", ".join(f"{name}: .." for name in names.split(", "))
     return (
-        f"{option} has {path.rpartition('.')[2]} without {lacks[1]}; write it as {option}: "
+        f"{option} has {path.rpartition('.')[2]} without {names}; write it as {option}: "
         f"{{class_path: {path}, init_args: {{{needed}}}}}"
     )
 
@@ -103,7 +104,7 @@ def plain(message: str) -> str:
     hints = [line for line in told if line.startswith("Near --")]
     told = [line for line in told if line not in hints]
     tail = "".join(f"\n\n{line}" for line in hints) + tail
-    if value and value[0].partition(": ")[2] not in " ".join(told):
+    if value and f"alue: {value[0].partition(': ')[2]}" not in " ".join(told):
         told.append(value[0][:1].lower() + value[0][1:])
     text = re.sub(r"([:;.]+); ", r"\1 ", "; ".join(told))
     return f"{first} {text}{tail}"
