@@ -82,8 +82,9 @@ class RunConfig(SaveConfigCallback):
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the learner the options that its loggers are to have. Write nothing: it may be refused yet."""
+        self._text = self.parser.dump(self.config, skip_none=False)
         if isinstance(pl_module, PolicyModule):
-            pl_module.hyperparameters = flat(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+            pl_module.hyperparameters = flat(yaml.safe_load(self._text))
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Write it on rank 0."""
@@ -98,7 +99,7 @@ class RunConfig(SaveConfigCallback):
         if self.config.get("ckpt_path") is not None:
             path = folder / f"config.resumed-{len(list(folder.glob('config.resumed-*.yaml'))) + 1}.yaml"
         with whole_file(path) as file:
-            file.write(self.parser.dump(self.config, skip_none=False))
+            file.write(self._text)
 
 
 class RunCLI(LightningCLI):

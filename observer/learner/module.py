@@ -126,7 +126,7 @@ class PolicyModule(HeldOutModule):
         Raises:
             RefusedError: they do not go together; the message names the reason and the remedy.
         """
-        refuse_trainer_options(self.trainer, self.answerer.engine)
+        refuse_trainer_options(self.trainer, self.answerer.engine)  # a subclass may have its own callbacks
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
         refuse_averaging(self.trainer)

@@ -145,7 +145,7 @@ def replaced_options(learner: type) -> list[str]:
     for base in learner.__mro__:
         try:
             hints = typing.get_type_hints(vars(base).get("__init__", object.__init__))
-        except Exception:  # a hint that cannot be evaluated is not one of ours
+        except (NameError, AttributeError, TypeError, SyntaxError):  # a user's hint that means nothing here
             continue
         found += [
             f"model.{name}" for name, hint in hints.items() if typing.get_origin(hint) in (dict, Mapping)
