@@ -242,7 +242,7 @@ def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_
 
 def test_resuming_where_there_is_nothing_is_an_error(tmp_path, capfd):
     message = refused(capfd, "fit", *QUICK, "--run_dir", str(tmp_path / "run"), "--ckpt_path", "last")
-    assert "nothing to resume from" in message
+    assert "no checkpoint to read" in message
 
 
 def test_a_run_directory_that_cannot_be_written_is_refused(tmp_path, capfd):

@@ -127,7 +127,7 @@ def test_a_directory_that_cannot_be_written_is_refused_with_the_reason(tmp_path,
     (tmp_path / "file").write_text("I am no folder")
     for run_dir, reason in (
         (tmp_path / "file" / "run", "Not a directory"),
-        (tmp_path / "file", "exists"),
+        (tmp_path / "file", "it is a file"),
         (tmp_path / ("x" * 300), "File name too long"),
     ):
         with pytest.raises(

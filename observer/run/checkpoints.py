@@ -76,7 +76,9 @@ def newest_checkpoint(run_dir: Path) -> Path:
             warnings.warn(f"{folder}: {message}; going on from {path.name}", stacklevel=2)
         return path
     held = "; ".join(bad) or "it holds no *.ckpt" if folder.is_dir() else "there is no such folder"
-    raise RefusedError(f"nothing to resume from in {folder}: {held}. Start anew, in another run directory")
+    raise RefusedError(
+        f"no checkpoint to read in {folder}: {held}; name the run with --run_dir, or leave --ckpt_path out"
+    )
 
 
 def check_checkpoint(path: Path) -> None:

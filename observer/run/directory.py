@@ -44,6 +44,10 @@ def claim(run_dir: str | Path, resume: bool) -> Path:
     if not str(run_dir).strip():
         raise RefusedError("run_dir is empty; name a directory with --run_dir")
     folder = Path(run_dir)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise RefusedError(
+            f"run_dir {str(run_dir)!r} cannot be written: it is a file; choose another with --run_dir"
+        )
     used = [name for name in MARKS if os.path.lexists(folder / name)]
     if used and not resume and not _took_no_step(folder):
         started = any((folder / "checkpoints").glob("*.ckpt"))
