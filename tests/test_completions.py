@@ -31,19 +31,11 @@ def tiny(checkpoint):
     return PolicySpec(str(checkpoint))
 
 
-def fit(
-    tiny,
-    folder,
-    callback,
-    steps,
-    checkpoint=None,
-    logger=False,
-    texts=(RIGHT, WRONG, "<observe>"),
-    learner=None,
-):
+def fit(tiny, folder, callback, steps, checkpoint=None, logger=False, learner=None):
     """Train on scripted completions; a checkpoint of the last step is in the folder."""
     if learner is None:
-        options = {"group_size": 3, "max_tokens": 64, "engine": ScriptedEngine(list(texts))}
+        engine = ScriptedEngine([RIGHT, WRONG, "<observe>"])
+        options = {"group_size": 3, "max_tokens": 64, "engine": engine}
         learner = ObserveLearner(policy=tiny, **options)
     trainer = lightning.Trainer(
         accelerator="cpu",
@@ -57,9 +49,8 @@ def fit(
         limit_val_batches=0,
         log_every_n_steps=1,
     )
-    trainer.fit(
-        learner, datamodule=LadderDataModule(Tiles(rows=16), prompts_per_step=3), ckpt_path=checkpoint
-    )
+    data = LadderDataModule(Tiles(rows=16), prompts_per_step=3)
+    trainer.fit(learner, datamodule=data, ckpt_path=checkpoint)
     trainer.save_checkpoint(folder / f"{steps}.ckpt")
 
 
