@@ -169,7 +169,7 @@ def test_a_fast_dev_run_from_python_writes_nothing_to_the_run_directory(tmp_path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run_dir = tmp_path / "run"
     run = trainer(run_dir, 6, callbacks=[Last(run_dir / "checkpoints" / "last.ckpt", 1)], fast_dev_run=True)
-    data = data_module()
-    run.fit(learner(), datamodule=data)
+    data = data_module(prompts_per_step=1)
+    run.fit(learner(max_tokens=8), datamodule=data)
     assert data.step == 1
     assert not run_dir.exists()
