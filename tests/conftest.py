@@ -37,6 +37,16 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_printed_configurations():
+    """Transformers prints each configuration for a log that nobody reads: most of the time of loading one."""
+    from transformers import PreTrainedConfig
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreTrainedConfig, "__repr__", object.__repr__)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _signals():
     with interruptible():
         yield

@@ -13,8 +13,8 @@ from observer.cli import main
 ROOT = Path(__file__).parent.parent
 QUICK = ["--config", "configs/quickstart.yaml"]
 SMALL = [
-    *("--trainer.max_steps", "2", "--data.steps_per_epoch", "2", "--data.prompts_per_step", "4"),
-    *("--data.val.rows", "8", "--data.test.rows", "8", "--model.group_size", "4", "--model.max_tokens", "40"),
+    *("--trainer.max_steps", "2", "--data.steps_per_epoch", "2", "--data.prompts_per_step", "2"),
+    *("--data.val.rows", "8", "--data.test.rows", "8", "--model.group_size", "2", "--model.max_tokens", "8"),
 ]
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from io import BytesIO
 
@@ -30,19 +31,11 @@ def tiny(checkpoint):
     return PolicySpec(str(checkpoint))
 
 
-def fit(
-    tiny,
-    folder,
-    callback,
-    steps,
-    checkpoint=None,
-    logger=False,
-    texts=(RIGHT, WRONG, "<observe>"),
-    learner=None,
-):
+def fit(tiny, folder, callback, steps, checkpoint=None, logger=False, learner=None):
     """Train on scripted completions; a checkpoint of the last step is in the folder."""
     if learner is None:
-        options = {"group_size": 3, "max_tokens": 64, "engine": ScriptedEngine(list(texts))}
+        engine = ScriptedEngine([RIGHT, WRONG, "<observe>"])
+        options = {"group_size": 3, "max_tokens": 64, "engine": engine}
         learner = ObserveLearner(policy=tiny, **options)
     trainer = lightning.Trainer(
         accelerator="cpu",
@@ -56,10 +49,42 @@ def fit(
         limit_val_batches=0,
         log_every_n_steps=1,
     )
-    trainer.fit(
-        learner, datamodule=LadderDataModule(Tiles(rows=16), prompts_per_step=3), ckpt_path=checkpoint
-    )
+    data = LadderDataModule(Tiles(rows=16), prompts_per_step=3)
+    trainer.fit(learner, datamodule=data, ckpt_path=checkpoint)
     trainer.save_checkpoint(folder / f"{steps}.ckpt")
+
+
+class Keeping(Completions):
+    """Keeps the experience of each step as it is after its lines were written, or not."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, *rest):
+        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+        self.seen.append(outputs["experience"])
+
+
+@pytest.fixture(scope="module")
+def well(tiny, tmp_path_factory):
+    """The callback of an unbroken run of three steps, and its folder."""
+    callback, folder = Keeping(every_n_steps=1), tmp_path_factory.mktemp("well")
+    fit(tiny, folder, callback, steps=3)
+    return callback, folder
+
+
+@pytest.fixture(scope="module")
+def _begun(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("begun")
+    fit(tiny, folder, Completions(), steps=1)
+    return folder
+
+
+@pytest.fixture
+def begun(_begun, tmp_path):
+    """The folder of a run of one step, which has a checkpoint to go on from."""
+    return shutil.copytree(_begun, tmp_path / "begun")
 
 
 def read(folder):
@@ -165,30 +190,25 @@ def test_a_fresh_run_starts_an_empty_file(tiny, tmp_path):
     assert "another run" not in (tmp_path / "completions.jsonl").read_text()
 
 
-def test_the_file_of_a_killed_and_resumed_run_is_that_of_an_unbroken_one(tiny, tmp_path):
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    fit(tiny, unbroken, Completions(), steps=3)
-    fit(tiny, broken, Completions(), steps=1)
-    fit(tiny, broken, Completions(), steps=2, checkpoint=broken / "1.ckpt")
-    with (broken / "completions.jsonl").open("ab") as file:  # killed in the middle of its line
+def test_the_file_of_a_killed_and_resumed_run_is_that_of_an_unbroken_one(tiny, well, begun):
+    fit(tiny, begun, Completions(), steps=2, checkpoint=begun / "1.ckpt")
+    with (begun / "completions.jsonl").open("ab") as file:  # killed in the middle of its line
         file.write(b'{"step": 2, "id": "til')
-    fit(tiny, broken, Completions(), steps=3, checkpoint=broken / "1.ckpt")
-    assert (broken / "completions.jsonl").read_bytes() == (unbroken / "completions.jsonl").read_bytes()
+    fit(tiny, begun, Completions(), steps=3, checkpoint=begun / "1.ckpt")
+    _, unbroken = well
+    assert (begun / "completions.jsonl").read_bytes() == (unbroken / "completions.jsonl").read_bytes()
 
 
-def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, tmp_path):
-    well, full = tmp_path / "well", tmp_path / "full"
-    full.mkdir()
-    (full / "completions.jsonl").symlink_to("/dev/full")
-    fit(tiny, well, Completions(), steps=2)
+def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, well, tmp_path):
+    (tmp_path / "completions.jsonl").symlink_to("/dev/full")
     callback = Completions()
     with pytest.warns(UserWarning, match=r"completions\.jsonl") as warned:
-        fit(tiny, full, callback, steps=2)
-    assert callback.lost == 2 * 9
+        fit(tiny, tmp_path, callback, steps=3)
+    assert callback.lost == 3 * 9
     told, total = (str(warning.message) for warning in warned if "completions" in str(warning.message))
     assert "cannot be written: [Errno 28] No space left on device" in told
-    assert "18 lines are lost" in total
-    weights = [torch.load(folder / "2.ckpt")["state_dict"] for folder in (well, full)]
+    assert "27 lines are lost" in total
+    weights = [torch.load(folder / "3.ckpt")["state_dict"] for folder in (well[1], tmp_path)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
@@ -201,42 +221,29 @@ def test_a_log_that_cannot_be_opened_is_told_and_its_lines_are_counted(tiny, tmp
     assert callback.lost == 2 * 9
 
 
-class Keeping(Completions):
-    """Keeps the experience of each step as it is after its lines were written, or not."""
-
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.seen = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, *rest):
-        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
-        self.seen.append(outputs["experience"])
-
-
-def same_worth(one, two):
-    """Whether two runs gave the same scores, rewards and advantages at each step."""
-    return len(one.seen) == len(two.seen) and all(
+def same_worth(seen, others):
+    """Whether steps gave the same scores, rewards and advantages."""
+    return len(seen) == len(others) and all(
         mine.scores == theirs.scores
         and torch.equal(mine.rewards_P_G, theirs.rewards_P_G)
         and torch.equal(mine.advantages_P_G, theirs.advantages_P_G)
-        for mine, theirs in zip(one.seen, two.seen, strict=True)
+        for mine, theirs in zip(seen, others, strict=True)
     )
 
 
-def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path, monkeypatch):
+def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, well, tmp_path, monkeypatch):
     class FullForAStep(JsonlLog):
         def append(self, lines):
             if lines[0]["step"] == 1:
                 raise OSError(28, "No space left on device")
             super().append(lines)
 
-    well, failing = Keeping(), Keeping()
-    fit(tiny, tmp_path / "well", well, steps=3)
+    (unbroken, whole), failing = well, Keeping()
     monkeypatch.setattr("observer.callbacks.step_log.JsonlLog", FullForAStep)
     with pytest.warns(UserWarning, match="completions") as warned:
-        fit(tiny, tmp_path / "failing", failing, steps=3)
-    assert same_worth(well, failing)
-    assert read(tmp_path / "failing") == [line for line in read(tmp_path / "well") if line["step"] != 1]
+        fit(tiny, tmp_path, failing, steps=3)
+    assert same_worth(unbroken.seen, failing.seen)
+    assert read(tmp_path) == [line for line in read(whole) if line["step"] != 1]
     told = [str(warning.message) for warning in warned if "completions" in str(warning.message)]
     assert ["cannot be written" in text for text in told] == [True, False]
     assert "9 lines are lost" in told[1]
@@ -244,25 +251,21 @@ def test_a_write_that_fails_changes_no_reward_and_shifts_no_line(tiny, tmp_path,
 
 @pytest.mark.parametrize(("what", "written"), [("add_scalar", 2), ("add_image", 2)])
 def test_a_tensorboard_that_cannot_be_written_stops_the_run_and_no_step_is_lost(
-    tiny, tmp_path, what, written
+    tiny, well, begun, what, written
 ):
-    well, failing, resumed = Keeping(every_n_steps=1), Keeping(every_n_steps=1), Keeping(every_n_steps=1)
-    fit(tiny, tmp_path / "well", well, steps=3)
-    folder = tmp_path / "failing"
-    fit(tiny, folder, Keeping(), steps=1)  # has a checkpoint to go on from
-    board = TensorBoardLogger(folder, name="", version="board")
+    (unbroken, whole), failing, resumed = well, Keeping(every_n_steps=1), Keeping(every_n_steps=1)
+    board = TensorBoardLogger(begun, name="", version="board")
     setattr(board.experiment, what, full_disk)
     with pytest.raises((OSError, ValueError)) as caught:
-        fit(tiny, folder, failing, steps=3, logger=board, checkpoint=folder / "1.ckpt")
+        fit(tiny, begun, failing, steps=3, logger=board, checkpoint=begun / "1.ckpt")
     # Lightning wraps what a scalar's writer raises.
     assert "No space left on device" in f"{caught.value} {caught.value.__cause__}"
-    known = len(read(folder))
-    assert read(folder) == read(tmp_path / "well")[:known]
+    known = len(read(begun))
+    assert read(begun) == read(whole)[:known]
     assert known == written * 9  # the lines of a step come before its pictures and its curves
-    fit(tiny, folder, resumed, steps=3, checkpoint=folder / "1.ckpt")
-    well.seen = well.seen[1:]
-    assert same_worth(well, resumed)
-    assert read(folder) == read(tmp_path / "well")
+    fit(tiny, begun, resumed, steps=3, checkpoint=begun / "1.ckpt")
+    assert same_worth(unbroken.seen[1:], resumed.seen)
+    assert read(begun) == read(whole)
 
 
 def full_disk(*_, **__):
@@ -281,10 +284,8 @@ def test_unverifiable_completions_are_written_of_all_groups():
     ]
 
 
-def test_nothing_is_lost_in_a_run_that_goes_well(tiny, tmp_path):
-    callback = Completions()
-    fit(tiny, tmp_path, callback, steps=1)
-    assert callback.lost == 0
+def test_nothing_is_lost_in_a_run_that_goes_well(well):
+    assert well[0].lost == 0
 
 
 def test_a_cold_start_has_no_completions_to_log(tiny, tmp_path):

@@ -175,7 +175,7 @@ def test_the_schedule_and_the_callback_of_the_page_train_from_the_command_line(w
         *("--plugins", f"[{written / 'weakest.py'}, {written / 'watch.py'}]"),
         *("--curriculum", "Watch", "--curriculum.schedule", "Weakest", "--report.export", "false"),
         *("--data.steps_per_epoch", "2", "--data.prompts_per_step", "4", "--model.group_size", "2"),
-        *("--data.val.rows", "8", "--data.test.rows", "8"),
+        *("--data.val.rows", "8", "--data.test.rows", "8", "--model.max_tokens", "8"),
     ]
     assert main(words) == 0
     shown = capfd.readouterr()

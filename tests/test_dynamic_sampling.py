@@ -34,7 +34,7 @@ SCHEDULES = {
     "ladder": NeuraLadder(),
     "stages": Stages([Stage(steps=2, levels={1: 1.0, 2: 1.0}), Stage(steps=None, levels={1: 1.0, 8: 1.0})]),
     "gaussian": Gaussian(),
-    "adaptive": AdaptiveTarget(),
+    "adaptive": AdaptiveTarget(start=0.3, by="difficulty"),
     "sources": SourceUCB(),
     "variance": VarianceDriven(),
     "self-paced": SelfPaced(),

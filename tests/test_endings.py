@@ -133,8 +133,8 @@ def test_a_run_out_of_time_is_measured_exported_and_goes_on_when_it_has_more(tmp
 
 QUICK = [
     *("fit", "--config", "configs/quickstart.yaml", "--data.steps_per_epoch", "4"),
-    *("--data.prompts_per_step", "4", "--data.val.rows", "8", "--data.test.rows", "8"),
-    *("--model.group_size", "4", "--model.max_tokens", "24", "--model.updates_per_rollout", "2"),
+    *("--data.prompts_per_step", "2", "--data.val.rows", "8", "--data.test.rows", "8"),
+    *("--model.group_size", "2", "--model.max_tokens", "8", "--model.updates_per_rollout", "2"),
     "--trainer.callbacks+=lightning.pytorch.callbacks.Timer",
     "--trainer.callbacks.duration=00:01:00:00",
 ]
@@ -169,7 +169,7 @@ def test_a_fast_dev_run_from_python_writes_nothing_to_the_run_directory(tmp_path
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run_dir = tmp_path / "run"
     run = trainer(run_dir, 6, callbacks=[Last(run_dir / "checkpoints" / "last.ckpt", 1)], fast_dev_run=True)
-    data = data_module()
-    run.fit(learner(), datamodule=data)
+    data = data_module(prompts_per_step=1)
+    run.fit(learner(max_tokens=8), datamodule=data)
     assert data.step == 1
     assert not run_dir.exists()

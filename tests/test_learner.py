@@ -47,24 +47,30 @@ def test_old_logprobs_are_those_before_the_first_update(tmp_path):
     assert trainer.callback_metrics["zoom_update/clip_share"] > 0
 
 
+def drift(folder, kl):
+    """How far a run moves the weights, and its figures."""
+    learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
+    before = {name: value.clone() for name, value in learner_weights(learner).items()}
+    trainer = runs.trainer(folder, 6)
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
+    moved = sum((value - before[name]).norm() ** 2 for name, value in learner.policy.state_dict().items())
+    return math.sqrt(moved), trainer.callback_metrics
+
+
+@pytest.fixture(scope="module")
+def free(tmp_path_factory):
+    """The drift without a KL term."""
+    return drift(tmp_path_factory.mktemp("free"), None)[0]
+
+
 @pytest.mark.parametrize(
     "kl",
     [K3(0.5), K2(0.5), K1(0.5)],
     ids=["k3 in the loss", "k2 in the loss", "k1 in the reward"],
 )
-def test_the_kl_term_holds_the_policy_near_the_reference(kl, tmp_path):
+def test_the_kl_term_holds_the_policy_near_the_reference(free, kl, tmp_path):
     """In the loss or in the reward: the weights move less than without it."""
-
-    def drift(folder, kl):
-        learner = runs.learner(engine=ScriptedEngine(MIXED), optimizer=runs.sgd, kl=kl)
-        before = {name: value.clone() for name, value in learner_weights(learner).items()}
-        trainer = runs.trainer(tmp_path / folder, 6)
-        trainer.fit(learner, datamodule=runs.data_module(val=None, test=None))
-        moved = sum((value - before[name]).norm() ** 2 for name, value in learner.policy.state_dict().items())
-        return math.sqrt(moved), trainer.callback_metrics
-
-    free, _ = drift("free", None)
-    held, metrics = drift("held", kl)
+    held, metrics = drift(tmp_path, kl)
     assert held < free
     assert metrics["train/kl"] != 0
 
@@ -75,11 +81,12 @@ def learner_weights(learner):
 
 
 def test_no_reference_is_loaded_without_a_kl_term_and_none_is_saved_with_one(tmp_path):
+    few = {"val": None, "test": None, "prompts_per_step": 1}
     learner = runs.learner()
-    runs.trainer(tmp_path / "a", 1).fit(learner, datamodule=runs.data_module(val=None, test=None))
+    runs.trainer(tmp_path / "a", 1).fit(learner, datamodule=runs.data_module(**few))
     assert learner._reference is None
     learner = runs.learner(kl=K3())
-    runs.trainer(tmp_path / "b", 1).fit(learner, datamodule=runs.data_module(val=None, test=None))
+    runs.trainer(tmp_path / "b", 1).fit(learner, datamodule=runs.data_module(**few))
     assert learner._reference is not None
     assert not any("reference" in name for name in learner.state_dict())
 
@@ -153,8 +160,8 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
             versions.append((sampling.step, self.version))
             return super().generate(prompts, sampling)
 
-    trainer = runs.trainer(tmp_path, 3)
-    data = runs.data_module(steps_per_epoch=1, test=None)
+    trainer = runs.trainer(tmp_path, 3, limit_val_batches=1)
+    data = runs.data_module(steps_per_epoch=1, test=None, eval_batch=2)
     # With the bonus every step moves the weights, also one whose groups are all right or all wrong.
     learner = runs.learner(engine=Watched(), optimizer=runs.sgd, entropy_bonus=0.1, max_tokens=16)
     trainer.fit(learner, datamodule=data)
@@ -168,7 +175,7 @@ def test_rollouts_use_the_newest_weights_also_after_validation(tmp_path):
 def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_same(tmp_path, monkeypatch):
     def run(folder, ahead):
         learner = runs.learner(max_tokens=16, entropy_bonus=0.1)  # moves the weights, whatever is drawn
-        data, renders = runs.data_module(steps_per_epoch=1, test=None), []
+        data, renders = runs.data_module(steps_per_epoch=1, test=None, eval_batch=2), []
         render = learner.answerer.renderer._render
 
         def noted(problems):
@@ -178,7 +185,7 @@ def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_sa
 
         learner.answerer.renderer._render = noted
         monkeypatch.setattr(type(learner), "renders_ahead", ahead)
-        runs.trainer(tmp_path / folder, 3).fit(learner, datamodule=data)
+        runs.trainer(tmp_path / folder, 3, limit_val_batches=1).fit(learner, datamodule=data)
         lines = (tmp_path / folder / "completions.jsonl").read_text()
         return lines, learner.policy.state_dict(), renders, data
 
@@ -199,7 +206,8 @@ def test_the_prompts_of_the_next_step_are_prepared_during_a_step_and_draw_the_sa
 
 def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
     learner = runs.learner(optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
-    runs.trainer(tmp_path, 2).fit(learner, datamodule=runs.data_module(test=Tiles(rows=16, split="test")))
+    data = runs.data_module(val=None, test=Tiles(rows=16, split="test"), prompts_per_step=1)
+    runs.trainer(tmp_path, 1).fit(learner, datamodule=data)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["problems"] == 16
     assert summary["accuracy_before"] == summary["accuracy_after"]

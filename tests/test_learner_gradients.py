@@ -21,6 +21,18 @@ from observer.rollout import ScriptedEngine
 from runs import MIXED, RIGHT, WRONG
 
 
+@pytest.fixture(scope="module")
+def rollout(tmp_path_factory):
+    """The policy of a fresh run and the groups of its first rollout; tests leave nothing but gradients."""
+    return first_rollout(tmp_path_factory.mktemp("rollout"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The same of a sampler that is a little off."""
+    return first_rollout(tmp_path_factory.mktemp("drawn"), Drawn())
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -36,7 +48,8 @@ def test_the_gradient_does_not_depend_on_the_micro_batch(tmp_path, options):
     bound = GRADIENT
     if options.get("denominator") == "sequences":  # its weights are products over as many as 48 tokens
         bound += (2 * 48) ** 0.5 * of_logprob()
-    (whole,), _ = gradients(tmp_path, micro_batch=16, engine=Drawn(), **options)
+    options = {**options, "data": {"prompts_per_step": 2}}
+    (whole,), _ = gradients(tmp_path, micro_batch=8, engine=Drawn(), **options)
     for size in (1, 3, 4):
         (cut,), _ = gradients(tmp_path, micro_batch=size, engine=Drawn(), **options)
         assert_same_gradient(cut, whole, bound)
@@ -81,10 +94,10 @@ def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
 
 @pytest.mark.parametrize("loss", [PPOClip(), PPOClip(level="sequence", dual=3.0), CISPO(), SAPO()], ids=str)
 @pytest.mark.parametrize("denominator", ["tokens", "sequences", "constant"])
-def test_the_gradient_is_that_of_the_formula(tmp_path, loss, denominator):
+def test_the_gradient_is_that_of_the_formula(rollout, tmp_path, loss, denominator):
     """Written out: sums over tokens of -A log p, over what the denominator says."""
     (found,), _ = gradients(tmp_path, loss=loss, denominator=denominator, **PLAIN)
-    policy, groups = first_rollout(tmp_path)
+    policy, groups = rollout
     advantages = torch.tensor([0.5, -0.5, 0.5, -0.5] * 4)
     rows = -(advantages[:, None] * policy.logprobs(groups).values_N_T).sum(-1)
     lengths = torch.tensor([len(c.ids) for group in groups for c in group.completions])
@@ -127,14 +140,14 @@ def test_a_rollout_of_cut_completions_only_is_masked_whole(tmp_path):
 @pytest.mark.parametrize(
     "correction", [Correction(cap=1.5), Correction("sequence", "mask", cap=4.0, floor=0.5)], ids=str
 )
-def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, correction):
+def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(drawn, tmp_path, correction):
     (found,), metrics = gradients(tmp_path, engine=Drawn(), correction=correction, **PLAIN)
-    policy, groups = first_rollout(tmp_path, Drawn())
+    policy, groups = drawn
     values = policy.logprobs(groups)
-    drawn = torch.nn.utils.rnn.pad_sequence(
+    drawn_N_T = torch.nn.utils.rnn.pad_sequence(
         [torch.tensor(c.logprobs) for group in groups for c in group.completions], batch_first=True
     )
-    gap = values.values_N_T.detach() - drawn
+    gap = values.values_N_T.detach() - drawn_N_T
     weights = gap.exp() if correction.level == "token" else gap.sum(-1, keepdim=True).exp().expand_as(gap)
     cut = (weights > correction.cap) | (weights < correction.floor)
     weights = weights.masked_fill(cut, 0.0) if correction.mode == "mask" else weights.clamp(max=1.5)
@@ -150,10 +163,10 @@ def test_the_policy_loss_is_weighted_where_sampler_and_trainer_differ(tmp_path, 
     )
 
 
-def test_the_entropy_bonus_takes_the_entropy_from_the_loss(tmp_path):
+def test_the_entropy_bonus_takes_the_entropy_from_the_loss(rollout, tmp_path):
     (without,), metrics = gradients(tmp_path, **PLAIN)
     (found,), _ = gradients(tmp_path, entropy_bonus=0.3, **PLAIN)
-    policy, groups = first_rollout(tmp_path)
+    policy, groups = rollout
     seen = policy.logprobs(groups, entropy_gradients=True)
     entropy = seen.entropy_N_T.sum() / seen.mask_N_T.sum()
     assert float(metrics["train/entropy"]) == pytest.approx(float(entropy.detach()), rel=1e-5)

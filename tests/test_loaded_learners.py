@@ -48,7 +48,7 @@ def told(scored):
 
 def fitted(folder, learner):
     trainer = runs.trainer(folder, 2, callbacks=checkpoint_callbacks(folder, 1, validates=False))
-    trainer.fit(learner, datamodule=runs.data_module(val=None, prompts_per_step=2))
+    trainer.fit(learner, datamodule=runs.data_module(val=None, test=None, prompts_per_step=2))
     return learner, folder / "checkpoints" / "last.ckpt"
 
 
@@ -125,7 +125,7 @@ def test_another_class_or_no_file_is_refused(trained, tmp_path):
 
 
 def test_to_train_it_needs_an_optimizer(trained, tmp_path):
-    data = runs.data_module(val=None, prompts_per_step=2)
+    data = runs.data_module(val=None, test=None, prompts_per_step=2)
     with pytest.raises(RefusedError, match=r"give one: load_from_checkpoint\(path, optimizer=...\)"):
         runs.trainer(tmp_path, 1).fit(Mine.load_from_checkpoint(trained[1]), datamodule=data)
     learner = Mine.load_from_checkpoint(trained[1], optimizer=large)
@@ -239,9 +239,8 @@ class Copies(runs.lightning.Callback):
 def test_a_copy_in_a_fit_is_no_part_of_it(tmp_path):
     copies = Copies()
     learner = runs.learner(engine=ScriptedEngine(runs.MIXED))
-    runs.trainer(tmp_path, 2, callbacks=[copies]).fit(
-        learner, datamodule=runs.data_module(prompts_per_step=2)
-    )
+    data = runs.data_module(val=None, test=None, prompts_per_step=2)
+    runs.trainer(tmp_path, 2, callbacks=[copies]).fit(learner, datamodule=data)
     assert copies.copy.attached is None
     assert all(map(torch.equal, copies.copy.parameters(), copies.weights))
 

@@ -67,8 +67,8 @@ class Louder(ObserveLearner):
         return super().score(groups, step)
 
 
-class Watch(CurriculumCallback):
-    """Watches."""
+class Onlooker(CurriculumCallback):
+    """Looks on."""
 
     def after_observing(self, index, step, rows, pass_rates):
         SEEN.append(("curriculum", tuple(rows)))
@@ -79,10 +79,11 @@ seed_everything: 3
 plugins: [mine.py]
 learner: mine.Louder
 curriculum:
-  class_path: mine.Watch
+  class_path: mine.Onlooker
   init_args: {schedule: {class_path: Strided, init_args: {stride: "${model.group_size}"}}}
 model:
   group_size: 2
+  max_tokens: 16
   optimizer: {class_path: mine.Slow, init_args: {lr: 1.0e-4}}
   parameter_groups: ByRole
 data:
@@ -150,7 +151,16 @@ def test_the_runs_own_configuration_is_all_that_other_commands_need(capsys):
 
 @pytest.mark.parametrize("text", ["mine.py", "[mine.py]"])
 def test_classes_of_a_plugin_go_by_their_names_alone(text, folder, capsys):
-    words = ["--plugins", text, "--learner", "Louder", "--curriculum", "Watch", "--model.optimizer", "Slow"]
+    words = [
+        "--plugins",
+        text,
+        "--learner",
+        "Louder",
+        "--curriculum",
+        "Onlooker",
+        "--model.optimizer",
+        "Slow",
+    ]
     words += ["--trainer.logger", "Lines", "--trainer.callbacks+=Counter", "--curriculum.schedule", "Strided"]
     for plugins in (words[:2], ["--plugins+", text]) if text == "mine.py" else (words[:2],):
         with pytest.raises(SystemExit) as stop:

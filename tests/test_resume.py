@@ -1,6 +1,7 @@
 """N steps = k steps + resume + N - k, bit for bit, for a checkpoint at any step."""
 
 import json
+import shutil
 
 import lightning
 import pytest
@@ -8,19 +9,15 @@ import torch
 
 import runs
 from observer.callbacks import checkpoint_callbacks
-from observer.curriculum import AdaptiveTarget, Sorted, Stage, Stages
 from observer.objective import K3, Correction, Linear, PPOClip, StageWave
 from observer.rewards import Accuracy, Reward
 from observer.run.checkpoints import newest_checkpoint
 from observer.types import RefusedError
 
 STEPS = 4
-CONFIGURATIONS = {
-    "one update": {"learning_rate": Linear()},
-    "two updates, reference": {"updates_per_rollout": 2, "kl": K3(0.1), "learning_rate": Linear()},
-}
+ONE_UPDATE = {"learning_rate": Linear()}
 UNMEASURED = {"val": None, "test": None}
-"""Held-out rows of runs that need none; those of "one update" are measured before, between and after."""
+"""Held-out rows of runs that need none."""
 
 
 class EveryStep(lightning.Callback):
@@ -35,88 +32,72 @@ class EveryStep(lightning.Callback):
         trainer.save_checkpoint(self.folder / f"step-{step}.ckpt")
 
 
-def run(folder, checkpoints, options, ckpt_path=None, schedule=None, **data):
+def run(folder, checkpoints, options, ckpt_path=None, steps=STEPS, **data):
     learner, watch = runs.learner(**options), EveryStep(checkpoints)
-    steps = STEPS * options.get("updates_per_rollout", 1)
-    runs.trainer(folder, steps, schedule, [watch]).fit(
-        learner, datamodule=runs.data_module(**data), ckpt_path=ckpt_path
-    )
+    trainer = runs.trainer(folder, steps * options.get("updates_per_rollout", 1), callbacks=[watch])
+    trainer.fit(learner, datamodule=runs.data_module(**data), ckpt_path=ckpt_path)
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     lines = (folder / "completions.jsonl").read_text().splitlines()
     return weights, [json.loads(line) for line in lines], watch.rates
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_a_run_resumed_at_any_step_is_the_unbroken_run(name, tmp_path):
-    options = CONFIGURATIONS[name]
-    held_out = {} if name == "one update" else UNMEASURED
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of one update a rollout, measured before, between and after: its folder and what it gave.
+
+    Its checkpoints are in the folder too.
+    """
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *run(folder, folder, ONE_UPDATE)
+
+
+def test_a_run_resumed_at_any_step_is_the_unbroken_run(whole, tmp_path):
+    folder, *unbroken = whole
+    assert_resumed_is_whole(tmp_path, folder, unbroken, ONE_UPDATE)
+
+
+def test_a_run_of_two_updates_and_a_reference_resumed_at_any_step_is_the_unbroken_run(tmp_path):
+    options = {"updates_per_rollout": 2, "kl": K3(0.1), "learning_rate": Linear()}
     (tmp_path / "whole").mkdir()
-    weights, completions, rates = run(tmp_path / "whole", tmp_path, options, **held_out)
+    unbroken = run(tmp_path / "whole", tmp_path, options, **UNMEASURED)
+    assert_resumed_is_whole(tmp_path, tmp_path, unbroken, options, **UNMEASURED)
+
+
+def assert_resumed_is_whole(tmp_path, checkpoints, unbroken, options, **data):
+    weights, completions, rates = unbroken
     assert {line["step"] for line in completions} == set(range(STEPS))
     assert any(line["advantage"] for line in completions), "a run that learns nothing proves nothing"
     for step in range(1, STEPS):
         folder = tmp_path / f"resumed-{step}"
         folder.mkdir()
-        start = tmp_path / f"step-{step}.ckpt"
-        again = run(folder, tmp_path / "unused", options, start, **held_out)
+        start = checkpoints / f"step-{step}.ckpt"
+        again = run(folder, tmp_path / "unused", options, start, **data)
         assert again[1] == [line for line in completions if line["step"] >= step]
         assert again[2] == {at: rate for at, rate in rates.items() if at > step}
         for key, value in weights.items():
             assert torch.equal(value, again[0][key]), f"{key} differs after resuming at step {step}"
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        Sorted(),
-        Stages([Stage(2, {1: 1.0, 2: 1.0}), Stage(None, {3: 1.0, 4: 1.0})]),
-        AdaptiveTarget(start=0.3, by="difficulty"),
-    ],
-    ids=["sorted", "stages", "adaptive"],
-)
-def test_every_schedule_goes_on_where_it_was(schedule, tmp_path):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "resumed").mkdir()
-    _, completions, _ = run(tmp_path / "whole", tmp_path, {}, schedule=schedule, **UNMEASURED)
-    start = tmp_path / "step-3.ckpt"
-    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", {}, start, schedule, **UNMEASURED)
-    assert again == [line for line in completions if line["step"] >= 3]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that is measured before, between and after: its folder, weights and completions."""
-    folder = tmp_path_factory.mktemp("whole")
-    weights, completions, _ = run(folder, folder, {})
-    return folder, weights, completions
-
-
 def test_neither_lines_nor_figures_from_before_training_are_made_twice(whole, tmp_path):
-    folder, _, completions = whole
-    before = json.loads((folder / "before.json").read_text())
-    (folder / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
-    _, again, _ = run(folder, tmp_path, {}, ckpt_path=folder / "step-2.ckpt")
+    folder, _, completions, _ = whole
+    own = tmp_path / "own"
+    shutil.copytree(folder, own, ignore=shutil.ignore_patterns("*.ckpt"))
+    before = json.loads((own / "before.json").read_text())
+    (own / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
+    _, again, _ = run(own, tmp_path, ONE_UPDATE, ckpt_path=folder / "step-2.ckpt")
     assert again == completions, "those logged after the checkpoint were cut off"
-    assert json.loads((folder / "summary.json").read_text())["accuracy_before"] == 0.123
+    assert json.loads((own / "summary.json").read_text())["accuracy_before"] == 0.123
 
 
-@pytest.fixture(scope="module")
-def begun(tmp_path_factory):
-    """The checkpoint of a run of one step."""
-    folder = tmp_path_factory.mktemp("begun")
-    trainer = runs.trainer(folder, 1, callbacks=[EveryStep(folder)])
-    trainer.fit(runs.learner(), datamodule=runs.data_module(**UNMEASURED))
-    return folder / "step-1.ckpt"
-
-
-def test_resuming_with_other_draws_is_refused_with_both_values(begun, tmp_path):
+def test_resuming_with_other_draws_is_refused_with_both_values(whole, tmp_path):
+    start = whole[0] / "step-1.ckpt"
     with pytest.raises(RefusedError, match=r"prompts_per_step 4, this run has 2"):
-        run(tmp_path, tmp_path, {}, ckpt_path=begun, prompts_per_step=2, **UNMEASURED)
+        run(tmp_path, tmp_path, ONE_UPDATE, ckpt_path=start, prompts_per_step=2, **UNMEASURED)
 
 
 def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(whole, tmp_path):
-    _, weights, completions = whole
-    alone = run(tmp_path, tmp_path, {}, **UNMEASURED)
+    _, weights, completions, _ = whole
+    alone = run(tmp_path, tmp_path / "unused", ONE_UPDATE, **UNMEASURED)
     assert alone[1] == completions
     assert all(torch.equal(value, alone[0][key]) for key, value in weights.items())
 
@@ -132,14 +113,14 @@ def test_a_run_killed_before_its_first_step_goes_on_from_its_start(whole, tmp_pa
         def on_train_batch_start(self, *_):
             raise Killed
 
-    _, weights, completions = whole
+    _, weights, completions, _ = whole
     callbacks = [*checkpoint_callbacks(tmp_path / "resumed", 100, validates=False), Kill()]
     with pytest.raises(Killed):
         runs.trainer(tmp_path / "resumed", STEPS, callbacks=callbacks).fit(
-            runs.learner(), datamodule=runs.data_module()
+            runs.learner(**ONE_UPDATE), datamodule=runs.data_module()
         )
     last = newest_checkpoint(tmp_path / "resumed")
-    again = run(tmp_path / "resumed", tmp_path / "unused", {}, ckpt_path=last)
+    again = run(tmp_path / "resumed", tmp_path / "unused", ONE_UPDATE, ckpt_path=last)
     assert again[1] == completions
     assert all(torch.equal(value, again[0][name]) for name, value in weights.items())
 
@@ -159,10 +140,10 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
 
     (tmp_path / "whole").mkdir()
     (tmp_path / "resumed").mkdir()
-    _, completions, _ = run(tmp_path / "whole", tmp_path, options(), **UNMEASURED)
-    start = tmp_path / "step-3.ckpt"
-    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", options(), start, **UNMEASURED)
-    assert again == [line for line in completions if line["step"] >= 3]
+    _, completions, _ = run(tmp_path / "whole", tmp_path, options(), steps=2, **UNMEASURED)
+    start = tmp_path / "step-1.ckpt"
+    _, again, _ = run(tmp_path / "resumed", tmp_path / "unused", options(), start, steps=2, **UNMEASURED)
+    assert again == [line for line in completions if line["step"] >= 1]
 
 
 @pytest.mark.parametrize(
@@ -180,10 +161,11 @@ def test_a_strategy_that_is_no_dataclass_can_be_resumed(tmp_path):
         ({"loss": PPOClip(level="sequence")}, "loss PPOClip"),
     ],
 )
-def test_resuming_with_another_recipe_is_refused_with_both_values(begun, tmp_path, changed, name):
-    data = runs.data_module(**UNMEASURED)
+def test_resuming_with_another_recipe_is_refused_with_both_values(whole, tmp_path, changed, name):
+    learner, data = runs.learner(**ONE_UPDATE, **changed), runs.data_module(**UNMEASURED)
+    start = whole[0] / "step-1.ckpt"
     with pytest.raises(RefusedError, match=f"cannot resume: the checkpoint was made with {name}"):
-        runs.trainer(tmp_path / "resumed", 2).fit(runs.learner(**changed), datamodule=data, ckpt_path=begun)
+        runs.trainer(tmp_path / "resumed", 2).fit(learner, datamodule=data, ckpt_path=start)
     assert not (tmp_path / "resumed" / "summary.json").exists()
 
 
@@ -203,19 +185,16 @@ def test_a_run_that_was_begun_under_a_former_name_of_its_weighting_goes_on(tmp_p
     assert resumed.step == 2
 
 
-def test_a_checkpoint_without_the_place_in_the_ladder_is_refused(tmp_path):
+def test_a_checkpoint_without_the_place_in_the_ladder_is_refused(whole, tmp_path):
     """Lightning says nothing, and the run would draw from the first row again."""
-    options = {"max_tokens": 8}
-    watch = EveryStep(tmp_path)
-    data = runs.data_module(prompts_per_step=1, val=None, test=None)
-    runs.trainer(tmp_path / "whole", 1, callbacks=[watch]).fit(runs.learner(**options), datamodule=data)
-    held = torch.load(tmp_path / "step-1.ckpt", weights_only=True)
+    held = torch.load(whole[0] / "step-1.ckpt", weights_only=True)
     del held["LadderDataModule"], held["recipe"]
     torch.save(held, tmp_path / "lost.ckpt")
-    data = runs.data_module(prompts_per_step=1, val=None, test=None)
     with pytest.raises(RefusedError, match="the checkpoint holds no LadderDataModule, recipe"):
         runs.trainer(tmp_path / "resumed", 2).fit(
-            runs.learner(**options), datamodule=data, ckpt_path=tmp_path / "lost.ckpt"
+            runs.learner(**ONE_UPDATE),
+            datamodule=runs.data_module(**UNMEASURED),
+            ckpt_path=tmp_path / "lost.ckpt",
         )
 
 

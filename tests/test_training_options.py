@@ -31,7 +31,16 @@ def trained(policy):
     return {name for name, parameter in policy.named_parameters() if parameter.requires_grad}
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.fixture(scope="module", params=["all weights", *OPTIONS])
+def pair(request, fresh_policy):
+    """A policy with what saves memory, and the plain pass without checkpointing; tests change neither."""
+    fields = OPTIONS.get(request.param, {})
+    policy, plain = (awaken(fresh_policy(**fields, logprob_pass=kind)) for kind in ("shared", "plain"))
+    plain.model.gradient_checkpointing_disable()
+    return policy, plain
+
+
+@pytest.mark.parametrize("pair", OPTIONS, indirect=True)
 @pytest.mark.parametrize(
     "case",
     [
@@ -43,11 +52,9 @@ def trained(policy):
         "mixed",
     ],
 )
-def test_values_and_gradients_equal_those_of_the_plain_pass(fresh_policy, groups_of, case, name):
+def test_values_and_gradients_equal_those_of_the_plain_pass(pair, groups_of, case):
     groups = groups_of(CASES[case])
-    policy = awaken(fresh_policy(**OPTIONS[name]))
-    plain = awaken(fresh_policy(**OPTIONS[name], logprob_pass="plain"))
-    plain.model.gradient_checkpointing_disable()
+    policy, plain = pair
     expected = backward(plain, groups)
     assert_same_pass(backward(policy, groups), expected)
     assert {name for name, gradient in expected[1].items() if gradient is not None} == trained(policy)
@@ -126,12 +133,10 @@ EVERY_CASE = [row for case in CASES.values() for row in case]
 """142 tokens: of fewer, the mean error varies too much by chance for two passes to be told apart."""
 
 
-@pytest.mark.parametrize("name", ["all weights", *OPTIONS])
-def test_in_bfloat16_the_shared_pass_is_as_near_to_float32_as_the_plain_one(fresh_policy, groups_of, name):
+def test_in_bfloat16_the_shared_pass_is_as_near_to_float32_as_the_plain_one(pair, groups_of):
     """Two passes in bfloat16 round differently, each CPU in its own way; float32 is the exact one here."""
     groups = groups_of(EVERY_CASE)
-    policy = awaken(fresh_policy(**OPTIONS.get(name, {})))
-    plain = awaken(fresh_policy(**OPTIONS.get(name, {}), logprob_pass="plain"))
+    policy, plain = pair
     exact = backward(plain, groups)
     with torch.autocast("cpu", torch.bfloat16):
         mixed, expected = backward(policy, groups), backward(plain, groups)

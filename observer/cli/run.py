@@ -82,7 +82,8 @@ class RunConfig(SaveConfigCallback):
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Give the learner the options that its loggers are to have. Write nothing: it may be refused yet."""
-        self._text = self.parser.dump(self.config, skip_none=False)
+        # Validated when it was parsed, and a fit's once more by refuse_unwritable.
+        self._text = self.parser.dump(self.config, skip_none=False, skip_validation=True)
         if isinstance(pl_module, PolicyModule):
             pl_module.hyperparameters = flat(yaml.safe_load(self._text))
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import lightning
 from lightning.pytorch.trainer.states import TrainerFn
 
-from observer.run.curves import Curves, log_now
+from observer.run.curves import Curves, log_now, tell_callbacks
 from observer.run.hyperparameters import flat
 from observer.run.loggers import send_hyperparameters, show_charts, tell_lost_calls
 from observer.strategies import described
@@ -102,7 +102,9 @@ class LoggedModule(lightning.LightningModule):
             sparse: those that some steps lack; they are curves only.
         """
         for name, value in figures.items():
-            self.log(name, value, prog_bar=name in watched, logger=False, rank_zero_only=True, batch_size=1)
+            if name in watched:
+                self.log(name, value, prog_bar=True, logger=False, rank_zero_only=True, batch_size=1)
+        tell_callbacks(self.trainer, figures)
         step = self.trainer.datamodule.step - 1  # type: ignore[attr-defined]
         self.curves.add(self.trainer, {**figures, **(sparse or {})}, step)
 

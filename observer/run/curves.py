@@ -60,6 +60,19 @@ def log_now(trainer: Any, figures: Mapping[str, float], step: int) -> None:
             logger.save()
 
 
+def tell_callbacks(trainer: Any, figures: Mapping[str, float]) -> None:
+    """Make figures of a step known to callbacks that watch one: they are in ``trainer.callback_metrics``.
+
+    Lightning's own ``log`` ends there too, and moves a metric of its own from device to device for each
+    figure and step on the way: of all that a step does beside the model, that took longest.
+
+    Args:
+        trainer: of the run.
+        figures: by name.
+    """
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
+
+
 def add_figures(
     trainer: Any, module: Any, figures: Mapping[str, float], step: int, over_ranks: bool = False
 ) -> None:
@@ -73,11 +86,10 @@ def add_figures(
         over_ranks: whether they are those of this rank, to be averaged over all.
     """
     curves: Curves | None = getattr(module, "curves", None)
-    options: dict[str, Any] = {"on_step": True, "on_epoch": False, "batch_size": 1}
     if curves is None:
-        module.log_dict(figures, sync_dist=over_ranks, **options)
+        module.log_dict(figures, sync_dist=over_ranks, on_step=True, on_epoch=False, batch_size=1)
         return
     if over_ranks:
         figures = module.over_ranks.reduce(dict(figures), "mean")
-    module.log_dict(figures, logger=False, **options)
+    tell_callbacks(trainer, figures)
     curves.add(trainer, figures, step)

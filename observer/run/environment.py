@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,6 +62,7 @@ def weights_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     return found.hexdigest()
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
