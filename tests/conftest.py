@@ -7,7 +7,10 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may reach the network
 
+import gc
+import io
 import json
+import logging
 import tempfile
 from pathlib import Path
 
@@ -27,6 +30,33 @@ from scoring import QUICK, ROOT, read, write
 from written_rows import written
 
 CHECKPOINT = Path(observer.__file__).parent / "data/tiles/checkpoint"
+
+
+logging.getLogger().addHandler(logging.NullHandler())  # or Lightning keeps what it says from ``caplog``
+gc.disable()  # nothing that is imported or collected goes away
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
+class _Log(logging.StreamHandler):
+    @property
+    def text(self):
+        return self.stream.getvalue()
+
+
+@pytest.fixture
+def caplog():
+    """What a test logs from level INFO on, as ``text``. Pytest's own fixture listens to all tests."""
+    logger, log = logging.getLogger(), _Log(io.StringIO())
+    level = logger.level
+    logger.addHandler(log)
+    logger.setLevel("INFO")
+    yield log
+    logger.setLevel(level)
+    logger.removeHandler(log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -138,12 +138,11 @@ def test_other_rows_are_gone_on_with_where_that_is_allowed_and_what_was_seen_of_
     write, resume, caplog
 ):
     path = write()
-    with caplog.at_level("INFO"):
-        new = resume(
-            lambda: {"train": Jsonl(path)},
-            lambda: write({row: {"answer": "9"} for row in range(1, 23)}),
-            allow_other_draws=True,
-        )
+    new = resume(
+        lambda: {"train": Jsonl(path)},
+        lambda: write({row: {"answer": "9"} for row in range(1, 23)}),
+        allow_other_draws=True,
+    )
     assert (new.step, len(new.index.seen[0])) == (1, 0)
     assert "rows differ from here on: data.train" in caplog.text
     assert "22 of 24 differ" in caplog.text
@@ -210,8 +209,7 @@ def test_a_checkpoint_of_an_earlier_version_goes_on_and_says_that_rows_are_not_c
     old.finish_step(old.draw(0), [0.5] * 4)
     state = old.state_dict()
     del state["fingerprints"]
-    with caplog.at_level("INFO"):
-        new.load_state_dict(state)
+    new.load_state_dict(state)
     assert new.step == 1
     assert caplog.text.count("rows are not compared") == 1
 

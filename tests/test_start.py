@@ -1,6 +1,7 @@
 """What each command imports: nobody waits for Lightning, or for the code of models, who needs none of it."""
 
 import ast
+import gc
 import importlib
 import inspect
 import json
@@ -13,11 +14,12 @@ import pytest
 import observer.learner
 from observer.cli import main
 from observer.cli.app import RUN_COMMANDS
+from observer.cli.early import uncollected
 from observer.cli.run import RunCLI
 from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
-from scoring import row, write
+from scoring import ROOT, row, write
 from structure import FILES, needed, rooms
 
 TORCH = {"torch", "numpy"}
@@ -27,26 +29,30 @@ MODELS = {
 }
 FIGURES = {"matplotlib"}
 SCRIPT = """
-import json, sys
+import gc, json, sys
 from observer.cli import main
 for words in json.loads(sys.argv[1]):
     code = main(words)
-    print(json.dumps([code, sorted(sys.modules)]), file=sys.stderr)
+    print(json.dumps([code, sorted(sys.modules), gc.get_freeze_count()]), file=sys.stderr)
 """
 
 
 def imported_after(*commands):
-    """Run command lines in one fresh process: (exit status, the modules imported by then) of each."""
+    """Run command lines in one fresh process.
+
+    Returns what they print, and of each (exit status, modules imported by then, objects that are no longer
+    searched for garbage).
+    """
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(commands)], capture_output=True, text=True, check=False
     )
     lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("[")]
     assert len(lines) == len(commands), ran.stderr
-    return [(code, set(modules)) for code, modules in lines]
+    return ran.stdout, [(code, set(modules), frozen) for code, modules, frozen in lines]
 
 
 def test_commands_that_compute_nothing_import_no_torch():
-    ran = imported_after(
+    _, ran = imported_after(
         ["--help"],
         ["--version"],
         ["nonesuch"],
@@ -55,12 +61,12 @@ def test_commands_that_compute_nothing_import_no_torch():
         ["list", "nonesuch"],
         ["export", "--run_dir", "nonesuch", "--output", os.devnull],
     )
-    assert [code for code, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
+    assert [code for code, _, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
     assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
 
 
 @pytest.mark.usefixtures("in_the_repository")
-def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_path):
+def test_lists_scores_and_previews_import_torch_and_no_lightning_and_the_page_is_what_is_listed(tmp_path):
     configured = ["--config", "configs/quickstart.yaml"]
     scored = [
         "--input",
@@ -69,8 +75,8 @@ def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_p
         str(tmp_path / "scored.jsonl"),
     ]
     pictured = ["--data.train.rows", "64", "--output", str(tmp_path / "draws.png")]
-    (listed, exported, scores, estimated, previewed) = imported_after(
-        ["list"],
+    printed, (listed, exported, scores, estimated, previewed) = imported_after(
+        ["list", "--markdown"],
         ["export", "--run_dir", str(tmp_path), "--output", str(tmp_path / "export")],
         ["score", *configured, *scored],
         ["curriculum", "estimates", "--run_dir", str(tmp_path)],
@@ -79,6 +85,19 @@ def test_lists_scores_and_previews_import_torch_and_no_lightning_or_models(tmp_p
     assert [listed[0], exported[0], scores[0], estimated[0], previewed[0]] == [0, 2, 0, 2, 0]
     assert estimated[1] & (MODELS | FIGURES) == set()
     assert previewed[1] & (MODELS | FIGURES) == FIGURES
+    page = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    assert printed.startswith(page), "docs/strategies.md is what `observer list --markdown` prints"
+    assert listed[2] == 0
+    assert scores[2] > 100_000, "what is imported stays: it is not searched for garbage"
+
+
+def test_garbage_is_collected_again_once_a_command_is_imported():
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), uncollected():
+        {}["of a plugin that is refused"]
+    assert gc.isenabled()
 
 
 @pytest.mark.usefixtures("in_the_repository")

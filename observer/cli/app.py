@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from observer import __version__
-from observer.cli.early import default_learner, prepared
+from observer.cli.early import default_learner, prepared, uncollected
 from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
@@ -136,8 +136,9 @@ def run_command(words: list[str]) -> None:
 def curriculum_command(what: str, words: list[str]) -> None:
     """Show what a schedule would draw, or write the difficulties of rows as a run has measured them."""
     if what == "preview":
-        words = prepared(words, run_defaults)[1]
-        from observer.cli.preview import preview_command
+        with uncollected():
+            words = prepared(words, run_defaults)[1]
+            from observer.cli.preview import preview_command
 
         preview_command(words)
         return
@@ -154,7 +155,8 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
 def score_command(words: list[str]) -> None:
     """Score the completions of a file under a configuration; needs no GPU and no model weights."""
-    learner, words = prepared(words, run_defaults)
-    from observer.cli.score import print_scores
+    with uncollected():
+        learner, words = prepared(words, run_defaults)
+        from observer.cli.score import print_scores
 
     print_scores(learner, words)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,6 +19,24 @@ from observer.cli.configuration.written import Written, parts, replaced_options
 from observer.types import RefusedError
 
 DEFAULT_LEARNER = "observer.learner.ObserveLearner"
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Import what a command needs without looking for garbage: what is imported stays.
+
+    The collector would go through torch again and again while it is imported, and once more when the process
+    ends. What there is after the first use in a process is left alone from then on.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        if not gc.get_freeze_count():
+            gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def prepared(words: list[str], defaults: Callable[[type], dict[str, Any]]) -> tuple[type | None, list[str]]:

@@ -49,13 +49,25 @@ def ground():
     return sorted(path.stem for path in ROOT.glob("*.py") if path.stem not in ("__init__", "__main__"))
 
 
+@cache
+def parsed(source):
+    """The syntax tree of a source; nobody changes it."""
+    return ast.parse(source)
+
+
+@cache
+def import_statements(source):
+    """The import statements of a source, at its top or inside a function."""
+    return [node for node in ast.walk(parsed(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imports(source, names):
     """The (module, name) that a source imports from ours, at its top or inside a function."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in import_statements(source):
         if isinstance(node, ast.Import):
             found |= {(alias.name, None) for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, "imports are absolute"
             for alias in node.names:
                 below = f"{node.module}.{alias.name}"
@@ -130,7 +142,7 @@ def needed(module):
             continue
         seen.add(name)
         todo += [name.rpartition(".")[0]] if "." in name else []
-        for statement in _at_import(ast.parse(FILES[name].read_text())):
+        for statement in _at_import(parsed(FILES[name].read_text())):
             for target, passed_on in imports(ast.unparse(statement), FILES.keys()):
                 todo += [target, defining(target, passed_on)]
             names = statement.names if isinstance(statement, ast.Import) else [ast.alias(statement.module)]
