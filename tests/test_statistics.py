@@ -292,6 +292,16 @@ def test_an_effect_needs_more_seeds_than_an_interval_as_wide():
     assert seeds_to_resolve(estimate, effect=-0.4) == seeds_to_resolve(estimate, effect=0.4)
 
 
+def test_the_seeds_for_an_effect_are_those_of_the_power_of_a_t_test():
+    of_ten = Estimate(0.0, 0.1, 9, seeds=10, problems=1, clusters=1, seed_variance=0.1)  # a spread of 1
+    needed = seeds_to_resolve(of_ten, effect=0.5)
+
+    def power(seeds):
+        return stats.nct.sf(stats.t.ppf(0.975, seeds - 1), seeds - 1, 0.5 * math.sqrt(seeds))
+
+    assert power(needed - 1) < 0.8 <= power(needed)
+
+
 def test_no_number_of_seeds_makes_up_for_few_problems():
     values = noise(6, 20) * 0.1 + noise(20, seed=1)
     assert seeds_to_resolve(crossed(values), half_width=0.27) is None

@@ -25,14 +25,15 @@ def seeds_to_resolve(
     """Return the fewest seeds, on the same problems, that make an interval narrow or find an effect.
 
     The shares of seeds and cells in the variance go down with the number of seeds, that of the problems
-    stays: ``V(S) = seed * S0 / S + max(problem - cell, 0)``, with the degrees of freedom that go with it. A
-    plan, not a promise: the shares are estimates themselves, from few seeds rough ones.
+    stays: ``V(S) = max(seed, cell) * S0 / S + max(problem - cell, 0)``, with the degrees of freedom that go
+    with it. A plan, not a promise: the shares are estimates themselves, from few seeds rough ones.
 
     Args:
         estimate: of the seeds that there are.
         half_width: of the interval, at most this.
-        effect: true mean for which the interval excludes 0 with the probability ``power``. The mean that was
-            found is a favourable choice: it was found, and may be less. Give one of the two.
+        effect: true mean for which the interval excludes 0 with the probability ``power``. A mean that
+            was found is often larger than the true one, and a plan made from it too hopeful. One of the two
+            is given.
         level: of the interval.
         power: above .5.
 
