@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import runs
+from evaluated import evaluations
 from observer.callbacks import checkpoint_callbacks
 from observer.objective import K3, Correction, Linear, PPOClip, StageWave
 from observer.rewards import Accuracy, Reward
@@ -82,10 +83,14 @@ def test_neither_lines_nor_figures_from_before_training_are_made_twice(whole, tm
     folder, _, completions, _ = whole
     own = tmp_path / "own"
     shutil.copytree(folder, own, ignore=shutil.ignore_patterns("*.ckpt"))
-    before = json.loads((own / "before.json").read_text())
+    before, measured = json.loads((own / "before.json").read_text()), evaluations(own)
     (own / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
     _, again, _ = run(own, tmp_path, ONE_UPDATE, ckpt_path=folder / "step-2.ckpt")
     assert again == completions, "those logged after the checkpoint were cut off"
+    assert evaluations(own) == measured
+    assert [(line["step"], line["split"]) for line in measured[0]] == [
+        *((0, "test"), (2, "val"), (4, "val"), (4, "test"))
+    ]
     assert json.loads((own / "summary.json").read_text())["accuracy_before"] == 0.123
 
 

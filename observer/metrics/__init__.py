@@ -1,4 +1,4 @@
-"""Figures of a rollout, of its reward components, and of held-out problems."""
+"""Figures of a rollout, of its reward components, and of held-out problems, and their outcomes one by one."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,27 @@ from observer.metrics.rollout import component_means, rollout_figures
 
 if TYPE_CHECKING:
     from observer.metrics.held_out import LEVELS, HeldOutMetrics
+    from observer.metrics.outcomes import OUTCOMES, Outcomes, outcome_table, read_outcomes, write_outcomes
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
         LEVELS="observer.metrics.held_out",
         HeldOutMetrics="observer.metrics.held_out",
+        OUTCOMES="observer.metrics.outcomes",
+        Outcomes="observer.metrics.outcomes",
+        outcome_table="observer.metrics.outcomes",
+        read_outcomes="observer.metrics.outcomes",
+        write_outcomes="observer.metrics.outcomes",
     )
 
-__all__ = ["LEVELS", "HeldOutMetrics", "component_means", "rollout_figures"]
+__all__ = [
+    "LEVELS",
+    "OUTCOMES",
+    "HeldOutMetrics",
+    "Outcomes",
+    "component_means",
+    "outcome_table",
+    "read_outcomes",
+    "rollout_figures",
+    "write_outcomes",
+]
