@@ -145,8 +145,8 @@ def cost(grid: Grid, output: Path, jobs: int, probes: list[Probe], parse: Parse)
             total += seconds_of(state, left, epoch, step, validation, test, start)
     yield (
         f"left: {rollouts:,} rollouts, {hours(total)} of processes one after the other, "
-        f"{hours(total / jobs)} with --jobs {jobs}, if other variants take as long per rollout and processes do "
-        f"not slow each other down"
+        f"{hours(total / jobs)} with --jobs {jobs}, if other variants take as long per rollout and processes "
+        f"do not slow each other down"
     )
 
 

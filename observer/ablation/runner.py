@@ -14,7 +14,7 @@ from observer.ablation.process import RunProcess, environment
 from observer.ablation.state import has_checkpoint, state_of
 from observer.ablation.table import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
 
-_PAUSE = 0.2
+_PAUSE = 0.1
 """Seconds from one look at the processes to the next."""
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 STOPPING = "letting each run finish its step and save; press Ctrl-C again to kill them"
