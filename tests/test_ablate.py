@@ -34,12 +34,16 @@ from observer.rewards import Reward
 
 @dataclass(frozen=True)
 class Crashes(Reward):
+    weight: float = 0.1
+
     def __call__(self, group, scores, step):
         raise ValueError("no such luck")
 
 
 @dataclass(frozen=True)
 class Swells(Reward):
+    weight: float = 0.1
+
     def __call__(self, group, scores, step):
         os.kill(os.getpid(), 9)
 """
@@ -214,7 +218,7 @@ def test_variants_that_fail_are_reported_and_the_rest_completes(grid_file, tmp_p
     told = capfd.readouterr().out
     assert "failed: unknown seed 0: refused: " in told
     assert "failed: bad seed 0: exit code 2: refused: Quadratic.sigma is -1" in told
-    assert "failed: crash seed 0: exit code 1: ValueError: no such luck; see " in told
+    assert "failed: crash seed 0: exit code 1: RuntimeError: reward own, row tiles-test-0, step -1: " in told
     assert "failed: memory seed 0: exit code 137, killed, as happens when memory runs out" in told
     assert "4 of 5 runs are not complete" in told
     assert json.loads((tmp_path / "out/good/seed-0/summary.json").read_text())["status"] == "complete"
