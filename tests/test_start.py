@@ -59,9 +59,10 @@ def test_commands_that_compute_nothing_import_no_torch():
         ["fit", "--config", "nonesuch.yaml"],
         ["score", "--config", "nonesuch.yaml"],
         ["list", "nonesuch"],
+        ["ablate", "plan", str(ROOT / "experiments" / "quickstart_parts.yaml"), "--commands"],
         ["export", "--run_dir", "nonesuch", "--output", os.devnull],
     )
-    assert [code for code, _, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
+    assert [code for code, _, _ in ran] == [0, 0, 2, 2, 2, 2, 0, 2]
     assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
 
 
@@ -123,8 +124,10 @@ HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
         ("observer.verifier.worker", {"torch", "numpy"}, "pebble"),
         ("observer.rewards", {"torch"}, "mpmath"),
         ("observer.cli.list", {"torch", "rich"}, None),
-        ("observer.cli.preview", HEAVY, "matplotlib"),
-        ("observer.cli.estimates", HEAVY | FIGURES, "torch"),
+        ("observer.cli.ablate", {"torch", "numpy", "lightning", "rich", "jsonargparse"}, "yaml"),
+        ("observer.ablation.runner", {"torch", "numpy", "lightning"}, "rich"),
+        ("observer.cli.curriculum.preview", HEAVY, "matplotlib"),
+        ("observer.cli.curriculum.estimates", HEAVY | FIGURES, "torch"),
         ("observer.cli.score", HEAVY | FIGURES, "torch"),
         ("observer.rollout.transformers_engine", {"lightning", "transformers", "peft"}, "torch"),
         ("observer.policy.export", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),

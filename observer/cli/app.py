@@ -1,4 +1,4 @@
-"""The command line: ``observer fit | validate | test | predict | score | curriculum | list | export``.
+"""The command line: ``observer fit | validate | test | predict | score | ablate | curriculum | ..``.
 
 Options are the parameters of the classes that use them; each command's file adds only options of its own.
 """
@@ -39,6 +39,8 @@ HELP = """usage: observer COMMAND [OPTIONS]
   test       measure a policy on data.test
   predict    write a policy's completions of data.predict, with verdicts
   score      score completions that you already have
+  ablate plan            list the runs of a grid file, what they cost and what they can show
+  ablate run             run a grid: several runs at once, resumed where they were cut off
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
   list       print the strategies that are known by name, with their parameters
@@ -67,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             score_command(words[1:])
         elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
             curriculum_command(words[1], words[2:])
+        elif words[0] == "ablate":
+            from observer.cli.ablate import ablate_command
+
+            return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -125,6 +131,14 @@ def run_defaults(learner: type) -> dict[str, Any]:
     return RunCLI.defaults(learner)
 
 
+def fit_options(words: list[str]) -> dict[str, Any]:
+    """Return all options of ``fit`` as a run's ``config.yaml`` holds them, without running it."""
+    learner, words = prepared(words, run_defaults)
+    from observer.cli.run import RunCLI
+
+    return RunCLI.options(learner or default_learner(), words)
+
+
 def run_command(words: list[str]) -> None:
     """Run ``fit``, ``validate``, ``test`` or ``predict``."""
     learner, words = prepared(words, run_defaults)
@@ -138,7 +152,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
     if what == "preview":
         with uncollected():
             words = prepared(words, run_defaults)[1]
-            from observer.cli.preview import preview_command
+            from observer.cli.curriculum.preview import preview_command
 
         preview_command(words)
         return
@@ -148,7 +162,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
     configured: list[str] = []
     if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
         configured = prepared(["--config", str(config)], run_defaults)[1]
-    from observer.cli.estimates import estimates_command
+    from observer.cli.curriculum.estimates import estimates_command
 
     estimates_command(words, configured)
 
