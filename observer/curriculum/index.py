@@ -144,8 +144,8 @@ class LadderIndex:
     def memory_of(self, part: str) -> dict[str, Any]:
         """Return what a schedule that is part of the run's has as its memory, by its name there."""
         known: Any = self._memory
-        found: dict[str, Any] = known if isinstance(known, UnknownMemory) else known.get(part, {})
-        return found
+        of_part: Any = known if isinstance(known, UnknownMemory) else known.get(part, {})
+        return of_part  # type: ignore[no-any-return]
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return the cached value of a key, made the first time: for orders and parts that draws need.

@@ -19,7 +19,7 @@ from observer.refusal import SHOWN, printable
 from observer.strategies import described
 from observer.types import RefusedError
 
-KEPT = 8
+KEPT = 16
 """Rehearsals that an index keeps: of the run's own draws, and of those of each round of dynamic sampling."""
 
 
@@ -113,7 +113,7 @@ def rehearsed(schedule: Schedule, request: DrawRequest, refused_as: str) -> Rehe
     name = printable(described(schedule), SHOWN).replace("{", "{{").replace("}", "}}")
     refusal = (
         f"{refused_as} is {name}, which goes by {{what}}: its rows are not known before it has run; name a "
-        "schedule that goes by the step alone, such as NeuraLadder, Sorted or Stages, or compare it with Random"
+        "schedule that goes by the step alone, such as NeuraLadder, Sorted or Stages, or compare with Random"
     )
     known.append(Rehearsal(schedule, request, refusal))
     del known[:-KEPT]

@@ -28,12 +28,12 @@ class Shuffled(Schedule):
 
     The horizon is that of ``Shuffled``, or the run's, which is what a control needs; the schedule may have a
     shorter one of its own. ``by`` is the schedule's own. There are no stages. A schedule that goes by pass
-    rates or memory has no rows before it has run and is refused at the first draw. One that goes by its own
-    visits (``AtMost``) is no such: visits are counted as if it ran, without rows of dynamic sampling, of which
-    each round draws from rows shuffled for itself.
+    rates or memory has no rows before it has run and is refused at the first draw. Its own visits are known
+    beforehand, so ``AtMost`` is not. With dynamic sampling, the rows of each round come from draws of the
+    horizon that are shuffled for that round.
 
-    The first draw costs as much as all draws of the schedule over the horizon and is kept, 8 bytes per row
-    drawn: a million rows and 10,000 steps of 128 take XXX s with NeuraLadder and XXX s with Random.
+    The first draw takes as long as all draws of the schedule over the horizon. They are kept, 8 bytes per row
+    drawn: 10,000 steps of 128 out of a million rows take XXX s with NeuraLadder and XXX s with Random.
 
     Reference: none for the control. Rows are dealt by global curveball trades, Carstens, Berger and Strona,
     arXiv 1609.05137.
@@ -61,7 +61,7 @@ class Shuffled(Schedule):
         """Return the rows that the step has in its shuffled block of the horizon's length.
 
         Raises:
-            RefusedError: the schedule goes by pass rates or memory, or cannot draw for all steps of the block.
+            RefusedError: the schedule goes by pass rates or memory, or cannot draw for a step of the block.
         """
         block, place = divmod(request.step, request.horizon)
         course = rehearsed(self.schedule, request, "Shuffled.schedule")
@@ -71,7 +71,8 @@ class Shuffled(Schedule):
             seed = stable_seed(request.seed, "shuffled", self.unit, block)
             if self.unit == "row":
                 return dealt_anew(batches_T_N, seed)
-            return batches_T_N[torch.randperm(len(batches_T_N), generator=torch.Generator().manual_seed(seed))]
+            chance = torch.Generator().manual_seed(seed)
+            return batches_T_N[torch.randperm(len(batches_T_N), generator=chance)]
 
         rows: list[int] = course.once((self.unit, block), make)[place].tolist()
         return rows
@@ -96,7 +97,7 @@ def dealt_anew(batches_T_N: torch.Tensor, seed: int) -> torch.Tensor:
     [[0, 1, 2], [0, 1, 3]]
     """
     chance = torch.Generator().manual_seed(seed)
-    (steps, count), batches_T_N = batches_T_N.shape, batches_T_N.clone()
+    steps, batches_T_N = len(batches_T_N), batches_T_N.clone()
     for _ in range(2 * steps.bit_length() + 8):
         pairs_2_P = torch.randperm(steps, generator=chance)[: steps // 2 * 2].view(2, -1)
         both_P_2N = torch.cat([batches_T_N[side_P] for side_P in pairs_2_P], dim=1).sort(dim=1).values
@@ -105,6 +106,6 @@ def dealt_anew(batches_T_N: torch.Tensor, seed: int) -> torch.Tensor:
         places_P_2N[:, :-1][twice] = -1.0  # one of the two comes first,
         places_P_2N[:, 1:][twice] = 2.0  # the other last
         both_P_2N = both_P_2N.gather(1, places_P_2N.argsort(dim=1, stable=True))
-        for side_P, dealt_P_N in zip(pairs_2_P, both_P_2N.split(count, dim=1), strict=True):
+        for side_P, dealt_P_N in zip(pairs_2_P, both_P_2N.tensor_split(2, dim=1), strict=True):
             batches_T_N[side_P] = dealt_P_N
     return batches_T_N.gather(1, torch.rand(batches_T_N.shape, generator=chance).argsort(dim=1, stable=True))
