@@ -21,7 +21,7 @@ from observer.objective import (
 from observer.types import RefusedError
 from scored import COMPONENTS, RIGHT, WRONG, estimated, group, on_two_ranks, rows, score, weighed
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 WRAPPED = [
     Quadratic(),
     Quadratic(normalise=True),
