@@ -14,8 +14,9 @@ from jsonargparse import ArgumentParser
 from documented import PAGES, ROOT, blocks, file_of, parsed, spans, told
 from observer.ablation.grid import read_grid
 from observer.cli import main
-from observer.curriculum import DrawRequest, Schedule
+from observer.curriculum import DrawRequest, NeuraLadder, Schedule, Shuffled
 from observer.data import Jsonl
+from observer.objective import Permuted, Quadratic, Uniform, Weighting
 from observer.rollout import TransformersEngine
 from observer.types import Verdict
 
@@ -178,11 +179,13 @@ def test_the_defaults_of_the_table_of_memory_are_those_of_the_parser(reader, mon
 # Configurations and Python
 
 
-def curriculum(block):
-    """The schedule of a configuration, made by the parser."""
+def made(block):
+    """Schedule and weighting of a configuration, made by the parser."""
     parser = ArgumentParser()
     parser.add_argument("--curriculum.schedule", type=Schedule)
-    return parser.instantiate(parser.parse_object(yaml.safe_load(block))).curriculum.schedule
+    parser.add_argument("--model.weighting", type=Weighting, default=Uniform())
+    given = parser.instantiate(parser.parse_object(yaml.safe_load(block)))
+    return given.curriculum.schedule, given.model.weighting
 
 
 def steps_of(schedule, index, count, steps=4):
@@ -194,7 +197,8 @@ def steps_of(schedule, index, count, steps=4):
 
 
 def test_the_configurations_of_a_curriculum_draw_in_the_shares_that_they_state(reader):
-    mixed, nested = map(curriculum, blocks("docs/curriculum.md", "yaml")[:2])
+    (mixed, _), (nested, _), controls = map(made, blocks("docs/curriculum.md", "yaml")[:3])
+    assert controls == (Shuffled(NeuraLadder()), Permuted(Quadratic()))
     rows = [{"question": "?", "answer": "1", "images": [], "difficulty": n % 9 / 8} for n in range(180)]
     lines = [json.dumps(row | {"source": "maps" if n % 2 else "charts"}) for n, row in enumerate(rows)]
     (reader / "sources.jsonl").write_text("\n".join(lines))
@@ -238,7 +242,7 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
         "README.md": 2,
         "docs/ablation.md": 2,
         "docs/configs.md": 1,
-        "docs/curriculum.md": 3,
+        "docs/curriculum.md": 4,
         "docs/loggers.md": 1,
         "docs/optimizers.md": 2,
     }

@@ -20,6 +20,7 @@ FAMILIES = {
 NEEDED = {
     "BoxIoU": ["--model.rewards.tried.order", "xyxy", "--model.rewards.tried.scale", "picture"],
     "LCPO": ["--model.rewards.tried.target_tokens", "30"],
+    "Permuted": ["--model.weighting.weighting", "Quadratic"],
     "Disco": ["--model.weighting.domain_key", "colour"],
 }
 """Options without a default that would do for the tiles."""

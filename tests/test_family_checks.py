@@ -7,6 +7,7 @@ import pytest
 from observer import strategies
 from observer.curriculum import Random, Stage
 from observer.curriculum.schedules.mixture import Part
+from observer.objective import Uniform
 from observer.types import RefusedError
 
 BROKEN = {
@@ -24,6 +25,8 @@ NEEDED = {
     "EasyR1Reward": {"function": "json:dumps"},
     "AtMost": {"schedule": Random(), "visits": 1},
     "Mixture": {"parts": {"all": Part(Random(), 1.0)}},
+    "Shuffled": {"schedule": Random()},
+    "Permuted": {"weighting": Uniform()},
     "Stages": {"stages": [Stage(None, {1: 1.0})]},
 }
 """Options without a default."""

@@ -19,6 +19,7 @@ from observer.curriculum import (
     PerSource,
     Random,
     SelfPaced,
+    Shuffled,
     Sorted,
     SourceUCB,
     Stage,
@@ -52,6 +53,9 @@ CATALOGUE = [
     PerSource(),
     PerSource(SelfPaced(patience=2), {"a": 2.0, "c": 1.0}),
     PerSource(Sorted()),
+    Shuffled(NeuraLadder()),
+    Shuffled(AtMost(Random(), visits=2), unit="batch"),
+    PerSource(Shuffled(Sorted())),
 ]
 every = pytest.mark.parametrize("schedule", CATALOGUE, ids=lambda schedule: repr(schedule)[:60])
 
@@ -177,6 +181,7 @@ def test_a_stage_has_a_name_or_there_is_none(schedule):
         (lambda: SelfPaced(promote=0.2, demote=0.5), "SelfPaced.demote is 0.5 and SelfPaced.promote 0.2"),
         (lambda: Mixture({}), "Mixture.parts is empty"),
         (lambda: Part(Random(), 0.0), "Part.share is 0.0"),
+        (lambda: Shuffled(Random(), "rows"), "Shuffled.unit is 'rows'; it must be one of row, batch"),
         (lambda: AtMost(Random(), visits=0), "AtMost.visits is 0; it must be >= 1"),
         (lambda: PerSource(shares={}), "PerSource.shares is {}; name sources"),
         (lambda: PerSource(shares={"a": math.nan}), "PerSource.shares is {'a': nan}"),

@@ -170,6 +170,7 @@ def test_parameters_that_are_inherited_or_without_type_or_default_are_printed_to
                 "AnswerEntropy",
                 "Disco",
                 "Logistic",
+                "Permuted",
                 "Quadratic",
                 "RewardRange",
                 "StageWave",

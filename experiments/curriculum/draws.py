@@ -19,6 +19,7 @@ from observer.curriculum import (
     Part,
     Random,
     SelfPaced,
+    Shuffled,
     Sorted,
     SourceUCB,
     Stage,
@@ -39,6 +40,7 @@ SCHEDULES = {
     "SourceUCB": SourceUCB(),
     "VarianceDriven": VarianceDriven(),
     "SelfPaced": SelfPaced(),
+    "Shuffled NeuraLadder": Shuffled(NeuraLadder()),
     "Mixture of NeuraLadder and Random": Mixture(
         {"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)}
     ),

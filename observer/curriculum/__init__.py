@@ -13,6 +13,7 @@ from observer.curriculum.schedules.neura_ladder import NeuraLadder
 from observer.curriculum.schedules.per_source import PerSource
 from observer.curriculum.schedules.random_order import Random
 from observer.curriculum.schedules.self_paced import SelfPaced
+from observer.curriculum.schedules.shuffled import Shuffled
 from observer.curriculum.schedules.sorted_order import Sorted
 from observer.curriculum.schedules.source_ucb import SourceUCB
 from observer.curriculum.schedules.stages import Stage, Stages
@@ -39,6 +40,7 @@ __all__ = [
     "Random",
     "Schedule",
     "SelfPaced",
+    "Shuffled",
     "Sorted",
     "SourceUCB",
     "Stage",

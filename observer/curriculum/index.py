@@ -17,7 +17,7 @@ import numpy
 import torch
 
 from observer.curriculum.columns import rows_by, tensor_of, whole_numbers
-from observer.curriculum.index_state import refuse_impossible, refuse_objects
+from observer.curriculum.index_state import UnknownMemory, refuse_impossible, refuse_objects
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -140,6 +140,12 @@ class LadderIndex:
         other = copy.copy(self)
         other._memory = memory
         return other
+
+    def memory_of(self, part: str) -> dict[str, Any]:
+        """Return what a schedule that is part of the run's has as its memory, by its name there."""
+        known: Any = self._memory
+        of_part: Any = known if isinstance(known, UnknownMemory) else known.get(part, {})
+        return of_part  # type: ignore[no-any-return]
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return the cached value of a key, made the first time: for orders and parts that draws need.

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 import torch
 
 from observer.types import RefusedError
+
+
+class UnknownMemory(Mapping[str, Any]):
+    """The memory of a run that has not been made: whoever reads it is refused.
+
+    Args:
+        refusal: the message.
+    """
+
+    def __init__(self, refusal: str) -> None:
+        self.refusal = refusal
+
+    def refuse(self, *_: object) -> NoReturn:
+        """Refuse to say what is remembered."""
+        raise RefusedError(self.refusal)
+
+    def __getitem__(self, key: str) -> Any:
+        self.refuse()
+
+    def __iter__(self) -> Iterator[str]:
+        self.refuse()
+
+    def __len__(self) -> int:
+        self.refuse()
 
 
 def refuse_impossible(state: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ from observer.objective.weightings.answer_entropy import AnswerEntropy
 from observer.objective.weightings.base import Weighting
 from observer.objective.weightings.disco import Disco
 from observer.objective.weightings.logistic import Logistic
+from observer.objective.weightings.permuted import Permuted
 from observer.objective.weightings.quadratic import Quadratic
 from observer.objective.weightings.reward_range import RewardRange
 from observer.objective.weightings.stage_wave import StageWave
@@ -80,6 +81,7 @@ __all__ = [
     "Objective",
     "PPOClip",
     "ParameterGroups",
+    "Permuted",
     "Quadratic",
     "Ranks",
     "RewardRange",

@@ -12,6 +12,7 @@ import torch
 
 from observer.objective.advantages.base import EQUAL, Advantage, spread, width
 from observer.objective.weightings.base import Weighting
+from observer.objective.weightings.permuted import Permuted, live
 from observer.types import Estimated, Experience, Group, Score
 
 Combine = Literal["sum_then_normalise", "normalise_then_sum"]
@@ -88,9 +89,7 @@ def weigh(
         pass_rates_P=_table(scores, lambda score: score.correct).mean(-1),
         estimates_P_G=ranks.own(estimates, len(scores)),
     )
-    weights_P_G = _weights(weighting, batch)
-    if weighting.normalise:
-        weights_P_G = _normalised(weights_P_G, joined, ranks)
+    weights_P_G = _weights(weighting, batch, joined, ranks)
     bonus_P_G = _table(scores, lambda score: score.bonus)
     if weighting.apply_to == "all":
         advantages_P_G = weights_P_G * (batch.estimates_P_G + bonus_P_G)
@@ -149,8 +148,28 @@ def _total(weights: Mapping[str, float], score: Score) -> float:
     return math.fsum(weight * score.filled[name] for name, weight in weights.items())
 
 
-def _weights(weighting: Weighting, batch: Estimated) -> torch.Tensor:
-    """Return the weight of each completion, (P, G), checked."""
+def _weights(weighting: Weighting, batch: Estimated, joined: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    """Return the weight of each completion as it enters, (P, G).
+
+    Args:
+        weighting: the weight of a group or completion.
+        batch: of this rank.
+        joined: rewards of all ranks.
+        ranks: the ranks of the step.
+    """
+    permuted = weighting if isinstance(weighting, Permuted) else None
+    weights_P_G = _given(weighting if permuted is None else permuted.weighting, batch)
+    if weighting.normalise:
+        weights_P_G = _normalised(weights_P_G, joined, ranks)
+    if permuted is not None:
+        live_P = ranks.gather(live(weights_P_G, batch))
+        dealt = permuted.deal(ranks.gather(weights_P_G), live_P, batch.groups[0].sampling)
+        weights_P_G = ranks.own(dealt, len(batch.groups))
+    return weights_P_G
+
+
+def _given(weighting: Weighting, batch: Estimated) -> torch.Tensor:
+    """Return the weight that a weighting gives each completion, (P, G), checked."""
     weights = weighting(batch)
     shape = batch.rewards_P_G.shape
     if weights.shape not in (shape, shape[:1]):

@@ -112,5 +112,5 @@ class AtMost(Schedule):
 
 def _outward(start: int, size: int) -> Iterator[int]:
     """Yield all places from 0 to size - 1, nearest to ``start`` first."""
-    for away in range(size):
+    for away in range(size + 1):  # the start may be the end
         yield from (place for place in dict.fromkeys((start - away, start + away)) if 0 <= place < size)

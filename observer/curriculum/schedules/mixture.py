@@ -96,5 +96,5 @@ class Mixture(Schedule):
 
 def _own(request: DrawRequest, name: str) -> DrawRequest:
     """Return the request of a part: with its own memory and seed."""
-    index = request.index.with_memory(request.index.memory.get(name, {}))
+    index = request.index.with_memory(request.index.memory_of(name))
     return replace(request, index=index, seed=stable_seed(request.seed, "part", name))

@@ -127,5 +127,5 @@ class PerSource(Schedule):
 
 def _own(request: DrawRequest, name: str, part: LadderPart) -> DrawRequest:
     """Return the request of a source: its rows, with their own memory and seed."""
-    index = part.with_memory(request.index.memory.get(name, {}))
+    index = part.with_memory(request.index.memory_of(name))
     return replace(request, index=index, seed=stable_seed(request.seed, name))
