@@ -6,8 +6,9 @@ whatever is printed, logged or drawn of them goes through ``shown`` or ``printab
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -50,6 +51,17 @@ def printable(text: object, most: int = SHOWN_PATH) -> str:
     if len(kept) > most:
         kept = f"{kept[: most // 2]}..{kept[len(kept) - most // 2 :]}"
     return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in kept)
+
+
+def nearest(word: str, names: Iterable[str]) -> list[str]:
+    """Return up to three names that a word may have meant, those that it begins first.
+
+    >>> nearest("see", ["seed", "seed_everything", "run_dir"])
+    ['seed', 'seed_everything']
+    """
+    known = list(dict.fromkeys(names))
+    begun = [name for name in known if name.startswith(word)] if word else []
+    return list(dict.fromkeys([*begun, *difflib.get_close_matches(word, known, n=3)]))[:3]
 
 
 @contextmanager

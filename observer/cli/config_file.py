@@ -11,16 +11,11 @@ from typing import Any
 import yaml
 
 from observer.cli.configuration.shipped import shipped
+from observer.run.yaml_limits import DEEPEST, MOST_BYTES, check_limits
 from observer.types import RefusedError
 
-MOST_BYTES = 2**20
-"""Of a configuration; a saved one has some 6 kB."""
-DEEPEST = 50
-MOST_VALUES = 20_000
-"""Of a configuration once its aliases are written out, as parsers of options copy them one by one."""
 _SHORT = 100
 """A text of so few characters is neither deep nor does it multiply."""
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_config(option: str, name: str) -> dict[str, Any]:
@@ -54,7 +49,7 @@ def _read(option: str, name: str) -> Any:
         raise RefusedError(f"{option} {name}: it has {size:,} bytes, a configuration at most {MOST_BYTES:,}")
     try:
         text = file.read_text(encoding="utf-8")
-        _check(text)
+        check_limits(text)
         return yaml.safe_load(text)
     except RefusedError as error:
         raise RefusedError(f"{option} {name}: {error}") from error
@@ -93,39 +88,6 @@ def check_values(where: str, given: Any) -> None:
                 check_text(place, text)
 
 
-def _check(text: str) -> None:
-    """Count the values of a YAML text and its depth, without building anything.
-
-    Raises:
-        RefusedError: they are too many, or it is too deep.
-        yaml.YAMLError: it is no YAML.
-    """
-    count = 0
-    begun: list[tuple[str | None, int]] = []  # the anchor of each collection that is open, and its start
-    sizes: dict[str, int] = {}
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor} stands for no value")
-            count += sizes[event.anchor]
-        elif isinstance(event, yaml.ScalarEvent):
-            count += 1
-            sizes[event.anchor or ""] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            begun.append((event.anchor, count))
-            count += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, start = begun.pop()
-            sizes[anchor or ""] = count - start
-        if len(begun) > DEEPEST or count > MOST_VALUES:
-            what = f"nested more than {DEEPEST} deep" if len(begun) > DEEPEST else "too long"
-            line = event.start_mark.line + 1
-            raise RefusedError(
-                f"line {line}: it is {what}; a configuration has at most {MOST_VALUES:,} values, its aliases "
-                f"written out"
-            )
-
-
 def check_text(place: str, text: str) -> None:
     """Refuse a text of YAML that is nested too deep or too long once its aliases are written out.
 
@@ -133,7 +95,7 @@ def check_text(place: str, text: str) -> None:
         RefusedError: names the place and begins with the text.
     """
     try:
-        _check(text)
+        check_limits(text)
     except yaml.YAMLError:  # a text that is no YAML is just a text
         pass
     except RefusedError as error:

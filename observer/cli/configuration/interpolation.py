@@ -12,10 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from observer.cli.config_file import DEEPEST, MOST_BYTES, MOST_VALUES
-from observer.cli.configuration.near import nearest
-from observer.refusal import shown
+from observer.refusal import nearest, shown
 from observer.run.files import causes
+from observer.run.yaml_limits import DEEPEST, MOST_BYTES, MOST_VALUES
 from observer.types import RefusedError
 
 Path = tuple[Any, ...]

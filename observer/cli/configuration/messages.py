@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from observer import strategies
-from observer.cli.configuration.near import nearest
+from observer.refusal import nearest
 
 ALL_OPTIONS = "observer fit --help prints every option"
 """The last line of a message."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from observer.cli.configuration.near import nearest
+from observer.refusal import nearest
 from observer.types import RefusedError
 
 

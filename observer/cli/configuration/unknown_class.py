@@ -8,8 +8,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from observer.cli.configuration.near import nearest
-from observer.refusal import shown
+from observer.refusal import nearest, shown
 
 _MISSING = (
     re.compile(r"Expected a dot import path string: (?P<name>.*)"),

@@ -1,0 +1,47 @@
+"""How large a YAML text of options may be: what is nested deep, or multiplies by its aliases, is refused."""
+
+from __future__ import annotations
+
+import yaml
+
+from observer.types import RefusedError
+
+MOST_BYTES = 2**20
+"""Of a configuration; a saved one has some 6 kB."""
+DEEPEST = 50
+MOST_VALUES = 20_000
+"""Of a configuration once its aliases are written out, as parsers of options copy them one by one."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def check_limits(text: str) -> None:
+    """Count the values of a YAML text and its depth, without building anything.
+
+    Raises:
+        RefusedError: they are too many, or it is too deep.
+        yaml.YAMLError: it is no YAML.
+    """
+    count = 0
+    begun: list[tuple[str | None, int]] = []  # the anchor of each collection that is open, and its start
+    sizes: dict[str, int] = {}
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor} stands for no value")
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            sizes[event.anchor or ""] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, start = begun.pop()
+            sizes[anchor or ""] = count - start
+        if len(begun) > DEEPEST or count > MOST_VALUES:
+            what = f"nested more than {DEEPEST} deep" if len(begun) > DEEPEST else "too long"
+            line = event.start_mark.line + 1
+            raise RefusedError(
+                f"line {line}: it is {what}; a configuration has at most {MOST_VALUES:,} values, its aliases "
+                f"written out"
+            )
