@@ -31,6 +31,8 @@ Of data:
 - R: rows of a ladder; while decoding, slots of a prompt
 - M: rows that may still be drawn
 - L: difficulty levels
+
+Of statistics, in ``observer.statistics`` alone: S seeds, P held-out problems, C clusters of equal problems
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ FLOORS = [
     ["observer", "types", "faces"],
     ["seeding", "refusal", "strategies"],
     ["run", "pages"],
-    ["verifier", "objective", "curriculum", "policy"],
+    ["verifier", "objective", "curriculum", "policy", "statistics"],
     ["rewards", "rollout"],
     ["answering"],
     ["metrics"],
