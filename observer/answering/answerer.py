@@ -43,6 +43,8 @@ class Answerer:
     clock: Stopwatch = field(default_factory=Stopwatch)
     started: bool = field(default=False, init=False)
     """Whether the engine has a model to sample from."""
+    drawn: int = field(default=0, init=False)
+    """Completion tokens that ``generate`` and ``complete`` have drawn: those of training."""
 
     @classmethod
     def of(
@@ -133,7 +135,7 @@ class Answerer:
             prompts = self.renderer.render(problems)
             self.renderer.prefetch(next_problems)
         with self.clock("generate"):
-            return self.engine.generate(prompts, sampling)
+            return self._counted(self.engine.generate(prompts, sampling))
 
     def complete(self, groups: Sequence[Group], group_size: int) -> list[Group]:
         """Draw the missing completions of groups; the result is as if all had been drawn at once.
@@ -151,12 +153,16 @@ class Answerer:
         refuse_outside("group_size", group_size, above=drawn.group_size)
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
         with self.clock("generate"):
-            others = self.engine.generate([group.prompt for group in groups], missing)
+            others = self._counted(self.engine.generate([group.prompt for group in groups], missing))
         whole = replace(drawn, group_size=group_size)
         return [
             Group(one.prompt, (*one.completions, *other.completions), whole)
             for one, other in zip(groups, others, strict=True)
         ]
+
+    def _counted(self, groups: list[Group]) -> list[Group]:
+        self.drawn += sum(group.tokens for group in groups)
+        return groups
 
     def score(self, groups: Sequence[Group], step: int) -> ScoredGroups:
         """Verify and score completions; see ``score_groups``."""

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 import resource
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
+from observer.callbacks.costs import Costs
 from observer.callbacks.ending import MAX_TIME, ended_by, ended_by_exception
+from observer.callbacks.learning_curve import LearningCurve, by_level, curve_line
 from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
+from observer.metrics.outcomes import FILE as OUTCOMES_FILE
+from observer.metrics.outcomes import Outcomes, write_outcomes
 from observer.policy import write_policy
-from observer.refusal import refuse_outside
 from observer.run.curves import log_now
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
-from observer.run.files import causes, write_json
+from observer.run.files import causes, write_json, writing
 from observer.types import LostInputError
 
 
@@ -35,6 +38,7 @@ class RunReport(lightning.Callback):
     of ``trainer.max_time`` says ``stopped`` there, one that was stopped says ``interrupted``, one that failed
     says ``failed`` and why. ``ended_by`` names the option, callback, signal or exception that ended it.
     Figures measured before training are kept in ``before.json``: a resumed run does not measure them again.
+    ``curve.jsonl`` has a line for each evaluation, and ``heldout.parquet`` each answer of the last one.
 
     ``environment.json`` says where the run was made: digests of the rows and of the weights it started from,
     versions, the git state of the working directory, hardware. A resumed run adds a file of its own. The
@@ -56,28 +60,33 @@ class RunReport(lightning.Callback):
         self.before: dict[str, float] | None = None
         self.record: dict[str, Any] = {}
         """What ``environment.json`` says."""
+        self.costs, self.curve = Costs(), LearningCurve()
         self._began = False
-        self._seconds, self._step_seconds, self._tokens = 0.0, 0.0, 0
-        self._start = self._step_start = time.perf_counter()
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Claim the run directory, and read what an earlier process measured before training."""
         if trainer.is_global_zero:
             claim(trainer.default_root_dir, resume=trainer.ckpt_path is not None)
         self._note_environment(trainer, pl_module)
-        self._start, self._began = time.perf_counter(), False
+        self.costs.start()
+        self._began = False
         file = Path(trainer.default_root_dir) / "before.json"
         resumed = trainer.ckpt_path is not None and file.is_file()
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure the held-out problems before training."""
-        self._start, self._began = time.perf_counter(), True
-        if self.before is None and not pl_module.data.step:
+        self.costs.start()
+        self._began, step = True, pl_module.data.step
+        anew = self.before is None and not step
+        self.curve.open(trainer, -1 if anew else step)
+        if anew:
             self.before = self._measure(pl_module)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
             log_now(trainer, _results(self.before), 0)
+            self._draw_on(trainer, pl_module, "test", self.before)
+        self._forget_outcomes(trainer)
         self._write(trainer, pl_module, {"status": "running"})
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
@@ -85,21 +94,31 @@ class RunReport(lightning.Callback):
             write_json(folder / (resumed if trainer.ckpt_path else FILE), self.record)
         pl_module.clock.restart()
 
-    def on_train_batch_start(self, *_: Any) -> None:
-        """Start the clock of a step."""
-        self._step_start = time.perf_counter()
+    def on_train_batch_start(self, trainer: lightning.Trainer, pl_module: Any, *_: Any) -> None:
+        """Start to count a step."""
+        self.costs.start_step(pl_module)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Count the seconds and the completion tokens of the step."""
-        self._step_seconds += time.perf_counter() - self._step_start
-        if outputs and "experience" in outputs:
-            self._tokens += sum(group.tokens for group in outputs["experience"].groups) * trainer.world_size
+        """Count the step."""
+        self.costs.end_step(pl_module, outputs)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+        """Add a validation to the learning curve: before its checkpoint, which counts on the line."""
+        if trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking:
+            self._draw_on(trainer, pl_module, "val", pl_module.validated)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-        before, after = self.before or {}, self._measure(pl_module)
+        outcomes = Outcomes()
+        before, after = self.before or {}, self._measure(pl_module, outcomes)
+        outcomes = Outcomes.joined(pl_module.over_ranks.collect(outcomes))
+        if after and trainer.is_global_zero:
+            write_outcomes(Path(trainer.default_root_dir) / OUTCOMES_FILE, outcomes.table())
         log_now(trainer, _results(after), pl_module.data.step)
+        if after and not self._began:  # nothing was left to train, and the line of the end is written again
+            self.curve.open(trainer, pl_module.data.step)
+        self._draw_on(trainer, pl_module, "test", after)
         folder, end = Path(trainer.default_root_dir), ended_by(trainer)
         export = self.export and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if export and trainer.is_global_zero:
@@ -117,16 +136,36 @@ class RunReport(lightning.Callback):
             Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
 
     @staticmethod
-    def _measure(pl_module: PolicyModule) -> dict[str, float]:
+    def _measure(pl_module: PolicyModule, outcomes: Outcomes | None = None) -> dict[str, float]:
         """Return figures of the held-out problems that ``trainer.limit_test_batches`` leaves."""
         if "test" not in pl_module.data.rows:
             return {}
         loader, limit = pl_module.data.test_dataloader(), pl_module.trainer.limit_test_batches
         batches = int(limit * len(loader)) if isinstance(limit, float) else limit
-        return pl_module.evaluate(islice(loader, batches)) if batches else {}
+        return pl_module.evaluate(islice(loader, batches), outcomes) if batches else {}
+
+    def _draw_on(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: PolicyModule,
+        split: Literal["test", "val"],
+        figures: Mapping[str, float],
+    ) -> None:
+        """Add an evaluation to the learning curve, where there was something to measure."""
+        if figures and trainer.is_global_zero:
+            self.curve.write([curve_line(pl_module.data.step, split, self.costs.so_far, figures)])
+
+    @staticmethod
+    @rank_zero_only
+    def _forget_outcomes(trainer: lightning.Trainer) -> None:
+        """Remove the outcomes of an end that was none: they are not those of this model for much longer."""
+        path = Path(trainer.default_root_dir) / OUTCOMES_FILE
+        with writing(path):
+            path.unlink(missing_ok=True)
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say in ``summary.json`` that the run was stopped, or that it failed and why."""
+        self.curve.on_exception(trainer, pl_module, exception)
         if not self._began:  # it was refused: what an earlier process wrote stays
             return
         stopped = isinstance(exception, KeyboardInterrupt | SystemExit)
@@ -153,7 +192,8 @@ class RunReport(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the record of the environment."""
+        """Add the record of the environment; the lines that the checkpoint counts on are on the disk."""
+        self.curve.on_save_checkpoint(trainer, pl_module, checkpoint)
         checkpoint["environment"] = self.record
 
     def on_load_checkpoint(
@@ -166,15 +206,15 @@ class RunReport(lightning.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts that a resumed run adds to."""
-        seconds = self._seconds + time.perf_counter() - self._start
-        return {"seconds": seconds, "step_seconds": self._step_seconds, "tokens": self._tokens}
+        return self.costs.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        for name in ("seconds", "step_seconds", "tokens"):
-            refuse_outside(f"RunReport.{name}", state_dict[name], 0)
-        self._seconds, self._step_seconds = state_dict["seconds"], state_dict["step_seconds"]
-        self._tokens = state_dict["tokens"]
+        self.costs.load_state_dict(state_dict)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the learning curve."""
+        self.curve.teardown(trainer, pl_module, stage)
 
     def _write(
         self, trainer: lightning.Trainer, pl_module: PolicyModule, record: dict[str, Any]
@@ -183,8 +223,9 @@ class RunReport(lightning.Callback):
             **record,
             "steps": pl_module.data.step,
             "planned_steps": pl_module.horizon,
-            "seconds": round(self.state_dict()["seconds"], 2),
-            "tokens_per_second": round(self._tokens / max(self._step_seconds, 1e-9), 1),
+            "seconds": round(self.costs.all_seconds, 2),
+            "tokens_per_second": round(self.costs.tokens / max(self.costs.step_seconds, 1e-9), 1),
+            "update_norm": self.costs.update_norm,
             "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             "seed": pl_module.sampling.seed,
             "skipped_rows": sum(len(rows.skipped) for rows in pl_module.data.rows.values()),
@@ -215,14 +256,6 @@ def _results(figures: dict[str, float]) -> dict[str, float]:
     return {f"test/{name}": figures[name] for name in ("accuracy", "sampled_accuracy") if name in figures}
 
 
-def _levels(figures: dict[str, float], prefix: str = "level_") -> dict[str, float]:
-    return {
-        name.removeprefix(prefix): round(value, 4)
-        for name, value in figures.items()
-        if name.startswith(prefix)
-    }
-
-
 def _compare(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
     """Return the figures of the summary; none when there are no held-out problems."""
     if not after:
@@ -238,10 +271,10 @@ def _compare(before: dict[str, float], after: dict[str, float]) -> dict[str, Any
     return {
         "problems": int(after["problems"]),
         **{name: None if value is None else round(value, 4) for name, value in figures.items()},
-        "by_level_before": _levels(before),
-        "by_level_after": _levels(after),
-        "sampled_by_level_before": _levels(before, "sampled_level_"),
-        "sampled_by_level_after": _levels(after, "sampled_level_"),
+        "by_level_before": by_level(before, "level_", 4),
+        "by_level_after": by_level(after, "level_", 4),
+        "sampled_by_level_before": by_level(before, "sampled_level_", 4),
+        "sampled_by_level_after": by_level(after, "sampled_level_", 4),
     }
 
 
@@ -262,7 +295,7 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
     drawn.add_column("")
     for name in ("greedy before", "after", "gain", "sampled before", "after", "gain"):
         drawn.add_column(name, justify="right")
-    levels = [name for name in sorted(_levels(after), key=int)]
+    levels = sorted(by_level(after, "level_", 4), key=int)
     rows = {"accuracy": "accuracy"} | {f"  level {level}": f"level_{level}" for level in levels}
     for label, name in (rows | {"format": "format", "cut off": "truncated"}).items():
         cells = []

@@ -8,7 +8,6 @@ from typing import Any
 import lightning
 from lightning.pytorch.utilities import rank_zero_warn
 
-from observer.learner import PolicyModule
 from observer.run.jsonl_log import JsonlLog
 
 
@@ -32,18 +31,36 @@ class StepLog(lightning.Callback):
         self._log: JsonlLog | None = None
         self._warned = False
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Open the log and cut the steps still to come: all of it for a fresh run."""
+        self.open(trainer, pl_module.data.step)
+
+    def open(self, trainer: lightning.Trainer, step: int) -> None:
+        """Open the log and cut what the run does not know of.
+
+        Args:
+            trainer: of the run.
+            step: rollouts finished.
+        """
         self._log = None
         if not trainer.is_global_zero:
             return
         log = JsonlLog(Path(trainer.default_root_dir) / self._name)
         try:
-            log.truncate_from(pl_module.data.step)
+            log.keep(lambda record: self.stays(record, step))
         except OSError as error:
             self._warn(error)  # and write nothing: a step would be there twice
         else:
             self._log = log
+
+    def stays(self, record: dict[str, Any], step: int) -> bool:
+        """Return whether a line stays when the run goes on.
+
+        Args:
+            record: the line; its ``step`` is an integer.
+            step: rollouts finished.
+        """
+        return bool(record["step"] < step)
 
     def write(self, lines: list[dict[str, Any]]) -> None:
         """Write the lines of a step, or count them as lost. Only ever called on the first rank."""

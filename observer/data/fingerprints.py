@@ -1,7 +1,11 @@
-"""Eight bytes per row that differ where the row differs: how a resumed run notices other rows.
+"""What tells rows and pictures apart: fingerprints of whole rows, and digests of what a model sees.
 
-They cover the id, the chat, the answer with its kind and options, all metadata, and the pictures by name,
-size and content. Difficulty, complexity and level are compared by the ladder's own digest.
+A row's fingerprint shows a resumed run that the row is another: eight bytes over the id, the chat, the answer
+with its kind and options, all metadata, and the pictures by name, size and content. Difficulty, complexity
+and level are compared by the ladder's own digest.
+
+A picture's digest shows that two rows show the same picture, whatever their files are called and however
+they are compressed.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
+from PIL import Image
 
+from observer.refusal import still_there
 from observer.types import Problem, RefusedError
 
 
@@ -61,3 +67,32 @@ def with_sizes(problem: Problem) -> int:
 def digest(fingerprints_R: np.ndarray) -> str:
     """Return a digest of the fingerprints of all rows, in their order."""
     return blake2b(np.ascontiguousarray(fingerprints_R, "<u8").data, digest_size=16).hexdigest()
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """Return a digest of a picture as a model sees it, 32 hex digits: of its pixels in RGB, and its size.
+
+    >>> grey = Image.new("L", (2, 1), 7)
+    >>> picture_digest(grey) == picture_digest(grey.convert("RGB")) != picture_digest(grey.resize((1, 2)))
+    True
+    """
+    pixels = picture if picture.mode == "RGB" else picture.convert("RGB")
+    found = blake2b(f"{pixels.mode} {pixels.width} x {pixels.height}\n".encode(), digest_size=16)
+    found.update(pixels.tobytes())
+    return found.hexdigest()
+
+
+def pictures_digest(problem: Problem) -> str:
+    """Return a digest of all pictures of a problem in their order; "" without one.
+
+    That of a single picture is ``picture_digest``. They are decoded one after the other, and none is kept.
+
+    Raises:
+        LostInputError: a picture that was checked is gone or another one.
+    """
+    digests = []
+    for picture in problem.pictures:
+        with still_there(problem):
+            digests.append(picture_digest(picture.load()))
+    together = "\n".join(digests)
+    return together if len(digests) < 2 else blake2b(together.encode(), digest_size=16).hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -11,11 +12,12 @@ import lightning
 import torch
 
 from observer.answering import Answerer, completion_records
+from observer.data.fingerprints import pictures_digest
 from observer.data.module import LadderDataModule
 from observer.learner.averaging import averaging_of, stochastic_of
 from observer.learner.failure import failure_saved
 from observer.learner.logged import LoggedModule
-from observer.metrics import HeldOutMetrics
+from observer.metrics import HeldOutMetrics, Outcomes
 from observer.policy import Policy
 from observer.refusal import refuse_outside
 from observer.run.stopwatch import Stopwatch
@@ -23,6 +25,8 @@ from observer.types import Experience, Group, Problem, RefusedError, Sampling, S
 
 GREEDY_STEP, SAMPLED_STEP = -1, -2
 """Steps in the seeds of held-out evaluation: the same draws each time, and none of training's."""
+DECODING_THREADS = 4
+"""Pictures that are decoded at once for their digests."""
 
 
 def held_out_sampling(sampling: Sampling, samples: int = 1, temperature: float = 0.0) -> Sampling:
@@ -47,30 +51,51 @@ def held_out_sampling(sampling: Sampling, samples: int = 1, temperature: float =
 
 
 class HeldOut:
-    """One evaluation: answers problems once greedily and once at temperature 1, and counts both."""
+    """One evaluation: answers problems greedily and at temperature 1, and counts both."""
 
-    def __init__(self, answerer: Answerer, sampling: Sampling, device: torch.device) -> None:
+    def __init__(
+        self,
+        answerer: Answerer,
+        sampling: Sampling,
+        device: torch.device,
+        samples: int = 1,
+        outcomes: Outcomes | None = None,
+    ) -> None:
         """Start with all counts at 0.
 
         Args:
             answerer: answers, with weights that are up to date.
             sampling: the run's; its group size, temperature and step are not used.
             device: where the ranks exchange their counts.
+            samples: completions per problem at temperature 1.
+            outcomes: gathers each answer; None where only counts are asked for.
         """
-        self._answerer = answerer
-        self._samplings = held_out_sampling(sampling), held_out_sampling(sampling, temperature=1.0)
-        self._greedy, self._sampled = HeldOutMetrics().to(device), HeldOutMetrics().to(device)
+        self._answerer, self._outcomes = answerer, outcomes
+        self._samplings = {
+            "greedy": held_out_sampling(sampling),
+            "sampled": held_out_sampling(sampling, samples, temperature=1.0),
+        }
+        self._metrics = {
+            mode: HeldOutMetrics(samples=each.group_size).to(device) for mode, each in self._samplings.items()
+        }
 
     def count(self, problems: Sequence[Problem]) -> None:
         """Answer problems and count the correct, formatted, cut-off answers; see ``HeldOutMetrics``."""
-        answers = self._answerer.answer(problems, *self._samplings)
-        for metrics, scored in zip((self._greedy, self._sampled), answers, strict=True):
+        with ThreadPoolExecutor(DECODING_THREADS, "digests") as threads:  # while the answers are drawn
+            pictures = threads.map(pictures_digest, problems if self._outcomes is not None else ())
+            answers = self._answerer.answer(problems, *self._samplings.values())
+        for metrics, scored in zip(self._metrics.values(), answers, strict=True):
             metrics.update(scored.groups, scored.scores)
+        if self._outcomes is not None:
+            digests = list(pictures)
+            for mode, scored in zip(self._samplings, answers, strict=True):
+                self._outcomes.add(mode, scored, digests)
 
     def figures(self) -> dict[str, float]:
         """Return the figures over all ranks: of greedy answers, and as ``sampled_..`` of sampled ones."""
-        figures = {name: float(value) for name, value in self._greedy.compute().items()}
-        return figures | {f"sampled_{name}": float(value) for name, value in self._sampled.compute().items()}
+        greedy, sampled = (metrics.compute() for metrics in self._metrics.values())
+        figures = {name: float(value) for name, value in greedy.items()}
+        return figures | {f"sampled_{name}": float(value) for name, value in sampled.items()}
 
 
 class HeldOutModule(LoggedModule):
@@ -85,6 +110,10 @@ class HeldOutModule(LoggedModule):
     """Draws completions from the policy and scores them."""
     sampling: Sampling
     """How completions are drawn in training."""
+    held_out_samples = 1
+    """Completions per held-out problem at temperature 1."""
+    validated: Mapping[str, float] = {}
+    """Figures of the last validation."""
     prediction: Sampling | None = None
     """How ``predict`` answers, of ``held_out_sampling``; None for once, greedily."""
     mixed_precision = False
@@ -150,20 +179,33 @@ class HeldOutModule(LoggedModule):
             return self.attached.precision_plugin.forward_context()
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision)
 
-    def evaluate(self, batches: Iterable[list[Problem]]) -> dict[str, float]:
-        """Return figures of greedy answers to this rank's problems, with ``sampled_`` of sampled ones."""
-        held_out = HeldOut(self.answerer, self.sampling, self.device)
+    def evaluate(
+        self, batches: Iterable[list[Problem]], outcomes: Outcomes | None = None
+    ) -> dict[str, float]:
+        """Measure held-out problems.
+
+        Args:
+            batches: this rank's problems.
+            outcomes: gathers each of this rank's answers; None for figures alone.
+
+        Returns:
+            Figures of greedy answers over all ranks, with ``sampled_`` of sampled ones.
+        """
+        held_out = self._evaluation(outcomes)
         with torch.no_grad(), self.trainer.precision_plugin.forward_context(), self.failure_saved():
             self.sync()
             for problems in batches:
                 held_out.count(problems)
         return held_out.figures()
 
+    def _evaluation(self, outcomes: Outcomes | None = None) -> HeldOut:
+        return HeldOut(self.answerer, self.sampling, self.device, self.held_out_samples, outcomes)
+
     def on_validation_epoch_start(self) -> None:
         """Sync the engine and start an evaluation."""
         self.forget_other_weights()
         self.sync()
-        self._held_out = HeldOut(self.answerer, self.sampling, self.device)
+        self._held_out = self._evaluation()
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
         """Answer and count a batch of ``data.val``, which selects the best checkpoint."""
@@ -172,7 +214,8 @@ class HeldOutModule(LoggedModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/...``."""
-        self.log_held_out("val", self._held_out.figures(), max(self.data.step - 1, 0))
+        self.validated = self._held_out.figures()
+        self.log_held_out("val", self.validated, max(self.data.step - 1, 0))
 
     def on_validation_end(self) -> None:
         """Restart the clock: validation belongs to no step."""

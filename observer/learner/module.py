@@ -38,6 +38,7 @@ from observer.learner.trainer_options import (
     refuse_spent_time,
     refuse_trainer_options,
 )
+from observer.objective import update_norm
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.refusal import refuse_outside
@@ -65,7 +66,12 @@ class PolicyModule(HeldOutModule):
         refuse_former_methods(cls)
 
     def __init__(
-        self, spec: PolicySpec, answerer: Answerer, sampling: Sampling, optimization: Optimization
+        self,
+        spec: PolicySpec,
+        answerer: Answerer,
+        sampling: Sampling,
+        optimization: Optimization,
+        held_out_samples: int = 1,
     ) -> None:
         """Check the options; weights are loaded later, in ``configure_model``.
 
@@ -74,9 +80,10 @@ class PolicyModule(HeldOutModule):
             answerer: draws completions from the policy and scores them.
             sampling: how completions are drawn in training, ``group_size`` each; its seed is the run's.
             optimization: optimizer, learning rate, clipping and micro-batch size.
+            held_out_samples: completions per held-out problem at temperature 1.
 
         Raises:
-            RefusedError: a value of ``sampling`` is out of its range.
+            RefusedError: a value of ``sampling`` or the number of samples is out of its range.
         """
         super().__init__()
         refuse_outside("model.max_prompt_tokens", answerer.renderer.max_tokens, 1)
@@ -87,12 +94,14 @@ class PolicyModule(HeldOutModule):
                 f"model.min_tokens is {sampling.min_tokens}, above max_tokens {sampling.max_tokens}"
             )
         refuse_outside("model.temperature", sampling.temperature, above=0)
+        refuse_outside("model.held_out_samples", held_out_samples, 1)
         self.automatic_optimization = False
         self.strict_loading = spec.lora is None  # with LoRA, checkpoints hold only adapters
         self.spec = spec
         self.answerer = answerer
         self.sampling = sampling
         self.optimization = optimization
+        self.held_out_samples = held_out_samples
 
     @property
     def over_ranks(self) -> OverRanks:
@@ -271,8 +280,11 @@ class PolicyModule(HeldOutModule):
         block = getattr(self.trainer.strategy, "block_backward_sync", None)
         return nullcontext() if last or block is None else block()
 
-    def apply_gradients(self) -> float:
-        """Clip, step the optimizer and its schedule; return the gradient norm before clipping.
+    def apply_gradients(self) -> dict[str, float]:
+        """Clip, and step the optimizer and its schedule.
+
+        Returns:
+            ``gradient_norm``, before clipping, and ``update_norm``; see ``observer.objective.update_norm``.
 
         Raises:
             FloatingPointError: the gradient is not finite, on every rank alike; nothing is applied.
@@ -284,11 +296,12 @@ class PolicyModule(HeldOutModule):
         if self.optimization.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(trained, self.optimization.gradient_clip, norm)
         optimizer = self.optimizers()
-        optimizer.step()  # type: ignore[union-attr]
+        with update_norm(trained) as moved:
+            optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         torch.clear_autocast_cache()  # its casts of the old weights would serve the next optimizer step
         self._step_rates("step")
-        return norm.item()
+        return {"gradient_norm": norm.item(), "update_norm": moved.value}
 
     def on_train_epoch_end(self) -> None:
         """Step a learning rate that goes by epochs, as that of ``StochasticWeightAveraging``."""

@@ -106,6 +106,7 @@ class ObserveLearner(PolicyModule):
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
         parameter_groups: which parameters have a rate or a weight decay of their own; null for none.
+        held_out_samples: completions per held-out problem at temperature 1; ``sampled_..`` are their means.
         seed: of everything drawn.
 
     Raises:
@@ -144,6 +145,7 @@ class ObserveLearner(PolicyModule):
         optimizer: OptimizerCallable = default_optimizer,
         learning_rate: LearningRate = Constant(),
         parameter_groups: ParameterGroups | None = None,
+        held_out_samples: int = 1,
         seed: int = 0,
     ) -> None:
         passes = (micro_batch_tokens, micro_batch, updates_per_rollout)
@@ -152,6 +154,7 @@ class ObserveLearner(PolicyModule):
             Answerer.of(policy, response_format, rewards, verifier, engine, max_prompt_tokens),
             Sampling(group_size, max_tokens, min_tokens, temperature, seed),
             Optimization(optimizer, learning_rate, gradient_clip, *passes, parameter_groups),
+            held_out_samples,
         )
         refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
         self.dynamic_sampling = DynamicSampling(group_size, resample, screen)
@@ -226,7 +229,7 @@ class ObserveLearner(PolicyModule):
 
         Returns:
             Figures over all ranks: means over the completion tokens that entered, whatever the denominator,
-            and ``gradient_norm``, the mean over optimizer steps.
+            and ``gradient_norm`` and ``update_norm``, means over optimizer steps.
 
         Raises:
             FloatingPointError: a gradient is not finite, as where a loss is not. Nothing of that optimizer
@@ -256,7 +259,7 @@ class ObserveLearner(PolicyModule):
             sums = self.over_ranks.reduce(named, "sum")
         tokens = sums.pop("tokens")
         means = {name: value / tokens for name, value in sums.items()} if tokens else {}
-        return means | {"gradient_norm": sum(norms) / len(norms)}
+        return means | {name: sum(norm[name] for norm in norms) / len(norms) for name in norms[0]}
 
     @torch.no_grad()
     def old_logprobs(self, groups: Sequence[Group]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lightning.pytorch.cli import OptimizerCallable
 
@@ -40,6 +40,7 @@ class WarmStart(PolicyModule):
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
         parameter_groups: which parameters have a rate or a weight decay of their own; null for none.
+        held_out_samples: completions per held-out problem at temperature 1; ``sampled_..`` are their means.
         temperature: not used: evaluation is greedy, and sampled at temperature 1.
         seed: of everything drawn.
 
@@ -69,6 +70,7 @@ class WarmStart(PolicyModule):
         optimizer: OptimizerCallable = default_optimizer,
         learning_rate: LearningRate = Constant(),
         parameter_groups: ParameterGroups | None = None,
+        held_out_samples: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -83,9 +85,10 @@ class WarmStart(PolicyModule):
                 micro_batch,
                 parameter_groups=parameter_groups,
             ),
+            held_out_samples,
         )
 
-    def training_step(self, problems: list[Problem], batch_idx: int) -> None:
+    def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Any]:
         """Take one optimizer step on the worked solutions of a batch."""
         with self.clock("render"):
             groups = [self._solved(prompt) for prompt in self.answerer.renderer.render(problems)]
@@ -102,10 +105,12 @@ class WarmStart(PolicyModule):
             if not self.over_ranks.sum(sum(len(group.prompt.pictures) for group in groups)):
                 self.policy.drop_vision_gradients()
             with self.failure_saved(groups):
-                norm = self.apply_gradients()
+                norms = self.apply_gradients()
         self.data.finish_step([], [])
-        figures = {"train/loss": self.over_ranks.sum(loss), "zoom_update/gradient_norm": norm}
-        self.log_step(figures, list(figures))
+        update = {"loss": self.over_ranks.sum(loss), **norms}
+        figures = {"train/loss": update["loss"]} | {f"zoom_update/{name}": norms[name] for name in norms}
+        self.log_step(figures, ["train/loss", "zoom_update/gradient_norm"])
+        return {"update": update}
 
     def _solved(self, prompt: Prompt) -> Group:
         """Return the worked solution of a problem as its only completion."""

@@ -28,9 +28,15 @@ class HeldOutMetrics(Metric):
     unverifiable_L: torch.Tensor
     timed_out_L: torch.Tensor
 
-    def __init__(self, levels: int = LEVELS) -> None:
-        """Make room for levels 0 .. levels - 1."""
+    def __init__(self, levels: int = LEVELS, samples: int = 1) -> None:
+        """Make room.
+
+        Args:
+            levels: levels that are counted, 0 .. levels - 1.
+            samples: completions per problem.
+        """
         super().__init__()
+        self.samples = samples
         for name in (
             *("completions_L", "correct_L", "formatted_L", "truncated_L"),
             *("tokens_L", "unverifiable_L", "timed_out_L"),
@@ -60,7 +66,7 @@ class HeldOutMetrics(Metric):
     def compute(self) -> dict[str, torch.Tensor]:
         """Return problems and, of them, the means; ``level_<k>`` is the accuracy of a level."""
         completions = self.completions_L.sum()
-        figures = {"problems": completions}
+        figures = {"problems": completions / self.samples}
         for name, count_L in (
             ("accuracy", self.correct_L),
             ("format", self.formatted_L),

@@ -35,6 +35,7 @@ from observer.objective.micro_batches import (
 )
 from observer.objective.objective import Objective, Tokens
 from observer.objective.parameter_groups import ByName, ByRole, NamedLike, ParameterGroups, grouped
+from observer.objective.update_norm import update_norm
 from observer.objective.weighing import Combine, ComponentWeights, Ranks, weigh
 from observer.objective.weightings.answer_diversity import AnswerDiversity
 from observer.objective.weightings.answer_entropy import AnswerEntropy
@@ -96,5 +97,6 @@ __all__ = [
     "grouped",
     "make_micro_batches",
     "reduced",
+    "update_norm",
     "weigh",
 ]

@@ -19,6 +19,8 @@ REPLACED = (
     "config.yaml",
     "before.json",
     "components.jsonl",
+    "curve.jsonl",
+    "heldout.parquet",
     "alarms.jsonl",
     "environment.json",
     "skipped_rows.jsonl",

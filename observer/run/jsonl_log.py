@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,21 @@ class JsonlLog:
             os.fsync(self._file.fileno())
 
     def truncate_from(self, step: int) -> int:
-        """Cut the lines of a step and of later ones, and lines that are no whole record.
+        """Cut the lines of a step and of later ones, and lines that are no whole record; see ``keep``.
+
+        Args:
+            step: the first step that is cut; 0 empties the log.
+        """
+        return self.keep(lambda record: record["step"] < step)
+
+    def keep(self, stays: Callable[[dict[str, Any]], bool]) -> int:
+        """Cut lines, and those that are no whole record.
 
         The lines to keep are copied, one at a time, to a file beside it that then takes its place: a kill at
         any moment leaves the old log or the new one.
 
         Args:
-            step: the first step that is cut; 0 empties the log.
+            stays: whether a record stays; each has its ``step``, an integer.
 
         Returns:
             How many lines were cut. Where there was no file, there is an empty one now.
@@ -81,7 +89,7 @@ class JsonlLog:
             try:
                 with self._path.open("rb") as lines, beside.open("wb") as kept:
                     for line in lines:
-                        if _is_before(line, step):
+                        if (record := _record(line)) is not None and stays(record):
                             kept.write(line)
                         else:
                             cut += 1
@@ -113,12 +121,12 @@ def _line(record: Mapping[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _is_before(line: bytes, step: int) -> bool:
-    """Return whether a line is a whole record of an earlier step."""
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, None where it is no whole one with a step."""
     if not line.endswith(b"\n"):
-        return False
+        return None
     try:
         record = json.loads(line)
     except ValueError:
-        return False
-    return isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] < step
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
