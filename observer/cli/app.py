@@ -1,4 +1,4 @@
-"""The command line: ``observer fit | validate | test | predict | score | curriculum | list | export``.
+"""The command line: ``observer fit | validate | test | predict | score | ablate | curriculum | ..``.
 
 Options are the parameters of the classes that use them; each command's file adds only options of its own.
 """
@@ -39,6 +39,8 @@ HELP = """usage: observer COMMAND [OPTIONS]
   test       measure a policy on data.test
   predict    write a policy's completions of data.predict, with verdicts
   score      score completions that you already have
+  ablate plan            list the runs of a grid file, what they cost and what they can show
+  ablate run             run a grid: several runs at once, resumed where they were cut off
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
   list       print the strategies that are known by name, with their parameters
@@ -67,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             score_command(words[1:])
         elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
             curriculum_command(words[1], words[2:])
+        elif words[0] == "ablate":
+            from observer.cli.ablate import ablate_command
+
+            return ablate_command(" ".join(words[1:2]), words[2:])
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -137,7 +143,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
     """Show what a schedule would draw, or write the difficulties of rows as a run has measured them."""
     if what == "preview":
         words = prepared(words, run_defaults)[1]
-        from observer.cli.preview import preview_command
+        from observer.cli.curriculum.preview import preview_command
 
         preview_command(words)
         return
@@ -147,7 +153,7 @@ def curriculum_command(what: str, words: list[str]) -> None:
     configured: list[str] = []
     if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
         configured = prepared(["--config", str(config)], run_defaults)[1]
-    from observer.cli.estimates import estimates_command
+    from observer.cli.curriculum.estimates import estimates_command
 
     estimates_command(words, configured)
 

@@ -140,6 +140,37 @@ class RunCLI(LightningCLI):
             Defaults(model_class=learner, args=[], **SETTINGS)
         return found
 
+    @classmethod
+    def options(cls, learner: type[lightning.LightningModule], words: list[str]) -> dict[str, Any]:
+        """Return all options of a fit as its ``config.yaml`` holds them, without running it.
+
+        Args:
+            learner: the class that ``model`` configures.
+            words: the command line, subcommand first, as ``run`` takes it.
+
+        Raises:
+            RefusedError: the parser refuses an option or its value.
+        """
+        found: dict[str, Any] = {}
+
+        class Options(cls):  # type: ignore[valid-type, misc]
+            @staticmethod
+            def subcommands() -> dict[str, set[str]]:
+                return {"fit": cls.subcommands()["fit"]}
+
+            def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+                config = parser.parse_args(args)["fit"]
+                refuse_twice(config.trainer.callbacks, FORCED)
+                refuse_flags(config.trainer, fits=True)
+                with_plain_values(config.trainer)
+                found.update(yaml.safe_load(self._parser("fit").dump(config, skip_none=False)))
+                raise _EnoughError
+
+        quieten()
+        with suppress(_EnoughError):
+            Options(model_class=learner, args=words, **SETTINGS)
+        return found
+
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """Return the subcommands and the arguments of the trainer's methods that they do not take."""

@@ -1,0 +1,117 @@
+"""``observer ablate plan | run``: grids of runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from observer.ablation.grid import Grid, read_grid
+from observer.cli.config_file import read_config
+from observer.cli.configuration.plain_parser import PlainParser
+from observer.cli.configuration.shipped import config_file
+from observer.refusal import nearest, refuse_outside
+from observer.types import RefusedError
+
+
+def ablate_command(what: str, words: list[str]) -> int:
+    """Run a command on a grid file.
+
+    Args:
+        what: name of the command.
+        words: the command line after it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RefusedError: there is no such command, or the grid file or an option is refused.
+    """
+    if what not in COMMANDS:
+        near = nearest(what, COMMANDS)
+        told = f"near it: {', '.join(near)}" if near else f"there are {', '.join(COMMANDS)}"
+        raise RefusedError(f"observer ablate {what!r} does not exist; {told}")
+    return COMMANDS[what](words)
+
+
+def options(what: str, description: str) -> PlainParser:
+    """Return the parser of a command, with the options that all have."""
+    parser = PlainParser(prog=f"observer ablate {what}", description=description)
+    parser.add_argument("grid", help="the grid file, see docs/ablation.md")
+    parser.add_argument("--output", help="directory of the grid (default: runs/NAME OF THE FILE)")
+    return parser
+
+
+def checked_grid(path: str) -> Grid:
+    """Read a grid file, whose configurations must be there."""
+    grid = read_grid(path)
+    for base in grid.base:
+        read_config(f"{path}: base", config_file(base))
+    return grid
+
+
+def plan_command(words: list[str]) -> int:
+    """List the runs of a grid, what they will cost, and what they can show."""
+    parser = options(
+        "plan", "List the runs of a grid, what they cost and whether its axes can show anything."
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once, for the hours (default: 1)")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
+        "--commands", action="store_true", help="print one observer fit line per run, and nothing else"
+    )
+    only.add_argument("--no_probe", action="store_true", help="list the runs, and time no step")
+    given = parser.parse_args(words)
+    refuse_outside("--jobs", given.jobs, 1)
+    grid = checked_grid(given.grid)
+    output = Path(given.output or grid.output)
+    if given.commands:
+        for run in grid.runs(output):
+            print(shlex.join(["observer", *run.words]))
+        return 0
+    from observer.ablation.plan import print_plan
+
+    print_plan(grid, output, given.jobs, None if given.no_probe else fit_parser())
+    return 0
+
+
+def run_command(words: list[str]) -> int:
+    """Run what is left of a grid."""
+    parser = options(
+        "run", "Run a grid: skips what is done, resumes what was cut off, tries again what failed."
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once (default: 1)")
+    given = parser.parse_args(words)
+    refuse_outside("--jobs", given.jobs, 1)
+    grid = checked_grid(given.grid)
+    output = Path(given.output or grid.output)
+    from observer.ablation.configured import refusals, refuse_changed
+    from observer.ablation.locks import only_runner
+    from observer.ablation.record import write_record
+    from observer.ablation.runner import Runner
+    from observer.ablation.table import Board
+
+    with only_runner(output):
+        runs, parse = grid.runs(output), fit_parser()
+        refused = refusals(grid, output, parse)
+        refuse_changed(runs, parse)
+        write_record(grid, output)
+        return Runner(grid, runs, given.jobs, Board(grid), refused).run()
+
+
+def fit_parser() -> Callable[[list[str]], dict[str, Any]]:
+    """Return what parses the words of ``observer fit`` and gives all its options; it imports Lightning."""
+    from observer.cli.app import run_defaults
+    from observer.cli.early import default_learner, prepared
+    from observer.cli.run import RunCLI
+
+    def parse(words: list[str]) -> dict[str, Any]:
+        learner, words = prepared(words, run_defaults)
+        return RunCLI.options(learner or default_learner(), words)
+
+    return parse
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {"plan": plan_command, "run": run_command}
+"""Word after ``observer ablate`` -> what it does."""
