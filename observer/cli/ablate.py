@@ -1,8 +1,9 @@
-"""``observer ablate plan | run``: grids of runs."""
+"""``observer ablate plan | run | report``: grids of runs."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,25 @@ def run_command(words: list[str]) -> int:
         return Runner(grid, runs, given.jobs, Board(grid), refused).run()
 
 
+def report_command(words: list[str]) -> int:
+    """Write what the runs of a grid say, and print the most of it."""
+    parser = options("report", "Say what a grid shows and what it does not, from the runs that are complete.")
+    given = parser.parse_args(words)
+    grid = read_grid(given.grid)
+    output = Path(given.output or grid.output)
+    if not output.is_dir():
+        raise RefusedError(f"--output {output} is not there; run the grid first, or name its directory")
+    from rich.console import Console
+
+    from observer.ablation.report.terminal import show
+    from observer.ablation.report.writing import REPORT_FILE, write_report
+
+    report = write_report(grid, output)
+    show(report, Console(width=None if sys.stdout.isatty() else 120))
+    print(output / REPORT_FILE)
+    return 0
+
+
 def fit_parser() -> Callable[[list[str]], dict[str, Any]]:
     """Return what parses the words of ``observer fit`` and gives all its options; it imports Lightning."""
     from observer.cli.app import run_defaults
@@ -113,5 +133,9 @@ def fit_parser() -> Callable[[list[str]], dict[str, Any]]:
     return parse
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {"plan": plan_command, "run": run_command}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "plan": plan_command,
+    "run": run_command,
+    "report": report_command,
+}
 """Word after ``observer ablate`` -> what it does."""

@@ -5,43 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import yaml
 
 from observer.ablation.grid import RECORD, Grid, Run
+from observer.ablation.process import last_words
+from observer.ablation.report.answers import Problems, read_answers
 from observer.ablation.report.curves import Point, read_curve
-from observer.metrics.outcomes import FILE, read_outcomes
+from observer.metrics.outcomes import FILE
 from observer.refusal import printable
-from observer.statistics import pass_at_k
-from observer.types import RefusedError, Verdict
+from observer.types import RefusedError
 
 ENVIRONMENT = "environment.json"
 COMPLETE = "complete"
-MEASURES = {"accuracy": "verdict", "format": "formatted", "length": "length", "truncated": "truncated"}
-"""Figure of a problem -> the column of the outcomes that it is read from."""
-TAIL = 4096
-"""Bytes of the end of a log in which the message of a run that failed is looked for."""
-
-
-@dataclass(frozen=True)
-class Problems:
-    """The held-out problems, the same in every run."""
-
-    ids: tuple[str, ...]
-    pictures: tuple[str, ...]
-    levels_P: np.ndarray
-    clusters_P: np.ndarray
-    """Problems of one picture have one number: their outcomes are not independent."""
-
-    @cached_property
-    def clusters(self) -> int:
-        """How many problems differ in their picture."""
-        return len(np.unique(self.clusters_P))
 
 
 @dataclass(frozen=True)
@@ -109,7 +88,7 @@ def collect(grid: Grid, output: Path) -> Collected:
         if why := _unfinished(run, summary):
             missing.append(why)
             continue
-        found, figures = _outcomes(run.folder / FILE)
+        found, figures = read_answers(run.folder / FILE)
         if problems is None:
             problems, first = found, run.name
         elif (found.ids, found.pictures) != (problems.ids, problems.pictures):
@@ -132,7 +111,7 @@ def _unfinished(run: Run, summary: Mapping[str, Any]) -> Missing | None:
     """Return why a run has no figures; None if it has."""
     status = str(summary.get("status", "not started"))
     if status != COMPLETE:
-        said = str(summary.get("error") or _last_line(run.log))
+        said = str(summary.get("error") or _printed(run.log))
         if status == "running":
             status = "running or killed"
         return Missing(run, "failed" if status == "not started" and said else status, said)
@@ -141,16 +120,13 @@ def _unfinished(run: Run, summary: Mapping[str, Any]) -> Missing | None:
     return None
 
 
-def _last_line(log: Path) -> str:
-    """Return the last line of a run's log, which says why it ended where its summary does not."""
+def _printed(log: Path) -> str:
+    """Return what a run's process said last, where its summary does not say why it ended."""
     if not log.is_file():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL))
-        lines = file.read().decode("utf-8", "replace").split("\n")
-    printed = [line.strip() for line in lines if line.strip() and not line.startswith("$ ")]
-    own = [line for line in printed if line.startswith("observer: ")]
-    return (own or printed or [""])[-1].removeprefix("observer: ")
+        said = last_words(file, 0)
+    return "" if said.startswith("$ ") else said  # it was killed before it said anything
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -171,51 +147,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise RefusedError(f"{printable(path)} holds no record; the run must be made anew")
     return record
-
-
-def _outcomes(path: Path) -> tuple[Problems, dict[str, np.ndarray]]:
-    """Return the problems of a file of outcomes, and the figures of each."""
-    table = read_outcomes(path).drop_columns(["text"])
-    greedy = table.filter(pa.compute.equal(table["mode"], "greedy"))
-    sampled = table.filter(pa.compute.equal(table["mode"], "sampled"))
-    ids, pictures = greedy["id"].to_pylist(), greedy["picture"].to_pylist()
-    count = len(ids)
-    samples, rest = divmod(len(sampled), count) if count else (0, 0)
-    matches = [one for one in ids for _ in range(samples)] == sampled["id"].to_pylist()
-    numbers = (
-        (sampled["sample"].to_numpy() == np.tile(np.arange(samples), count)).all() if not rest else False
-    )
-    if not count or rest or not matches or not numbers:
-        raise RefusedError(
-            f"{printable(path)} does not hold one greedy answer per problem and equally many sampled ones, "
-            "in their order; the run must be made anew"
-        )
-    figures = {name: _values(greedy, column) for name, column in MEASURES.items()}
-    if samples:
-        drawn = {name: _values(sampled, column).reshape(count, samples) for name, column in MEASURES.items()}
-        figures |= {f"sampled_{name}": values_P_N.mean(1) for name, values_P_N in drawn.items()}
-        right_P = drawn["accuracy"].sum(1).astype(np.int64)
-        figures |= {f"pass@{k}": pass_at_k(right_P, samples, k) for k in _ks(samples)}
-    keys = [f"picture {one}" if one else f"row {place}" for place, one in enumerate(pictures)]
-    clusters_P = np.unique(keys, return_inverse=True)[1]
-    return Problems(tuple(ids), tuple(pictures), greedy["level"].to_numpy(), clusters_P), figures
-
-
-def _values(table: pa.Table, column: str) -> np.ndarray:
-    values = table[column]
-    if column == "verdict":
-        values = pa.compute.equal(values, str(Verdict.CORRECT))
-    return np.asarray(values.to_numpy(), dtype=np.float64)
-
-
-def _ks(samples: int) -> list[int]:
-    """Return the powers of two from 2 on up to a number of samples, and that number.
-
-    >>> _ks(1), _ks(4), _ks(6)
-    ([], [2, 4], [2, 4, 6])
-    """
-    powers = [2**power for power in range(1, samples.bit_length()) if 2**power <= samples]
-    return powers if samples in (1, *powers) else [*powers, samples]
 
 
 def _differ(name: str, found: Problems, first: str, problems: Problems) -> str:

@@ -17,6 +17,9 @@ from observer.ablation.report.figures.levels import level_figure
 from observer.ablation.report.markdown import markdown
 from observer.run.files import whole_file
 
+REPORT_FILE = f"{REPORT}/report.md"
+"""In the directory of a grid."""
+
 
 def write_report(grid: Grid, output: Path) -> Document:
     """Write the report of a grid, and return it.
