@@ -18,6 +18,7 @@ from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_d
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
 from scoring import row, write
+from simulated_grid import Simulated
 from structure import FILES, needed, rooms
 
 TORCH = {"torch", "numpy"}
@@ -45,8 +46,10 @@ def imported_after(*commands):
     return [(code, set(modules)) for code, modules in lines]
 
 
-def test_commands_that_compute_nothing_import_no_torch():
-    ran = imported_after(
+def test_commands_that_compute_nothing_import_no_torch(tmp_path):
+    grid = Simulated(tmp_path, {"one": 0.0}, seeds=1, problems=10)
+    grid.write()
+    *ran, reported = imported_after(
         ["--help"],
         ["--version"],
         ["nonesuch"],
@@ -54,9 +57,12 @@ def test_commands_that_compute_nothing_import_no_torch():
         ["score", "--config", "nonesuch.yaml"],
         ["list", "nonesuch"],
         ["export", "--run_dir", "nonesuch", "--output", os.devnull],
+        ["ablate", "report", str(grid.file), "--output", str(grid.output)],
     )
     assert [code for code, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
     assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
+    assert reported[0] == 0
+    assert reported[1] & (TORCH | MODELS | FIGURES) == {"numpy", "scipy", "matplotlib"}
 
 
 @pytest.mark.usefixtures("in_the_repository")
@@ -107,6 +113,7 @@ HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
         ("observer.cli.curriculum.preview", HEAVY, "matplotlib"),
         ("observer.cli.curriculum.estimates", HEAVY | FIGURES, "torch"),
         ("observer.cli.score", HEAVY | FIGURES, "torch"),
+        ("observer.ablation.report.writing", HEAVY | {"torch", "jsonargparse"}, "matplotlib"),
         ("observer.rollout.transformers_engine", {"lightning", "transformers", "peft"}, "torch"),
         ("observer.policy.export", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),
         ("observer.answering.answerer", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),
