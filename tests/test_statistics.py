@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from observer.statistics import Estimate, crossed, holm, pass_at_k, seeds_to_resolve, student
+from documented import PAGES, blocks
+from observer.statistics import Estimate, crossed, holm, holm_error, pass_at_k, seeds_to_resolve, student
+from observer.statistics.holm import HOLM_ERRORS
 from observer.types import RefusedError
 
 CASES = json.loads((Path(__file__).parent / "cases" / "crossed.json").read_text())["cases"]
@@ -233,6 +236,17 @@ def test_holm_by_hand_in_any_order_and_of_nothing():
             holm({"a": 0.1, "b": value})
 
 
+def test_the_error_of_holms_method_is_read_on_the_careful_side():
+    assert holm_error(1) == 1
+    assert (
+        holm_error(3, 3) == holm_error(3, 4) < holm_error(3, 5) < holm_error(3, 17) < holm_error(3, 1000) == 1
+    )
+    assert holm_error(7) == holm_error(6) >= holm_error(8) >= holm_error(12) == holm_error(50)
+    for given in ((0, 4), (3, 0)):
+        with pytest.raises(RefusedError, match="it must be >= 1"):
+            holm_error(*given)
+
+
 def test_pass_at_k_is_the_share_of_choices_with_a_right_one():
     for samples in range(1, 7):
         for k in range(1, samples + 1):
@@ -278,6 +292,16 @@ def test_an_effect_needs_more_seeds_than_an_interval_as_wide():
     assert seeds_to_resolve(estimate, effect=-0.4) == seeds_to_resolve(estimate, effect=0.4)
 
 
+def test_the_seeds_for_an_effect_are_those_of_the_power_of_a_t_test():
+    of_ten = Estimate(0.0, 0.1, 9, seeds=10, problems=1, clusters=1, seed_variance=0.1)  # a spread of 1
+    needed = seeds_to_resolve(of_ten, effect=0.5)
+
+    def power(seeds):
+        return stats.nct.sf(stats.t.ppf(0.975, seeds - 1), seeds - 1, 0.5 * math.sqrt(seeds))
+
+    assert power(needed - 1) < 0.8 <= power(needed)
+
+
 def test_no_number_of_seeds_makes_up_for_few_problems():
     values = noise(6, 20) * 0.1 + noise(20, seed=1)
     assert seeds_to_resolve(crossed(values), half_width=0.27) is None
@@ -299,3 +323,14 @@ def test_a_plan_asks_for_one_aim():
 def test_an_estimate_is_a_value():
     assert Estimate(0.0, 1.0, 2.0, 3, 1, 1) == Estimate(0.0, 1.0, 2.0, 3, 1, 1)
     assert student([1.0, 2.0, 4.0]).error == pytest.approx(stats.sem([1.0, 2.0, 4.0]))
+
+
+def test_the_example_of_the_page_runs_and_its_table_is_the_one_of_the_code(capsys):
+    (example,) = blocks("docs/statistics.md", "python")
+    exec(compile(example, "docs/statistics.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"gain 0\.0\d\d, 0\.0\d\d to 0\.\d\d\d False", printed[0])
+    assert printed[3] == "[0.   0.5  0.99]"
+    rows = re.findall(r"^\| (\d+)((?: \| \d+ %){5}) \|$", PAGES["docs/statistics.md"], re.MULTILINE)
+    table = {int(seeds): [int(cell) / 100 for cell in re.findall(r"\d+", row)] for seeds, row in rows}
+    assert table == {seeds: list(row.values()) for seeds, row in HOLM_ERRORS.items()}

@@ -52,8 +52,8 @@ class Estimate:
 
         - Without bounds it is ``mean -+ t(df) * error``, t being the quantile of Student's distribution.
         - With bounds the same on the scale of the logit, ``log((mean - low) / (high - mean))``: near a bound
-          it is longer on the side away from it, and never leaves the bounds. Elsewhere it is the same
-          interval.
+          it is longer on the side away from it, and it never leaves the bounds. Elsewhere both are nearly
+          the same.
         - Where all values are equal nothing is known of their spread: three runs with the same outcome do not
           make a variance of zero. Without bounds the interval is the whole line. With bounds it is the exact
           one for a share that was never seen: at most ``q = 1 - ((1 - level) / 2) ** (1 / clusters)`` of all
@@ -89,7 +89,8 @@ class Estimate:
     def p_value(self) -> float:
         """Return the probability of a mean so far from 0, on either side, where the true mean is 0.
 
-        It is below ``1 - level`` where, and only where, the interval of that level excludes 0.
+        It is below ``1 - level`` where, and only where, the interval of that level excludes 0. Of a mean
+        that cannot be on both sides of 0, such as a share, there is nothing to test: it is 0 or 1.
 
         >>> round(Estimate(mean=0.5, variance=0.01, df=4, seeds=5, problems=1, clusters=1).p_value(), 6)
         0.00749

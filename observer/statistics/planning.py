@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 
 from scipy.special import stdtrit
@@ -25,14 +26,15 @@ def seeds_to_resolve(
     """Return the fewest seeds, on the same problems, that make an interval narrow or find an effect.
 
     The shares of seeds and cells in the variance go down with the number of seeds, that of the problems
-    stays: ``V(S) = seed * S0 / S + max(problem - cell, 0)``, with the degrees of freedom that go with it. A
-    plan, not a promise: the shares are estimates themselves, from few seeds rough ones.
+    stays: ``V(S) = max(seed, cell) * S0 / S + max(problem - cell, 0)``, with the degrees of freedom that go
+    with it. A plan, not a promise: the shares are estimates themselves, from few seeds rough ones.
 
     Args:
         estimate: of the seeds that there are.
         half_width: of the interval, at most this.
-        effect: true mean for which the interval excludes 0 with the probability ``power``. The mean that was
-            found is a favourable choice: it was found, and may be less. Give one of the two.
+        effect: true mean for which the interval excludes 0 with the probability ``power``. A mean that
+            was found is often larger than the true one, and a plan made from it too hopeful. One of the two
+            is given.
         level: of the interval.
         power: above .5.
 
@@ -49,12 +51,8 @@ def seeds_to_resolve(
     """
     if (half_width is None) == (effect is None):
         raise RefusedError(f"half_width is {half_width} and effect is {effect}; one of the two must be given")
-    if half_width is not None:
-        target = half_width
-        refuse_outside("half_width", half_width, above=0)
-    else:
-        target = abs(effect or 0.0)
-        refuse_outside("size of effect", target, above=0)
+    target = abs(effect or 0.0) if half_width is None else half_width
+    refuse_outside("size of effect" if half_width is None else "half_width", target, above=0)
     refuse_outside("level", level, above=0, most=1 - 1e-12)
     refuse_outside("power", power, above=0.5, most=1 - 1e-12)
     if estimate.seeds < 2 or estimate.df == 0:
@@ -67,13 +65,7 @@ def seeds_to_resolve(
 
     if not enough(MOST_SEEDS):
         return None
-    below, above = 1, 2
-    while not enough(above):
-        below, above = above, min(2 * above, MOST_SEEDS)
-    while above - below > 1:
-        middle = (below + above) // 2
-        below, above = (below, middle) if enough(middle) else (middle, above)
-    return above
+    return bisect.bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2
 
 
 def _with_seeds(estimate: Estimate, seeds: int) -> tuple[float, float]:
