@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections import Counter
 from statistics import fmean
@@ -11,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from documented import PAGES, ROOT, blocks, file_of, parsed, spans, told
+from observer.ablation.grid import read_grid
 from observer.cli import main
 from observer.curriculum import DrawRequest, Schedule
 from observer.data import Jsonl
@@ -28,7 +30,7 @@ def reader(tmp_path, monkeypatch):
     """The folder of a reader who has put each example of the pages into the file that it names."""
     folder = tmp_path / "reader"
     folder.mkdir()
-    for name in ("configs", "observer"):
+    for name in ("configs", "experiments", "observer"):
         (folder / name).symlink_to(ROOT / name)
     for page in PAGES:
         for block in blocks(page):
@@ -39,6 +41,7 @@ def reader(tmp_path, monkeypatch):
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
     (folder / "my_rewards.py").write_text(TRL)
     (folder / "learned.jsonl").write_text("")
+    (folder / "commands.txt").write_text(f"observer none\nobserver {' '.join(QUICK)} --run_dir=runs/some\n")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     for module in [name for name in sys.modules if name.removeprefix("observer_plugin_") in OWN]:
@@ -67,6 +70,11 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
+    elif command == "ablate":
+        lines = grid_lines(words, capfd)
+        assert len(lines) >= 10
+        for line in dict.fromkeys(re.sub(r" --seed_everything=.*", "", line) for line in lines):
+            assert parsed(shlex.split(line)[1:], monkeypatch).trainer.max_steps > 0
     elif command == "export" or words[:2] == [
         "curriculum",
         "estimates",
@@ -78,6 +86,13 @@ def understood(words, monkeypatch, capfd):
         )
     else:
         assert main([*words, *(["--steps", "5"] if "preview" in words else [])]) == 0
+
+
+def grid_lines(words, capfd):
+    """The command of each run of the grid that a page names."""
+    capfd.readouterr()
+    assert main(["ablate", "plan", words[2], "--commands"]) == 0
+    return capfd.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +133,7 @@ def help_of(command, helps, capsys):
 def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, capsys, reader, monkeypatch):
     name, _, value = option.partition(" ")
     commands = ["fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list"]
+    commands += ["ablate run", "ablate plan"]
     having = [
         command
         for command in commands
@@ -191,6 +207,16 @@ def test_the_configurations_of_a_curriculum_draw_in_the_shares_that_they_state(r
     assert means[-1] - means[0] > 0.2
 
 
+def test_the_grids_of_the_page_are_read_and_have_the_runs_that_it_states(reader):
+    for page, runs in (("README.md", [15]), ("docs/ablation.md", [45, 24])):
+        grids = [block for block in blocks(page, "yaml") if "\nseeds:" in block]
+        for block, count in zip(grids, runs, strict=True):
+            (reader / "some.yaml").write_text(block)
+            grid = read_grid("some.yaml")
+            assert len(grid.runs()) == count
+            assert grid.contrasts
+
+
 def test_scoring_from_python_is_as_the_page_says(reader, capsys):
     rows = [json.loads(line) for line in (reader / "rows.jsonl").read_text().splitlines()]
     counted = [json.dumps(row | {"lengths": [10] * len(row["completions"])}) for row in rows]
@@ -209,7 +235,8 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     docs |= {"statistics": 1}
     assert python == {"README.md": 3, **{f"docs/{page}.md": count for page, count in docs.items()}}
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
-        "README.md": 1,
+        "README.md": 2,
+        "docs/ablation.md": 2,
         "docs/configs.md": 1,
         "docs/curriculum.md": 3,
         "docs/loggers.md": 1,
