@@ -109,16 +109,22 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], name: str) -> None:
         axes.plot(x_N, 100 * y_N, color=look["color"], linewidth=0.5, alpha=0.35)
     banded = np.isfinite(line.low_N)
     low_N, high_N = (100 * np.clip(ends_N, 0, 1) for ends_N in (line.low_N, line.high_N))
-    axes.fill_between(line.x_N, low_N, high_N, where=banded, color=look["color"], alpha=0.15, linewidth=0)
+    axes.fill_between(line.x_N, low_N, high_N, where=banded, color=look["color"], alpha=0.12, linewidth=0)
+    for ends_N in (low_N, high_N):  # so that bands that overlap are told apart
+        axes.plot(
+            line.x_N, ends_N, color=look["color"], linestyle=look["linestyle"], linewidth=0.8, alpha=0.7
+        )
     every = max(1, len(line.x_N) // 8)
     axes.plot(line.x_N, 100 * line.mean_N, label=name, linewidth=1.6, markersize=4, markevery=every, **look)
 
 
 def _limits(found: list[Line]) -> tuple[float, float]:
-    """Return the range of all seeds with some room; bands of few seeds may be wider than the picture."""
+    """Return the range of bands and seeds; bands of few seeds may be far wider than the picture."""
     every = 100 * np.concatenate([y_N for line in found for _, y_N in line.seeds])
-    room = max(2.0, 0.25 * float(np.ptp(every)))
-    return max(0.0, float(every.min()) - room), min(100.0, float(every.max()) + room) + 0.5
+    ends = 100 * np.concatenate([ends_N for line in found for ends_N in (line.low_N, line.high_N)])
+    ends = np.concatenate([ends[np.isfinite(ends)], every])
+    low, high, room = float(every.min()), float(every.max()), max(2.0, 0.5 * float(np.ptp(every)))
+    return max(-1.0, ends.min() - 1, low - room), min(101.0, ends.max() + 1, high + room)
 
 
 def _thousands(value: float, _: float | None) -> str:

@@ -17,12 +17,11 @@ from observer.ablation.report.wording import (
     statement,
     with_interval,
 )
+from observer.statistics import holm_error
 
-ENOUGH = 8
-"""Seeds from which on false findings were measured to be as rare as Holm's p-values promise."""
 FEW = (
-    "With {} the degrees of freedom are few and rough themselves: Holm's p-values were measured to be less "
-    "exact below 8 seeds."
+    "With {seeds} and {contrasts} that are all nothing, Holm's p was measured to fall below 0.05 in {share} of "
+    "experiments where seeds differ most, and in fewer elsewhere; 5 % are meant (docs/statistics.md)."
 )
 
 
@@ -86,8 +85,9 @@ def _tested(effects: Effects) -> Iterator[str]:
             "What is named when figures are known is no test: take it as exploratory."
         )
     fewest = min((len(one.seeds) for one in effects.primary() if one.sure), default=0)
-    if fewest and fewest < ENOUGH:
-        yield FEW.format(several(fewest, "seed"))
+    if fewest:
+        share = f"{100 * holm_error(fewest, count):.0f} %"
+        yield FEW.format(seeds=several(fewest, "seed"), contrasts=several(count, "contrast"), share=share)
 
 
 def _changed(effects: Effects) -> list[str]:

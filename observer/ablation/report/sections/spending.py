@@ -21,8 +21,12 @@ def curves_section(effects: Effects, split: str, figures: Mapping[str, str]) -> 
         figures: name of a figure -> its file, of those that were drawn.
     """
     blocks: list[Block] = [_read_from(effects, split)]
-    blocks += figure(figures, "curves_prompts", "Accuracy against prompts drawn")
-    blocks += figure(figures, "curves_tokens", "Accuracy against completion tokens drawn")
+    blocks += figure(
+        figures, "curves_prompts", "Accuracy against prompts drawn: mean, band, and each seed as a thin line"
+    )
+    blocks += figure(
+        figures, "curves_tokens", "Accuracy against completion tokens drawn: mean, band, and each seed"
+    )
     blocks += _at_equal(effects, split, ("prompts", "tokens"), lambda spent: f"{spent:,.0f}")
     return Section("Learning curves and equal tokens", blocks)
 
