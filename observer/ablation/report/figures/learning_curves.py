@@ -1,4 +1,4 @@
-"""Learning curves: the mean over seeds with its band, and each seed as a thin line."""
+"""Learning curves: the mean over seeds with its band; of two seeds each as well."""
 
 from __future__ import annotations
 
@@ -105,15 +105,13 @@ def _line(runs: Collected, variant: str, split: str, budget: str) -> Line | None
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], name: str) -> None:
-    for x_N, y_N in line.seeds if len(line.seeds) > 1 else ():
+    for x_N, y_N in line.seeds if len(line.seeds) == 2 else ():  # whose band is wide whatever they are
         axes.plot(x_N, 100 * y_N, color=look["color"], linewidth=0.5, alpha=0.35)
     banded = np.isfinite(line.low_N)
     low_N, high_N = (100 * np.clip(ends_N, 0, 1) for ends_N in (line.low_N, line.high_N))
     axes.fill_between(line.x_N, low_N, high_N, where=banded, color=look["color"], alpha=0.12, linewidth=0)
     for ends_N in (low_N, high_N):  # so that bands that overlap are told apart
-        axes.plot(
-            line.x_N, ends_N, color=look["color"], linestyle=look["linestyle"], linewidth=0.8, alpha=0.7
-        )
+        axes.plot(line.x_N, ends_N, color=look["color"], linestyle=look["linestyle"], lw=0.6, alpha=0.6)
     every = max(1, len(line.x_N) // 8)
     axes.plot(line.x_N, 100 * line.mean_N, label=name, linewidth=1.6, markersize=4, markevery=every, **look)
 

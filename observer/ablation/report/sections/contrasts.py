@@ -20,8 +20,8 @@ from observer.ablation.report.wording import (
 from observer.statistics import holm_error
 
 FEW = (
-    "With {seeds} and {contrasts} that are all nothing, Holm's p was measured to fall below 0.05 in {share} of "
-    "experiments where seeds differ most, and in fewer elsewhere; 5 % are meant (docs/statistics.md)."
+    "With {seeds} and {contrasts}, and no effect at all, Holm's p was measured to fall below 0.05 in {share} "
+    "of experiments where seeds differ most, and in fewer elsewhere; 5 % are meant (docs/statistics.md)."
 )
 
 

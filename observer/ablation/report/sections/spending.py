@@ -21,12 +21,8 @@ def curves_section(effects: Effects, split: str, figures: Mapping[str, str]) -> 
         figures: name of a figure -> its file, of those that were drawn.
     """
     blocks: list[Block] = [_read_from(effects, split)]
-    blocks += figure(
-        figures, "curves_prompts", "Accuracy against prompts drawn: mean, band, and each seed as a thin line"
-    )
-    blocks += figure(
-        figures, "curves_tokens", "Accuracy against completion tokens drawn: mean, band, and each seed"
-    )
+    blocks += figure(figures, "curves_prompts", "Mean accuracy and band against prompts drawn")
+    blocks += figure(figures, "curves_tokens", "Mean accuracy and band against tokens drawn")
     blocks += _at_equal(effects, split, ("prompts", "tokens"), lambda spent: f"{spent:,.0f}")
     return Section("Learning curves and equal tokens", blocks)
 
@@ -82,7 +78,7 @@ def seconds_section(effects: Effects, split: str, figures: Mapping[str, str]) ->
             "Seconds of training without evaluation. They depend on the machine and on what else ran on it: "
             "two runs of this grid differ in this section and in nothing else.",
             Table(("variant", "seconds of training"), tuple(rows)),
-            *figure(figures, "curves_seconds", "Accuracy against seconds of training"),
+            *figure(figures, "curves_seconds", "Mean accuracy and band against seconds of training"),
             *_at_equal(effects, split, ("seconds",), lambda seconds: f"{seconds:,.1f}"),
         ],
     )
