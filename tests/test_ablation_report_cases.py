@@ -147,6 +147,11 @@ def test_runs_on_other_held_out_problems_are_refused(simulated, column, values, 
     changed(grid, "bonus", 1, **{column: values})
     with pytest.raises(RefusedError, match=rf"^bonus seed 1 was .*problem 1 {said} than in grpo seed 0"):
         page(grid)
+    changed(grid, "grpo", 2, **{column: values})
+    with pytest.raises(
+        RefusedError, match=r"^bonus seed 1 \(and grpo seed 2\) was measured on other held-out"
+    ):
+        page(grid)
 
 
 def test_runs_on_fewer_held_out_problems_are_refused(simulated):
@@ -197,10 +202,14 @@ def test_runs_that_differ_in_more_than_their_variant_are_named(simulated):
     curve = grid.at("grpo", 0) / "curve.jsonl"
     curve.write_text("\n".join(curve.read_text().splitlines()[:4]) + "\n")
     grid.run("bonus", 2, steps=30)
+    resumed = {**ENVIRONMENT, "versions": {"torch": "2.14.0", "python": "3.11.7"}}
+    (grid.at("grpo", 2) / "environment.resumed-1.json").write_text(json.dumps(resumed))
     text = page(grid)
     assert "commit: c0ffee in 5 runs (grpo seed 0, bonus seed 0, grpo seed 1, grpo seed 2 and 1 more)" in text
     assert "beef in 1 run (bonus seed 1)." in text
     assert "1 run (bonus seed 1) ran code with changes that its commit does not hold." in text
+    assert "torch: 2.13.0 in 5 runs" in text
+    assert "2.13.0, then 2.14.0 in 1 run (grpo seed 2)" in text
     assert "variants of seed 1 did not start from the same weights." in text
     assert "1 run (bonus seed 2) ended before the planned steps." in text
     assert re.search(r"NOT EQUAL: [\d,]+ prompts in 1 run \(grpo seed 0\); 3,840 prompts in 5 runs", text)

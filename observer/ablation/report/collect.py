@@ -19,7 +19,7 @@ from observer.metrics.outcomes import FILE
 from observer.refusal import printable
 from observer.types import RefusedError
 
-ENVIRONMENT = "environment.json"
+ENVIRONMENT, RESUMED = "environment.json", "environment.resumed-*.json"
 COMPLETE = "complete"
 
 
@@ -32,7 +32,8 @@ class Measured:
     """Name -> its value for each problem, shape (P,); of sampled answers the mean over the samples."""
     curve: tuple[Point, ...]
     summary: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    environments: tuple[Mapping[str, Any], ...]
+    """Where it was started, then where it was resumed."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def collect(grid: Grid, output: Path) -> Collected:
     measured: dict[tuple[str, int], Measured] = {}
     missing: list[Missing] = []
     problems: Problems | None = None
-    first = ""
+    first, differing = "", []
     for run in grid.runs(output):
         summary = _json(run.folder / "summary.json")
         if why := _unfinished(run, summary):
@@ -92,10 +93,13 @@ def collect(grid: Grid, output: Path) -> Collected:
         if problems is None:
             problems, first = found, run.name
         elif (found.ids, found.pictures) != (problems.ids, problems.pictures):
-            raise RefusedError(_differ(run.name, found, first, problems))
+            differing.append((run.name, found))
+            continue
         measured[run.variant, run.seed] = Measured(
-            run, figures, read_curve(run.folder / "curve.jsonl"), summary, _json(run.folder / ENVIRONMENT)
+            run, figures, read_curve(run.folder / "curve.jsonl"), summary, _environments(run.folder)
         )
+    if differing and problems is not None:
+        raise RefusedError(_differ(differing, first, problems))
     if problems is None:
         said = "; ".join(f"{one.run.name}: {one.status}" for one in missing[:3])
         raise RefusedError(
@@ -149,8 +153,15 @@ def _json(path: Path) -> dict[str, Any]:
     return record
 
 
-def _differ(name: str, found: Problems, first: str, problems: Problems) -> str:
-    """Say how the held-out problems of two runs differ."""
+def _environments(folder: Path) -> tuple[dict[str, Any], ...]:
+    """Return where a run was started, and where it was resumed, in order."""
+    resumed = sorted(folder.glob(RESUMED), key=lambda path: (len(path.name), path.name))
+    return tuple(map(_json, [folder / ENVIRONMENT, *resumed]))
+
+
+def _differ(differing: list[tuple[str, Problems]], first: str, problems: Problems) -> str:
+    """Say which runs have other held-out problems, and how those of the first of them differ."""
+    (name, found), *others = differing
     if len(found.ids) != len(problems.ids):
         how = f"{len(found.ids)} problems, {len(problems.ids)} in {first}"
     else:
@@ -158,7 +169,8 @@ def _differ(name: str, found: Problems, first: str, problems: Problems) -> str:
         place = next(place for place, pair in enumerate(ours) if pair != theirs[place])
         what = "id" if ours[place][0] != theirs[place][0] else "picture"
         how = f"problem {place + 1} ({printable(ours[place][0])}) has another {what} than in {first}"
+    more = f" (and {', '.join(other for other, _ in others)})" if others else ""
     return (
-        f"{name} was measured on other held-out problems: {how}; only answers to the same problems are "
+        f"{name}{more} was measured on other held-out problems: {how}; only answers to the same problems are "
         "compared: make it anew with the data.test of the others, or leave its variant out of the grid"
     )

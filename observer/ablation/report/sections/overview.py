@@ -87,11 +87,12 @@ def _differences(runs: Collected) -> Iterator[tuple[str, str]]:
     for what, read in _RECORDED.items():
         groups: dict[str, list[Measured]] = {}
         for one in found:
-            groups.setdefault(str(read(one.environment)), []).append(one)
+            values = dict.fromkeys(str(read(record)) for record in one.environments)
+            groups.setdefault(", then ".join(values), []).append(one)
         if len(groups) > 1:
             said = "; ".join(f"{value} in {_runs(same)}" for value, same in groups.items())
             yield "Runs differ", f"{what}: {said}."
-    if changed := [one for one in found if _at(one.environment, "git", "dirty")]:
+    if changed := [one for one in found if any(_at(record, "git", "dirty") for record in one.environments)]:
         yield "Code", f"{_runs(changed)} ran code with changes that its commit does not hold."
     if short := [one for one in found if one.summary.get("steps") != one.summary.get("planned_steps")]:
         yield "Shorter", f"{_runs(short)} ended before the planned steps."
@@ -103,7 +104,7 @@ def _differences(runs: Collected) -> Iterator[tuple[str, str]]:
 
 def _starts(runs: Collected, seed: int) -> set[Any]:
     return {
-        _at(one.environment, "start", "weights")
+        _at(one.environments[0], "start", "weights")
         for (_, number), one in runs.measured.items()
         if number == seed
     }
