@@ -16,6 +16,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from evaluated import evaluations
 from observer.data import Tiles
 from processes import HUNG
 from test_interrupt import SLURM, batch_script
@@ -145,6 +146,7 @@ def assert_same_run(run_dir, unbroken):
     assert exports[0] == exports[1], "the exports differ"
     for name in ("completions.jsonl", "components.jsonl", "alarms.jsonl", "before.json"):
         assert (run_dir / name).read_bytes() == (unbroken / name).read_bytes(), f"{name} differs"
+    assert evaluations(run_dir) == evaluations(unbroken)
     assert temporary_files(run_dir) == []
     assert [path.name for path in run_dir.iterdir() if path.name.startswith(".")] == [".lock"]
 

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from documented import ROOT
+from evaluated import evaluations
 from observer.callbacks import RunReport, checkpoint_callbacks
 from observer.callbacks.checkpoints import Last
 from observer.cli import main
@@ -123,11 +124,13 @@ def test_a_run_out_of_time_is_measured_exported_and_goes_on_when_it_has_more(tmp
     assert json.loads((run_dir / "summary.json").read_text()) == summary, "a refused resume changes nothing"
     told, resumed = fit(run_dir, 4, ckpt_path=last, max_time=timedelta(hours=3))
     assert told == ("complete", "max_steps", 4, 4)
+    assert evaluations(run_dir) == evaluations(tmp_path / "unbroken"), "the end that was none is forgotten"
     trained = unbroken.state_dict()
     assert all(bool((value == trained[name]).all()) for name, value in resumed.state_dict().items())
 
     again, _ = fit(run_dir, 4, ckpt_path=last, max_time=timedelta(hours=3))
     assert again == told
+    assert evaluations(run_dir) == evaluations(tmp_path / "unbroken"), "the same end, measured again"
     assert "nothing was left to train: trainer.max_steps is reached; raise it" in capfd.readouterr().out
 
 

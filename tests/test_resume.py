@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import runs
+from evaluated import evaluations
 from observer.callbacks import checkpoint_callbacks
 from observer.curriculum import AdaptiveTarget, Sorted, Stage, Stages
 from observer.objective import K3, Correction, Linear, PPOClip, StageWave
@@ -93,10 +94,14 @@ def whole(tmp_path_factory):
 
 def test_neither_lines_nor_figures_from_before_training_are_made_twice(whole, tmp_path):
     folder, _, completions = whole
-    before = json.loads((folder / "before.json").read_text())
+    before, measured = json.loads((folder / "before.json").read_text()), evaluations(folder)
     (folder / "before.json").write_text(json.dumps(before | {"accuracy": 0.123}))
     _, again, _ = run(folder, tmp_path, {}, ckpt_path=folder / "step-2.ckpt")
     assert again == completions, "those logged after the checkpoint were cut off"
+    assert evaluations(folder) == measured
+    assert [(line["step"], line["split"]) for line in measured[0]] == [
+        *((0, "test"), (2, "val"), (4, "val"), (4, "test"))
+    ]
     assert json.loads((folder / "summary.json").read_text())["accuracy_before"] == 0.123
 
 

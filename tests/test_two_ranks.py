@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bounds import GRADIENT, assert_same_gradient, rounding
+from evaluated import evaluations
 from processes import HUNG
 
 HELPERS = Path(__file__).parent / "helpers"
@@ -114,11 +115,15 @@ def test_two_ranks_of_a_plain_trainer_measure_each_held_out_row_once(tmp_path):
     """Lightning's own sampler would share out the rows of a rank once more."""
     kept = []
     for ranks in (1, 2):
-        output = tmp_path / f"{ranks}.pt"
+        output = tmp_path / str(ranks) / "out.pt"
+        output.parent.mkdir()
         words = [sys.executable, str(HELPERS / "two_ranks_held_out.py"), str(output), str(ranks), "9"]
         done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
         assert done.returncode == 0, done.stderr[-3000:]
         kept.append(torch.load(output, weights_only=True))
+    one, two = evaluations(tmp_path / "1"), evaluations(tmp_path / "2")
+    assert two[:2] == one[:2], "the same rows in the same order, none of them twice"
+    assert two[2] == pytest.approx(one[2], rel=1e-4)
     for verb in ("validate", "test", "fit"):
         one, two = (
             {name: value for name, value in run[verb].items() if name.startswith(("val/", "test/"))}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import lightning
+
 from observer.callbacks.step_log import StepLog
 
 FILE = "curve.jsonl"
@@ -16,12 +18,24 @@ class LearningCurve(StepLog):
     """Writes ``curve.jsonl``: held-out figures against rollouts, prompts, tokens and seconds.
 
     ``data.test`` is measured before and after training, ``data.val`` in between. The end of a run that goes
-    on was none: its line goes, so that the file ends as that of an unbroken run, but for seconds.
+    on was none: its line goes, and that of the validation that Lightning makes where a run is stopped, so
+    that the file ends as that of an unbroken run, but for seconds.
     """
 
     def __init__(self) -> None:
         """Name the file."""
         super().__init__(FILE)
+        self._stopped_at: int | None = None
+
+    def open(self, trainer: lightning.Trainer, step: int) -> None:
+        """Open the log and cut what the run does not know of.
+
+        Args:
+            trainer: of the run.
+            step: rollouts finished; -1 for a run that is measured anew.
+        """
+        self._stopped_at = None if validation_is_due(trainer, step) else step
+        super().open(trainer, step)
 
     def stays(self, record: dict[str, Any], step: int) -> bool:
         """Return whether a line stays: the one from before training, and validations of finished rollouts.
@@ -30,7 +44,25 @@ class LearningCurve(StepLog):
             record: the line.
             step: rollouts finished; below 0 for a run that is measured anew.
         """
-        return bool(record["step"] <= (step if record.get("split") == "val" else min(step, 0)))
+        if record.get("split") == "val":
+            return bool(record["step"] <= step and record["step"] != self._stopped_at)
+        return bool(record["step"] <= min(step, 0))
+
+
+def validation_is_due(trainer: Any, step: int) -> bool:
+    """Return whether a run that is not stopped validates after a rollout.
+
+    Args:
+        trainer: with its loaders.
+        step: rollouts finished.
+    """
+    batches, every = trainer.val_check_batch, trainer.check_val_every_n_epoch
+    if batches is None:  # by the clock
+        return True
+    if every is None:
+        return bool(step % batches == 0)
+    epoch, batch = divmod(step - 1, trainer.num_training_batches)
+    return bool((epoch + 1) % every == 0 and (batch + 1) % min(batches, trainer.num_training_batches) == 0)
 
 
 def curve_line(

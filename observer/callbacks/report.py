@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from observer.callbacks.learning_curve import LearningCurve, by_level, curve_lin
 from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
 from observer.metrics.outcomes import FILE as OUTCOMES_FILE
-from observer.metrics.outcomes import Outcomes, write_outcomes
+from observer.metrics.outcomes import Outcomes, outcome_table, write_outcomes
 from observer.policy import write_policy
 from observer.run.curves import log_now
 from observer.run.directory import claim
@@ -110,11 +110,7 @@ class RunReport(lightning.Callback):
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-        outcomes = Outcomes()
-        before, after = self.before or {}, self._measure(pl_module, outcomes)
-        outcomes = Outcomes.joined(pl_module.over_ranks.collect(outcomes))
-        if after and trainer.is_global_zero:
-            write_outcomes(Path(trainer.default_root_dir) / OUTCOMES_FILE, outcomes.table())
+        before, after = self.before or {}, self._measure_end(trainer, pl_module)
         log_now(trainer, _results(after), pl_module.data.step)
         if after and not self._began:  # nothing was left to train, and the line of the end is written again
             self.curve.open(trainer, pl_module.data.step)
@@ -143,6 +139,18 @@ class RunReport(lightning.Callback):
         loader, limit = pl_module.data.test_dataloader(), pl_module.trainer.limit_test_batches
         batches = int(limit * len(loader)) if isinstance(limit, float) else limit
         return pl_module.evaluate(islice(loader, batches), outcomes) if batches else {}
+
+    def _measure_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> dict[str, float]:
+        """Return the figures after training, and write each answer."""
+        rows = pl_module.data.rows.get("test")
+        if rows is None:
+            return {}
+        outcomes = Outcomes(rows.source_name)
+        figures = self._measure(pl_module, outcomes)
+        of_all_ranks = chain.from_iterable(pl_module.over_ranks.collect(outcomes.gathered))
+        if figures and trainer.is_global_zero:
+            write_outcomes(Path(trainer.default_root_dir) / OUTCOMES_FILE, outcome_table(of_all_ranks))
+        return figures
 
     def _draw_on(
         self,

@@ -87,6 +87,10 @@ class Rows(ABC):
         """
         return LadderIndex(self.difficulty, self.complexity, self.level, self.source, self.sources)
 
+    def source_name(self, row: int) -> str:
+        """Return the name of the source that a row is from."""
+        return self.sources[0 if self.source is None else int(self.source[row])]
+
     def fingerprints(self) -> np.ndarray:
         """Return eight bytes per row that differ where the row differs, (R,), uint64.
 

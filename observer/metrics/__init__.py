@@ -6,7 +6,7 @@ from observer.faces import on_demand
 
 if TYPE_CHECKING:
     from observer.metrics.held_out import LEVELS, HeldOutMetrics
-    from observer.metrics.outcomes import OUTCOMES, Outcomes, read_outcomes, write_outcomes
+    from observer.metrics.outcomes import OUTCOMES, Outcomes, outcome_table, read_outcomes, write_outcomes
     from observer.metrics.rollout import component_means, rollout_figures
 else:
     __getattr__, __dir__ = on_demand(
@@ -15,6 +15,7 @@ else:
         HeldOutMetrics="observer.metrics.held_out",
         OUTCOMES="observer.metrics.outcomes",
         Outcomes="observer.metrics.outcomes",
+        outcome_table="observer.metrics.outcomes",
         read_outcomes="observer.metrics.outcomes",
         write_outcomes="observer.metrics.outcomes",
         component_means="observer.metrics.rollout",
@@ -27,6 +28,7 @@ __all__ = [
     "HeldOutMetrics",
     "Outcomes",
     "component_means",
+    "outcome_table",
     "read_outcomes",
     "rollout_figures",
     "write_outcomes",

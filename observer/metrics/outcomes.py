@@ -6,9 +6,9 @@ problem was answered how. What is computed from the rows is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +24,7 @@ OUTCOMES = pa.schema(
         ("picture", pa.string()),  # a digest of the decoded pixels of its pictures, "" without one
         ("level", pa.int64()),
         ("kind", pa.string()),  # how its answer is checked
-        ("source", pa.string()),  # its file and line
+        ("source", pa.string()),  # the name of its source
         ("mode", pa.string()),  # how it was asked: "greedy", "sampled", ..
         ("sample", pa.int64()),  # which of its completions in this mode, from 0
         ("verdict", pa.string()),  # of observer.types.Verdict
@@ -51,8 +51,15 @@ class Outcome(NamedTuple):
 class Outcomes:
     """The outcomes of one evaluation, gathered batch by batch."""
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
-        self._outcomes = list(outcomes)
+    def __init__(self, source_name: Callable[[int], str]) -> None:
+        """Start without any.
+
+        Args:
+            source_name: row of a problem -> the name of its source.
+        """
+        self._source_name = source_name
+        self.gathered: list[Outcome] = []
+        """Those of this rank, in the order in which they were added."""
 
     def add(self, mode: str, scored: ScoredGroups, pictures: Sequence[str]) -> None:
         """Add scored completions.
@@ -64,27 +71,26 @@ class Outcomes:
         """
         for group, scores, picture in zip(scored.groups, scored.scores, pictures, strict=True):
             problem = group.problem
-            strings = (problem.id, picture, problem.kind, problem.source)
-            name, picture, kind, source = map(_readable, strings)
+            source = self._source_name(problem.row)
+            name, kind, source = map(_readable, (problem.id, problem.kind, source))
             for completion, score in zip(group.completions, scores, strict=True):
                 length, truncated = len(completion.ids), not completion.finished
                 asked = (name, picture, problem.level, kind, source, mode, completion.index)
                 said = (score.verdict.value, score.formatted, length, truncated, _readable(completion.text))
-                self._outcomes.append(Outcome((mode, problem.row, completion.index), (*asked, *said)))
+                self.gathered.append(Outcome((mode, problem.row, completion.index), (*asked, *said)))
 
-    @classmethod
-    def joined(cls, parts: Iterable[Outcomes]) -> Self:
-        """Return the outcomes of several ranks, each of which has answered other problems."""
-        return cls(outcome for part in parts for outcome in part._outcomes)
 
-    def table(self) -> pa.Table:
-        """Return a table of ``OUTCOMES``, sorted by mode, row of the problem and sample."""
-        self._outcomes.sort(key=lambda outcome: outcome.key)
-        batches = []
-        for start in range(0, len(self._outcomes), GROUP_ROWS):
-            rows = [outcome.values for outcome in self._outcomes[start : start + GROUP_ROWS]]
-            batches.append(pa.record_batch(list(map(list, zip(*rows, strict=True))), schema=OUTCOMES))
-        return pa.Table.from_batches(batches, schema=OUTCOMES)
+def outcome_table(outcomes: Iterable[Outcome]) -> pa.Table:
+    """Return a table of ``OUTCOMES``, sorted by mode, row of the problem and sample.
+
+    Args:
+        outcomes: of all ranks, each of which has answered other problems.
+    """
+    ordered, batches = sorted(outcomes, key=lambda outcome: outcome.key), []
+    for start in range(0, len(ordered), GROUP_ROWS):
+        rows = [outcome.values for outcome in ordered[start : start + GROUP_ROWS]]
+        batches.append(pa.record_batch(list(map(list, zip(*rows, strict=True))), schema=OUTCOMES))
+    return pa.Table.from_batches(batches, schema=OUTCOMES)
 
 
 def write_outcomes(path: str | Path, table: pa.Table) -> None:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 warnings.simplefilter("ignore")
 
 import runs
+from observer.callbacks import RunReport
 from observer.data import Tiles
 from observer.rollout import ScriptedEngine
 
@@ -35,6 +36,7 @@ def main(output, ranks, rows):
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            callbacks=[RunReport(export=False)] if verb == "fit" else [],
         )
         getattr(trainer, verb)(learner, datamodule=data)
         kept[verb] = {name: float(value) for name, value in trainer.callback_metrics.items()}

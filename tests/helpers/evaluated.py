@@ -1,0 +1,16 @@
+"""What a run has written of its evaluations, without what no two runs have in common."""
+
+import json
+
+
+def curve(run_dir):
+    """The lines of the learning curve, without seconds."""
+    lines = [json.loads(line) for line in (run_dir / "curve.jsonl").read_text().splitlines()]
+    assert all(line.pop("seconds") >= 0 for line in lines)
+    return lines
+
+
+def evaluations(run_dir):
+    """The learning curve, the bytes of the outcomes, and how far a step moved the weights."""
+    summary = json.loads((run_dir / "summary.json").read_text())
+    return curve(run_dir), (run_dir / "heldout.parquet").read_bytes(), summary["update_norm"]
