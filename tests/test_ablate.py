@@ -13,7 +13,7 @@ from observer.ablation.plan import cost, hours
 from observer.ablation.probe import Probe, starts
 from observer.ablation.testable import Groups, verdict
 from observer.cli import main
-from observer.cli.ablate import fit_parser
+from observer.cli.app import fit_options
 from observer.types import RefusedError
 from scoring import ROOT
 
@@ -59,9 +59,9 @@ def grid_file(tmp_path, in_the_repository):
     return write
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def parse():
-    return fit_parser()
+    return fit_options
 
 
 # What is there already, and what the grid says of it

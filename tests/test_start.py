@@ -17,7 +17,7 @@ from observer.cli.run import RunCLI
 from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
-from scoring import row, write
+from scoring import ROOT, row, write
 from simulated_grid import Simulated
 from structure import FILES, needed, rooms
 
@@ -56,10 +56,11 @@ def test_commands_that_compute_nothing_import_no_torch(tmp_path):
         ["fit", "--config", "nonesuch.yaml"],
         ["score", "--config", "nonesuch.yaml"],
         ["list", "nonesuch"],
+        ["ablate", "plan", str(ROOT / "experiments" / "quickstart_parts.yaml"), "--commands"],
         ["export", "--run_dir", "nonesuch", "--output", os.devnull],
         ["ablate", "report", str(grid.file), "--output", str(grid.output)],
     )
-    assert [code for code, _ in ran] == [0, 0, 2, 2, 2, 2, 2]
+    assert [code for code, _ in ran] == [0, 0, 2, 2, 2, 2, 0, 2]
     assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
     assert reported[0] == 0
     assert reported[1] & (TORCH | MODELS | FIGURES) == {"numpy", "scipy", "matplotlib"}
@@ -110,6 +111,8 @@ HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
         ("observer.verifier.worker", {"torch", "numpy"}, "pebble"),
         ("observer.rewards", {"torch"}, "mpmath"),
         ("observer.cli.list", {"torch", "rich"}, None),
+        ("observer.cli.ablate", {"torch", "numpy", "lightning", "rich", "jsonargparse"}, "yaml"),
+        ("observer.ablation.runner", {"torch", "numpy", "lightning"}, "rich"),
         ("observer.cli.curriculum.preview", HEAVY, "matplotlib"),
         ("observer.cli.curriculum.estimates", HEAVY | FIGURES, "torch"),
         ("observer.cli.score", HEAVY | FIGURES, "torch"),

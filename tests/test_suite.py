@@ -13,7 +13,7 @@ from processes import DEFAULTS, interruptible
 TESTS = Path(__file__).parent
 CLOCKS = {"time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns", "process_time"}
 """Functions of ``time`` that other processes of the machine run into; ``thread_time`` counts work alone."""
-READ_A_CLOCK = ["helpers/isolating.py", "test_chaos.py"]
+READ_A_CLOCK = ["helpers/isolating.py", "test_ablation_kills.py", "test_chaos.py"]
 """They end what hangs, and no claim goes by what they read."""
 
 

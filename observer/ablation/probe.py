@@ -69,7 +69,7 @@ def starts(grid: Grid, refused: Collection[str] = ()) -> list[tuple[str, int]]:
 
 
 def probe(run: Run, parse: Parse, jobs: int) -> Probe:
-    """Take a few steps of a run in a temporary directory.
+    """Take a few steps of a run in a temporary directory, beside those of the grid.
 
     Args:
         run: of the grid.
@@ -80,7 +80,8 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
         RefusedError: it fails; says why.
     """
     updates = option(parse(run.words), "model.updates_per_rollout") or 1
-    with tempfile.TemporaryDirectory(prefix="observer-probe-") as folder:
+    near = next(parent for parent in run.folder.absolute().parents if parent.is_dir())  # a disk with room
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=near) as folder:
         run_dir, log = Path(folder) / "run", Path(folder) / "log"
         words = [word for word in run.words if not word.startswith("--run_dir=")]
         words += [
@@ -98,6 +99,8 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
                 time.sleep(_PAUSE)
         finally:
             process.kill()
+            while process.ended() is None:
+                time.sleep(_PAUSE)
         whole = time.perf_counter() - began
         if code or not state_of(run_dir).complete:
             raise RefusedError(f"the probe of {run.name} has failed: {process.why(code)}")

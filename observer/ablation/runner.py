@@ -129,7 +129,12 @@ class Runner:
                 continue
             resumed = has_checkpoint(run.folder)
             words = [*run.words, *(["--ckpt_path", "last"] if resumed else [])]
-            self._active[run.name] = (run, RunProcess(words, run.log, self._environment))
+            try:
+                process = RunProcess(words, run.log, self._environment)
+            except OSError as error:  # no room for a process, or for its log
+                self._fail(run, f"cannot be started: {error}")
+                continue
+            self._active[run.name] = (run, process)
             self._board.show(run, RUNNING, state, f"resumed at step {state.steps}" if resumed else "started")
             if self.stopped:  # by a signal that came before the process was among the active ones
                 self._pass_on()

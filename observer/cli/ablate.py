@@ -6,8 +6,8 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from observer.ablation.configured import Parse, refusals, refuse_changed
 from observer.ablation.grid import Grid, read_grid
 from observer.cli.config_file import read_config
 from observer.cli.configuration.plain_parser import PlainParser
@@ -16,12 +16,13 @@ from observer.refusal import nearest, refuse_outside
 from observer.types import RefusedError
 
 
-def ablate_command(what: str, words: list[str]) -> int:
+def ablate_command(what: str, words: list[str], parse: Parse) -> int:
     """Run a command on a grid file.
 
     Args:
         what: name of the command.
         words: the command line after it.
+        parse: the parser of ``observer fit``, which imports Lightning when it is first called.
 
     Returns:
         The exit code.
@@ -33,7 +34,7 @@ def ablate_command(what: str, words: list[str]) -> int:
         near = nearest(what, COMMANDS)
         told = f"near it: {', '.join(near)}" if near else f"there are {', '.join(COMMANDS)}"
         raise RefusedError(f"observer ablate {what!r} does not exist; {told}")
-    return COMMANDS[what](words)
+    return COMMANDS[what](words, parse)
 
 
 def options(what: str, description: str) -> PlainParser:
@@ -52,7 +53,7 @@ def checked_grid(path: str) -> Grid:
     return grid
 
 
-def plan_command(words: list[str]) -> int:
+def plan_command(words: list[str], parse: Parse) -> int:
     """List the runs of a grid, what they will cost, and what they can show."""
     parser = options(
         "plan", "List the runs of a grid, what they cost and whether its axes can show anything."
@@ -73,11 +74,11 @@ def plan_command(words: list[str]) -> int:
         return 0
     from observer.ablation.plan import print_plan
 
-    print_plan(grid, output, given.jobs, None if given.no_probe else fit_parser())
+    print_plan(grid, output, given.jobs, None if given.no_probe else parse)
     return 0
 
 
-def run_command(words: list[str]) -> int:
+def run_command(words: list[str], parse: Parse) -> int:
     """Run what is left of a grid."""
     parser = options(
         "run", "Run a grid: skips what is done, resumes what was cut off, tries again what failed."
@@ -87,21 +88,20 @@ def run_command(words: list[str]) -> int:
     refuse_outside("--jobs", given.jobs, 1)
     grid = checked_grid(given.grid)
     output = Path(given.output or grid.output)
-    from observer.ablation.configured import refusals, refuse_changed
     from observer.ablation.locks import only_runner
     from observer.ablation.record import write_record
     from observer.ablation.runner import Runner
     from observer.ablation.table import Board
 
     with only_runner(output):
-        runs, parse = grid.runs(output), fit_parser()
+        runs = grid.runs(output)
         refused = refusals(grid, output, parse)
         refuse_changed(runs, parse)
         write_record(grid, output)
         return Runner(grid, runs, given.jobs, Board(grid), refused).run()
 
 
-def report_command(words: list[str]) -> int:
+def report_command(words: list[str], parse: Parse) -> int:
     """Write what the runs of a grid say, and print the most of it."""
     parser = options("report", "Say what a grid shows and what it does not, from the runs that are complete.")
     given = parser.parse_args(words)
@@ -120,20 +120,7 @@ def report_command(words: list[str]) -> int:
     return 0
 
 
-def fit_parser() -> Callable[[list[str]], dict[str, Any]]:
-    """Return what parses the words of ``observer fit`` and gives all its options; it imports Lightning."""
-    from observer.cli.app import run_defaults
-    from observer.cli.early import default_learner, prepared
-    from observer.cli.run import RunCLI
-
-    def parse(words: list[str]) -> dict[str, Any]:
-        learner, words = prepared(words, run_defaults)
-        return RunCLI.options(learner or default_learner(), words)
-
-    return parse
-
-
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
+COMMANDS: dict[str, Callable[[list[str], Parse], int]] = {
     "plan": plan_command,
     "run": run_command,
     "report": report_command,

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif words[0] == "ablate":
             from observer.cli.ablate import ablate_command
 
-            return ablate_command(" ".join(words[1:2]), words[2:])
+            return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
         elif words[0] in RUN_COMMANDS:
             run_command(words)
         else:
@@ -130,6 +130,14 @@ def run_defaults(learner: type) -> dict[str, Any]:
     from observer.cli.run import RunCLI  # imports Lightning
 
     return RunCLI.defaults(learner)
+
+
+def fit_options(words: list[str]) -> dict[str, Any]:
+    """Return all options of ``fit`` as a run's ``config.yaml`` holds them, without running it."""
+    learner, words = prepared(words, run_defaults)
+    from observer.cli.run import RunCLI
+
+    return RunCLI.options(learner or default_learner(), words)
 
 
 def run_command(words: list[str]) -> None:

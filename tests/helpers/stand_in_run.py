@@ -55,9 +55,10 @@ def obey(order, step, begin, folder):
         os.kill(os.getpid(), signal.SIGKILL)
     if begin == 0 and order in ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"):
         os.kill(os.getppid(), getattr(signal, order))
-        end = time.monotonic() + 60
-        while order == "SIGKILL" and not (folder / "go").exists() and time.monotonic() < end:
-            time.sleep(0.01)  # the directory is held until somebody waits for it
+        for _ in range(6000):  # the directory is held until somebody waits for it
+            if order != "SIGKILL" or (folder / "go").exists():
+                break
+            time.sleep(0.01)
         time.sleep(0.3)
     if order == "twice":
         while True:  # until it is killed
