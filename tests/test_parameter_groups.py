@@ -1,6 +1,5 @@
 """Parameters in groups: who is in which, a step like one made by hand, and a run that goes on with them."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +8,7 @@ import torch
 import transformers
 from lightning.pytorch.callbacks import LearningRateMonitor
 
+import evaluated
 import runs
 from documented import blocks, file_of, parsed
 from observer.callbacks import checkpoint_callbacks
@@ -283,10 +283,8 @@ def test_a_step_of_a_run_is_that_of_an_optimizer_made_by_hand(tmp_path):
     for name, value in named(module.policy).items():
         assert torch.equal(value, by_hand[name]), name
         assert not torch.equal(value, module.before[name]) or not module.gradients[name].any()
-    now = named(module.policy)
-    distances = [(now[name].detach() - before).norm() for name, before in module.before.items()]
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["update_norm"] == pytest.approx(float(torch.stack(distances).norm()), rel=1e-4)
+    moved = torch.cat([(value - module.before[name]).flatten() for name, value in by_hand.items()]).detach()
+    assert evaluated.update_norm(tmp_path) == pytest.approx(float(moved.norm()), rel=1e-4)
     roles = ("language", "language_no_decay", "vision", "vision_no_decay", "merger", "merger_no_decay")
     assert {name for _, name in log.records if name.startswith("lr-")} == {f"lr-AdamW/{r}" for r in roles}
 

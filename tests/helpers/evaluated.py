@@ -12,5 +12,9 @@ def curve(run_dir):
 
 def evaluations(run_dir):
     """The learning curve, the bytes of the outcomes, and how far a step moved the weights."""
-    summary = json.loads((run_dir / "summary.json").read_text())
-    return curve(run_dir), (run_dir / "heldout.parquet").read_bytes(), summary["update_norm"]
+    return curve(run_dir), (run_dir / "heldout.parquet").read_bytes(), update_norm(run_dir)
+
+
+def update_norm(run_dir):
+    """How far an optimizer step has moved the weights, on average."""
+    return json.loads((run_dir / "summary.json").read_text())["update_norm"]
