@@ -1,13 +1,17 @@
 """Grid files: what they say, and that each mistake in one is refused with its file, key, value and mend."""
 
+import re
 import shlex
+import subprocess
 
 import pytest
 import yaml
 
 from observer.ablation.grid import read_grid
 from observer.cli import main
+from observer.run.files import write_json
 from observer.types import RefusedError
+from scoring import ROOT
 
 AXES = {
     "bonus": {"off": {"model.rewards.bonus.weight": 0}, "on": {}},
@@ -240,3 +244,51 @@ def test_command_lines_that_make_no_sense_are_refused(grid, tmp_path, monkeypatc
     assert main(words.split()) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def array_script():
+    """The one of docs/ablation.md."""
+    docs = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```bash\n(#!/bin/bash\n#SBATCH.*?)^```", docs, re.DOTALL | re.MULTILINE)
+    return script
+
+
+@pytest.mark.parametrize("code", [0, 1, 143])
+def test_the_array_script_of_the_page_runs_the_line_of_its_task(grid, tmp_path, capsys, code):
+    """With stand-ins for the programs of SLURM; see the page for what they do."""
+    grid(common={"plugins": ["my file.py"]}, seeds=[7])
+    assert main(["ablate", "plan", str(tmp_path / "some.yaml"), "--commands", "--output", "runs/a b"]) == 0
+    (tmp_path / "commands.txt").write_text(capsys.readouterr().out)
+    (tmp_path / "bin").mkdir()
+    for name, text in {
+        "srun": f"printf '%s|' \"$@\"\nexit {code}",
+        "scontrol": 'echo "$@" > requeued',
+    }.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    given = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "2"}
+
+    def submit():
+        ran = subprocess.run(
+            ["bash", "-c", array_script()], cwd=tmp_path, env=given, capture_output=True, text=True
+        )
+        return ran.returncode, ran.stdout
+
+    words = [
+        "observer",
+        "fit",
+        "--config",
+        "quickstart",
+        '--plugins=["my file.py"]',
+        "--model.weighting=Uniform",
+    ]
+    words += ["--seed_everything=7", "--run_dir=runs/a b/uniform/seed-7"]
+    assert submit() == (code, "|".join(words) + "|")
+    requeued = tmp_path / "requeued"
+    assert (requeued.read_text() if requeued.exists() else None) == ("requeue 5_2\n" if code == 143 else None)
+    run = tmp_path / "runs" / "a b" / "uniform" / "seed-7"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").touch()
+    assert submit() == (code, "|".join([*words, "--ckpt_path", "last"]) + "|")
+    write_json(run / "summary.json", {"status": "complete"})
+    assert submit() == (0, "")

@@ -26,6 +26,7 @@ class Board:
     def __init__(self, grid: Grid, console: Console | None = None) -> None:
         self._grid, self._console = grid, console or Console()
         self._cells: dict[tuple[str, int], tuple[str, str]] = {}
+        self._changed = True
         # It is drawn by the loop of the runner: a thread would be a danger for the processes that it forks.
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
@@ -62,13 +63,15 @@ class Board:
             text = DONE if state.accuracy is None else f"{state.accuracy:.3f}"
         elif word == STOPPED:
             text = f"{STOPPED} {state.steps}{total}"
+        self._changed |= self._cells.get((run.variant, run.seed)) != (word, text)
         self._cells[run.variant, run.seed] = (word, text)
         if told and (self._live is None or word == FAILED):
             self.say(f"{run.name}: {told}")
 
     def draw(self) -> None:
-        """Draw the table anew, where there is one."""
-        if self._live is not None:
+        """Draw the table anew, where there is one and it has changed."""
+        if self._live is not None and self._changed:
+            self._changed = False
             self._live.update(self.table(), refresh=True)
 
     def table(self) -> Table:
