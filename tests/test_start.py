@@ -20,6 +20,7 @@ from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_d
 from observer.faces import on_demand
 from observer.learner import ObserveLearner
 from scoring import ROOT, row, write
+from simulated_grid import Simulated
 from structure import FILES, needed, rooms
 
 TORCH = {"torch", "numpy"}
@@ -51,8 +52,10 @@ def imported_after(*commands):
     return ran.stdout, [(code, set(modules), frozen) for code, modules, frozen in lines]
 
 
-def test_commands_that_compute_nothing_import_no_torch():
-    _, ran = imported_after(
+def test_commands_that_compute_nothing_import_no_torch(tmp_path):
+    grid = Simulated(tmp_path, {"one": 0.0}, seeds=1, problems=10)
+    grid.write()
+    _, (*ran, reported) = imported_after(
         ["--help"],
         ["--version"],
         ["nonesuch"],
@@ -61,9 +64,12 @@ def test_commands_that_compute_nothing_import_no_torch():
         ["list", "nonesuch"],
         ["ablate", "plan", str(ROOT / "experiments" / "quickstart_parts.yaml"), "--commands"],
         ["export", "--run_dir", "nonesuch", "--output", os.devnull],
+        ["ablate", "report", str(grid.file), "--output", str(grid.output)],
     )
     assert [code for code, _, _ in ran] == [0, 0, 2, 2, 2, 2, 0, 2]
     assert ran[-1][1] & (TORCH | MODELS | FIGURES | {"jsonargparse", "rich"}) == set()
+    assert reported[0] == 0
+    assert reported[1] & (TORCH | MODELS | FIGURES) == {"numpy", "scipy", "matplotlib"}
 
 
 @pytest.mark.usefixtures("in_the_repository")
@@ -129,6 +135,7 @@ HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
         ("observer.cli.curriculum.preview", HEAVY, "matplotlib"),
         ("observer.cli.curriculum.estimates", HEAVY | FIGURES, "torch"),
         ("observer.cli.score", HEAVY | FIGURES, "torch"),
+        ("observer.ablation.report.writing", HEAVY | {"torch", "jsonargparse"}, "matplotlib"),
         ("observer.rollout.transformers_engine", {"lightning", "transformers", "peft"}, "torch"),
         ("observer.policy.export", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),
         ("observer.answering.answerer", {"lightning", "torchmetrics", "matplotlib"}, "transformers"),

@@ -1,8 +1,9 @@
-"""``observer ablate plan | run``: grids of runs."""
+"""``observer ablate plan | run | report``: grids of runs."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,5 +101,28 @@ def run_command(words: list[str], parse: Parse) -> int:
         return Runner(grid, runs, given.jobs, Board(grid), refused).run()
 
 
-COMMANDS: dict[str, Callable[[list[str], Parse], int]] = {"plan": plan_command, "run": run_command}
+def report_command(words: list[str], parse: Parse) -> int:
+    """Write what the runs of a grid say, and print the most of it."""
+    parser = options("report", "Say what a grid shows and what it does not, from the runs that are complete.")
+    given = parser.parse_args(words)
+    grid = read_grid(given.grid)
+    output = Path(given.output or grid.output)
+    if not output.is_dir():
+        raise RefusedError(f"--output {output} is not there; run the grid first, or name its directory")
+    from rich.console import Console
+
+    from observer.ablation.report.terminal import show
+    from observer.ablation.report.writing import REPORT_FILE, write_report
+
+    report = write_report(grid, output)
+    show(report, Console(width=None if sys.stdout.isatty() else 120))
+    print(output / REPORT_FILE)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str], Parse], int]] = {
+    "plan": plan_command,
+    "run": run_command,
+    "report": report_command,
+}
 """Word after ``observer ablate`` -> what it does."""

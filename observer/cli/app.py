@@ -41,6 +41,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   score      score completions that you already have
   ablate plan            list the runs of a grid file, what they cost and what they can show
   ablate run             run a grid: several runs at once, resumed where they were cut off
+  ablate report          what a grid shows and what it does not, with intervals and figures
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
   list       print the strategies that are known by name, with their parameters

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from observer.faces import on_demand
-from observer.metrics.rollout import component_means, rollout_figures
 
 if TYPE_CHECKING:
     from observer.metrics.held_out import LEVELS, HeldOutMetrics
     from observer.metrics.outcomes import OUTCOMES, Outcomes, outcome_table, read_outcomes, write_outcomes
+    from observer.metrics.rollout import component_means, rollout_figures
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
@@ -18,6 +18,8 @@ else:
         outcome_table="observer.metrics.outcomes",
         read_outcomes="observer.metrics.outcomes",
         write_outcomes="observer.metrics.outcomes",
+        component_means="observer.metrics.rollout",
+        rollout_figures="observer.metrics.rollout",
     )
 
 __all__ = [
