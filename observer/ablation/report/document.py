@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+ABSENT = "-"
+"""A cell that has no number."""
+
 
 @dataclass(frozen=True)
 class Table:

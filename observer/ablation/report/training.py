@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from observer.ablation.report.collect import Collected
-from observer.ablation.report.wording import ABSENT
+from observer.ablation.report.document import ABSENT
 from observer.statistics import student
 
 

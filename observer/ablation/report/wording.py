@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from observer.ablation.report.budgets import Budgeted
+from observer.ablation.report.document import ABSENT
 from observer.ablation.report.effects import UNBOUNDED, Effect
 from observer.statistics import seeds_to_resolve
 
@@ -20,7 +21,6 @@ HEADINGS = {
 LEVEL = 0.05
 """At which a difference is called one."""
 ONE_SEED = "one seed: no interval over seeds"
-ABSENT = "-"
 
 
 def heads(figures: Iterable[str]) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from observer.ablation.report.document import Items, Section, Table, figure
+from observer.ablation.report.document import ABSENT, Items, Section, Table, figure
 from observer.ablation.report.effects import Effects
 from observer.ablation.report.wording import (
-    ABSENT,
     degrees,
     equivalence,
     left_out,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from observer.ablation.report.budgets import Budgeted, at_equal
 from observer.ablation.report.curves import of_split
-from observer.ablation.report.document import Block, Section, Table, figure
+from observer.ablation.report.document import ABSENT, Block, Section, Table, figure
 from observer.ablation.report.effects import Effects, explored
 from observer.ablation.report.training import spent
-from observer.ablation.report.wording import ABSENT, several, with_interval
+from observer.ablation.report.wording import several, with_interval
 
 
 def curves_section(effects: Effects, split: str, figures: Mapping[str, str]) -> Section:
