@@ -31,6 +31,8 @@ from written_rows import written
 
 CHECKPOINT = Path(observer.__file__).parent / "data/tiles/checkpoint"
 
+collect_ignore = ["example_package"]  # what it offers must not be known before it is installed
+
 
 logging.getLogger().addHandler(logging.NullHandler())  # or Lightning keeps what it says from ``caplog``
 gc.disable()  # nothing that is imported or collected goes away

@@ -1,6 +1,5 @@
 """Expressions: equal forms are accepted, near misses are not, and nothing that is written hangs or leaks."""
 
-import logging
 import subprocess
 import sys
 import time
@@ -113,7 +112,7 @@ def test_nasty_predictions_are_wrong_and_hang_nothing(capfd, caplog):
         assert len(reason) < 500
         assert reason.encode()
     assert capfd.readouterr() == ("", "")
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert caplog.text == ""
 
 
 @pytest.mark.slow

@@ -21,6 +21,9 @@ ABBREVIATED = {
     "preview": (["curriculum", "preview", "--config", "quickstart", "--step", "3"], "steps"),
     "estimates": (["curriculum", "estimates", "--run_di", "3"], "run_dir"),
     "list": (["list", "weighting", "--markd"], "markdown"),
+    "ablate plan": (["ablate", "plan", "grid.yaml", "--comm"], "commands"),
+    "ablate run": (["ablate", "run", "grid.yaml", "--job", "2"], "jobs"),
+    "ablate report": (["ablate", "report", "grid.yaml", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }
 
@@ -50,7 +53,8 @@ def test_every_command_has_its_abbreviations_tested():
     from observer.cli.app import HELP
 
     commands = {line.split("   ")[0].strip() for line in HELP.splitlines() if line.startswith("  ")}
-    tested = {" ".join(words[: 2 if words[0] == "curriculum" else 1]) for words, _ in ABBREVIATED.values()}
+    two = ("curriculum", "ablate")  # whose commands have two words
+    tested = {" ".join(words[: 1 + (words[0] in two)]) for words, _ in ABBREVIATED.values()}
     assert commands <= tested
 
 
