@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from growth import no_hang, work
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import ISOLATED, KINDS, MAX_LENGTH, infer_kind, verify
+from tables import holds_for
 
 SHAPES = ("square", "dot", "circle")
 GOLDS = {
@@ -52,8 +53,8 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("kind", LINEAR)
-@pytest.mark.parametrize("size", [MAX_LENGTH, None])
+@holds_for("kind", LINEAR)
+@holds_for("size", [MAX_LENGTH, None])
 def test_hostile_predictions_are_wrong_and_hang_nothing(kind, size):
     for prediction in HOSTILE:
         with no_hang():  # milliseconds
@@ -64,7 +65,7 @@ def test_hostile_predictions_are_wrong_and_hang_nothing(kind, size):
         assert reason.isascii() or reason.isprintable()
 
 
-@pytest.mark.parametrize("kind", LINEAR)
+@holds_for("kind", LINEAR)
 def test_the_work_on_a_hostile_prediction_grows_linearly(kind):
     for prediction in HOSTILE:
         for size in (MAX_LENGTH, 100_000):  # the longer ones are not read
@@ -75,8 +76,8 @@ def test_the_work_on_a_hostile_prediction_grows_linearly(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", LINEAR)
-@pytest.mark.parametrize("size", [MAX_LENGTH, None])
+@holds_for("kind", LINEAR)
+@holds_for("size", [MAX_LENGTH, None])
 def test_hostile_predictions_take_two_seconds_at_most(kind, size):
     start = time.thread_time()
     for prediction in HOSTILE:
@@ -94,7 +95,7 @@ def test_a_prediction_over_the_limit_is_wrong_and_says_so():
     assert right("7", " " * MAX_LENGTH + "7", "integer")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@holds_for("kind", KINDS)
 def test_no_answer_is_wrong(kind):
     assert verify(GOLDS[kind], None, kind) == (Verdict.WRONG, "there is no answer")
 
@@ -170,8 +171,8 @@ def test_marks_that_show_nothing_are_not_read():
     assert not right("red", "\u202eder", "text")
 
 
-@pytest.mark.parametrize("kind", LINEAR)
-@pytest.mark.parametrize("mark", ["\0", "\x1b", "\x7f", "\x85\x80", "\ud800"])
+@holds_for("kind", LINEAR)
+@holds_for("mark", ["\0", "\x1b", "\x7f", "\x85\x80", "\ud800"])
 def test_control_characters_are_wrong_wherever_they_stand(kind, mark):
     for prediction in (mark, GOLDS[kind] + mark, mark + GOLDS[kind], f"{GOLDS[kind]}{mark} "):
         verdict, reason = verify(GOLDS[kind], prediction, kind)

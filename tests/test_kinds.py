@@ -1,9 +1,8 @@
 """Tables of (kind, gold, right predictions, wrong predictions), written from what the answers mean."""
 
-import pytest
-
 from observer.types import Verdict
 from observer.verifier.verify import infer_kind, verify
+from tables import holds_for
 
 SHAPES = ("square", "dot", "red circle")
 
@@ -122,7 +121,7 @@ def cases(*tables):
             yield from ((kind, gold, prediction, Verdict.WRONG) for prediction in wrong)
 
 
-@pytest.mark.parametrize(("kind", "gold", "prediction", "verdict"), list(cases(NUMBERS, WORDS, SEQUENCES)))
+@holds_for(("kind", "gold", "prediction", "verdict"), list(cases(NUMBERS, WORDS, SEQUENCES)))
 def test_a_prediction_is_right_when_it_means_the_gold_answer(kind, gold, prediction, verdict):
     found, reason = verify(gold, prediction, kind)
     assert found is verdict, reason
@@ -133,10 +132,8 @@ def test_the_tables_hold_at_least_400_cases():
     assert len(set(cases(NUMBERS, WORDS, SEQUENCES))) >= 400
 
 
-@pytest.mark.parametrize("kind", ["multi_select", "choice"])
-@pytest.mark.parametrize(
-    ("prediction", "right"), [("B", True), ("dot", True), ("b. dot", True), ("A", False)]
-)
+@holds_for("kind", ["multi_select", "choice"])
+@holds_for(("prediction", "right"), [("B", True), ("dot", True), ("b. dot", True), ("A", False)])
 def test_one_option_may_be_asked_for_in_both_kinds_of_choice(kind, prediction, right):
     assert (verify("dot", prediction, kind, SHAPES)[0] is Verdict.CORRECT) is right
 
@@ -182,8 +179,6 @@ INFERRED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("kind", "gold"), [(kind, gold) for kind, golds in INFERRED.items() for gold in golds]
-)
+@holds_for(("kind", "gold"), [(kind, gold) for kind, golds in INFERRED.items() for gold in golds])
 def test_the_kind_follows_from_the_gold_answer(kind, gold):
     assert infer_kind(gold) == kind

@@ -2,6 +2,7 @@ import pytest
 
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import infer_kind, verify
+from tables import holds_for
 
 SHAPES = ("square", "dot", "circle")
 
@@ -10,8 +11,8 @@ def right(gold, prediction, kind, options=()):
     return verify(gold, prediction, kind, options)[0] is Verdict.CORRECT
 
 
-@pytest.mark.parametrize("gold", ["B", "(B)", "B.", "B. dot", "(b)", "dot", "$B$", r"\text{B}"])
-@pytest.mark.parametrize(
+@holds_for("gold", ["B", "(B)", "B.", "B. dot", "(b)", "dot", "$B$", r"\text{B}"])
+@holds_for(
     "prediction",
     ["B", "b", "(B)", "B.", "B)", "B:", "b. dot", "(B) Dot", "B)  DOT.", "dot", r"\boxed{B}", r"\text{dot}"],
 )
@@ -19,9 +20,7 @@ def test_a_choice_is_made_by_letter_or_text_or_both(gold, prediction):
     assert right(gold, prediction, "choice", SHAPES)
 
 
-@pytest.mark.parametrize(
-    "prediction", ["A", "B. circle", "C. dot", "D", "the dot", "dots", "B or C", "BB", "a dot", ""]
-)
+@holds_for("prediction", ["A", "B. circle", "C. dot", "D", "the dot", "dots", "B or C", "BB", "a dot", ""])
 def test_a_choice_of_another_option_or_of_two_is_wrong(prediction):
     assert not right("B", prediction, "choice", SHAPES)
 

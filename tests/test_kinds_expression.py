@@ -11,6 +11,7 @@ from observer.types import RefusedError, Verdict
 from observer.verifier.kinds import expression
 from observer.verifier.kinds.expression import expression_fault
 from observer.verifier.verify import MAX_LENGTH, infer_kind, refuse_unverifiable, verify
+from tables import holds_for
 
 TABLE = [
     ("x^2+2x+1", ["(x+1)^2", "x**2 + 2*x + 1", "1+2x+x^2", "$x^{2}+2x+1$", "y = (x+1)^2", "x² + 2x + 1"],
@@ -56,13 +57,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("gold", "prediction", "verdict"), CASES)
+@holds_for(("gold", "prediction", "verdict"), CASES)
 def test_expressions_are_compared_by_what_they_are_equal_to(gold, prediction, verdict):
     found, reason = verify(gold, f"  {prediction} \n", "expression")
     assert found is verdict, reason
 
 
-@pytest.mark.parametrize("gold", ["", " ", r"\frac{1}{", "}{", "9^{9^9}", "99999!", "x^{123456}", "\0",
+@holds_for("gold", ["", " ", r"\frac{1}{", "}{", "9^{9^9}", "99999!", "x^{123456}", "\0",
     "x\0", "$a$ or $b$ maybe", r"\frac{1}{0}",
                                   "colour of the sky", "(" * 50 + "x" + ")" * 50,
                                   "x" * (MAX_LENGTH + 1)])  # fmt: skip
@@ -150,7 +151,7 @@ def test_what_is_hopeless_is_seen_by_a_look():
         assert expression_fault(text) == "", text
 
 
-LOOKED_AT = pytest.mark.parametrize(
+LOOKED_AT = holds_for(
     "unit", ["^{", "9^", "(", "{", "!", r"\frac{", r"\sqrt(", "x=", "a ", r"\text{", "1.", "√("]
 )
 

@@ -4,6 +4,7 @@ import pytest
 
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import KINDS, MAX_LENGTH, infer_kind, refuse_unverifiable, verify
+from tables import holds_for
 
 
 def right(gold, prediction, kind, options=()):
@@ -25,9 +26,7 @@ UNREADABLE["list"] += ["(3,4)", "{3}", "3,,4"]
 UNREADABLE["expression"] += ["}", "x or maybe", "9^{9^9}"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "gold"), [(kind, gold) for kind, golds in UNREADABLE.items() for gold in golds]
-)
+@holds_for(("kind", "gold"), [(kind, gold) for kind, golds in UNREADABLE.items() for gold in golds])
 def test_an_unreadable_gold_answer_scores_nobody(gold, kind):
     for prediction in ("red", "142.67", "3", "anything", "", None, gold):
         verdict, reason = verify(gold, prediction, kind)
@@ -37,7 +36,7 @@ def test_an_unreadable_gold_answer_scores_nobody(gold, kind):
         refuse_unverifiable(gold, kind)
 
 
-@pytest.mark.parametrize("gold", ["red", "yes", "E", "(3,4)"])
+@holds_for("gold", ["red", "yes", "E", "(3,4)"])
 def test_a_gold_answer_that_is_no_number_is_right_for_itself_only(gold):
     kind = infer_kind(gold)
     assert right(gold, gold, kind)

@@ -8,6 +8,7 @@ import pytest
 from observer.types import RefusedError, Verdict
 from observer.verifier.kinds import expression
 from observer.verifier.verify import infer_kind, verify
+from tables import holds_for
 
 CASES = [
     json.loads(line)
@@ -17,7 +18,7 @@ CASES = [
 """gold, options, right and wrong answers of each; those of ``verdicts`` with the thread or data set."""
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{n}-{case['gold']}" for n, case in enumerate(CASES)])
+@holds_for("case", CASES)
 def test_right_answers_are_right_and_wrong_ones_wrong(case):
     gold, options = case["gold"], tuple(case["options"])
     kind = infer_kind(gold, options)
@@ -68,7 +69,7 @@ def test_a_prediction_goes_to_the_library_only_for_what_it_alone_reads(monkeypat
 WORDS = "radius squared,sine of A,cannot be,opposite of,three x,minus,not,xy,sin x,a multiple of b"
 
 
-@pytest.mark.parametrize("words", WORDS.split(","))
+@holds_for("words", WORDS.split(","))
 def test_words_that_do_more_than_name_a_value_are_not_taken_off(words):
     for sign in ("=", ":"):
         assert verify("9", f"{words} {sign} 9", "integer")[0] is Verdict.WRONG

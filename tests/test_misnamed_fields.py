@@ -1,13 +1,13 @@
 """Fields under another name than the one that is read: refused where the row would go without them."""
 
 import base64
-import json
 
 import pytest
 
 from observer.data import Jsonl, Message
 from observer.types import RefusedError
 from scoring import row as scored_row
+from tables import holds_for
 from written_rows import ROW, refused, written
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60)).decode()
@@ -53,7 +53,7 @@ PICTURES = [
 ]
 
 
-@pytest.mark.parametrize("field", PICTURES, ids=lambda field: json.dumps(field)[:40])
+@holds_for("field", PICTURES)
 def test_a_picture_under_a_name_that_is_not_read_is_refused_with_the_name_that_is(field):
     [name] = field
     text = refusal_of(ROW | field)
@@ -62,19 +62,19 @@ def test_a_picture_under_a_name_that_is_not_read_is_refused_with_the_name_that_i
     assert "`metadata`" in text
 
 
-@pytest.mark.parametrize("field", [*PICTURES, {"images": ["base.png"]}], ids=lambda f: json.dumps(f)[:40])
+@holds_for("field", [*PICTURES, {"images": ["base.png"]}])
 def test_a_picture_beside_a_message_that_shows_none_is_refused(field):
     text = refusal_of({"message": [TURN], "answer": "3"} | field, Message)
     assert text.startswith(f"holds '{next(iter(field))}'")
     assert "`message`" in text
 
 
-@pytest.mark.parametrize("field", PICTURES, ids=lambda field: json.dumps(field)[:40])
+@holds_for("field", PICTURES)
 def test_in_metadata_a_picture_may_have_any_name(field):
     assert problem_of(ROW | {"metadata": field}).metadata == field
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "field",
     [
         {"image_type": "chart"},
@@ -99,15 +99,14 @@ def test_in_metadata_a_picture_may_have_any_name(field):
         {"version": "1.0"},
         {"url": "https://x.org/page.html"},
     ],
-    ids=str,
 )
-@pytest.mark.parametrize("file_format", [Jsonl, Message])
+@holds_for("file_format", [Jsonl, Message])
 def test_what_only_sounds_like_a_picture_stays_metadata(field, file_format):
     row = ROW if file_format is Jsonl else {"message": [TURN], "answer": "3"}
     assert problem_of(row | field, file_format).metadata == field
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "field",
     [
         {"image": "a.png"},
@@ -117,14 +116,13 @@ def test_what_only_sounds_like_a_picture_stays_metadata(field, file_format):
         {"source_file": "b.png"},
         {"pictures": ["a.png"]},
     ],
-    ids=str,
 )
 def test_a_second_name_of_a_picture_that_is_read_stays_metadata(field):
     assert problem_of(ROW | {"images": ["./a.png"]} | field).metadata == field
     assert problem_of({"message": [SHOWING], "answer": "3"} | field, Message).metadata == field
 
 
-@pytest.mark.parametrize("field", [{"image_2": "b.png"}, {"pictures": ["a.png", "b.png"]}], ids=str)
+@holds_for("field", [{"image_2": "b.png"}, {"pictures": ["a.png", "b.png"]}])
 def test_a_picture_is_refused_that_is_none_of_those_that_are_read(field):
     assert "('b.png'), which looks like a picture" in refusal_of(ROW | {"images": ["a.png"]} | field)
     shown = refusal_of({"message": [SHOWING], "answer": "3"} | field, Message)
@@ -135,7 +133,7 @@ def test_marks_without_pictures_are_blamed_on_the_field_that_holds_them():
     assert refusal_of({"question": "<image>?", "answer": "3", "image": "a.png"}).startswith("holds 'image'")
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "name",
     ["answers", "solution", "label", "gt", "ground_truth", "groundTruth", "gold", "final_answer", "target"],
 )
@@ -150,21 +148,21 @@ def test_several_fields_that_may_be_the_answer_are_all_named():
     assert "the row holds `solution`, `label`: rename the one that is the answer" in text
 
 
-@pytest.mark.parametrize("name", ["query", "problem", "prompt", "messages"])
+@holds_for("name", ["query", "problem", "prompt", "messages"])
 def test_a_missing_question_names_the_field_that_may_be_it(name):
     assert f"the row holds `{name}`: rename it if that is the question" in refusal_of(
         {name: "How many?", "answer": "3"}
     )
 
 
-@pytest.mark.parametrize("name", ["messages", "conversations", "question"])
+@holds_for("name", ["messages", "conversations", "question"])
 def test_a_missing_message_names_the_field_that_may_be_it(name):
     text = refusal_of({name: [TURN], "answer": "3"}, Message)
     assert f"the row holds `{name}`: rename it if that is the message" in text
 
 
-@pytest.mark.parametrize("options", [["red", "blue"], {"A": "red", "B": "blue"}], ids=["list", "object"])
-@pytest.mark.parametrize("name", ["choices", "option", "answer_choices"])
+@holds_for("options", [["red", "blue"], {"A": "red", "B": "blue"}])
+@holds_for("name", ["choices", "option", "answer_choices"])
 def test_options_under_another_name_are_refused(name, options):
     text = refusal_of(ROW | {name: options, "answer": "B"})
     assert text.startswith(f"holds '{name}', which is not read; rename it to `options`")
@@ -176,9 +174,7 @@ def test_choices_beside_options_and_choices_that_are_none_stay_metadata():
         assert problem_of(ROW | {"choices": value}).metadata == {"choices": value}
 
 
-@pytest.mark.parametrize(
-    "name", ["ID", "Id", "Difficulty", "Level", "Kind", "Options", "System", "Complexity"]
-)
+@holds_for("name", ["ID", "Id", "Difficulty", "Level", "Kind", "Options", "System", "Complexity"])
 def test_a_field_of_another_case_is_refused(name):
     text = refusal_of(ROW | {name: 1})
     assert f"holds '{name}', which is not read; rename it to `{name.lower()}`" in text

@@ -8,6 +8,7 @@ from growth import no_hang, work
 from observer.rewards import Free, Observe, Think
 from observer.rewards.extraction import EXTRACTIONS, find_answer, last_boxed
 from observer.types import RefusedError
+from tables import holds_for
 
 GOOD = "<observe>a dial</observe>\n<think>it shows 3</think>\n<answer>3</answer>"
 FORMATS = [Observe(), Think(), Free()]
@@ -30,7 +31,7 @@ def test_blanks_between_and_inside_the_tags_change_nothing(blanks):
     assert Observe().read(text) == Observe().read(GOOD)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("text", "fault"),
     [
         ("3", "<observe> is missing"),
@@ -66,7 +67,7 @@ def test_a_format_cares_only_for_its_own_tags():
     assert Think().read(GOOD).fault == "text before <think>"
 
 
-@pytest.mark.parametrize("text", ["3", "<answer>3", "<think>a<answer>3</answer></think>"])
+@holds_for("text", ["3", "<answer>3", "<think>a<answer>3</answer></think>"])
 def test_think_is_as_strict_as_observe(text):
     assert not Think().read(text).formatted
     assert Think().read(text).answer is None
@@ -87,23 +88,21 @@ def test_free_accepts_anything_but_a_blank():
     assert Free().read(r"so \boxed{ }").answer is None
 
 
-@pytest.mark.parametrize("strategy", [Observe, Think, Free])
+@holds_for("strategy", [Observe, Think, Free])
 def test_the_system_prompt_is_the_users_or_the_default_or_none(strategy):
     assert strategy(system_prompt="Be brief.").prompt == "Be brief."
     assert strategy(system_prompt="").prompt == ""
     assert strategy().prompt == strategy().default_prompt() != ""
 
 
-@pytest.mark.parametrize(
-    ("strategy", "names"), [(Observe, ["observe", "think", "answer"]), (Think, ["think", "answer"])]
-)
+@holds_for(("strategy", "names"), [(Observe, ["observe", "think", "answer"]), (Think, ["think", "answer"])])
 def test_the_default_prompt_shows_each_block_on_a_line_and_keeps_its_own_format(strategy, names):
     lines = [line for line in strategy().prompt.splitlines() if line.startswith("<")]
     assert list(strategy().read("\n".join(lines)).blocks) == names
 
 
-@pytest.mark.parametrize("strategy", [*FORMATS, LENIENT])
-@pytest.mark.parametrize(
+@holds_for("strategy", [*FORMATS, LENIENT])
+@holds_for(
     "unit", ["<think>", "</think>", "<", "</", "<observe>", "x<think", "\\boxed{", "{", "}", " ", "\\"]
 )
 def test_a_megabyte_of_tags_is_read_and_hangs_no_format(strategy, unit):
@@ -124,10 +123,8 @@ def fastest(read, *texts):
     return map(min, seconds)
 
 
-READERS = pytest.mark.parametrize("read", [Observe().read, Free().read, LENIENT.read])
-UNITS = pytest.mark.parametrize(
-    "unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"]
-)
+READERS = holds_for("read", [Observe().read, Free().read, LENIENT.read])
+UNITS = holds_for("unit", ["<think>", "<answer>", "</answer>", "x<think", "\\boxed{", "{}", "\n"])
 
 
 def repeated(unit, size):
@@ -201,7 +198,7 @@ def test_the_last_box_is_the_one_that_opens_last():
 # Lenient reading
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("places", "text", "answer"),
     [
         ((), "<answer>3</answer>", None),
@@ -232,13 +229,13 @@ def test_a_lenient_format_looks_for_the_answer_elsewhere_in_the_given_order(plac
         assert reading.blocks == {}
 
 
-@pytest.mark.parametrize("text", [GOOD, GOOD.replace(">3<", "> \\boxed{4}\n5 <")])
+@holds_for("text", [GOOD, GOOD.replace(">3<", "> \\boxed{4}\n5 <")])
 def test_leniency_changes_nothing_where_the_format_is_kept(text):
     assert LENIENT.read(text) == Observe().read(text)
     assert LENIENT.read(text).formatted
 
 
-@pytest.mark.parametrize("strategy", [Observe, Think])
+@holds_for("strategy", [Observe, Think])
 def test_formats_are_strict_unless_told_otherwise_and_refuse_places_that_do_not_exist(strategy):
     assert strategy().lenient == ()
     with pytest.raises(RefusedError, match="lenient names the extraction 'end'; give some of tag, box, line"):
