@@ -20,6 +20,7 @@ from observer.objective import (
 )
 from observer.types import RefusedError
 from scored import COMPONENTS, RIGHT, WRONG, on_two_ranks, rows, score, weighed
+from tables import holds_for
 
 FEW = settings(max_examples=60, deadline=None)
 GROUP_BASELINES = [
@@ -102,8 +103,8 @@ def test_a_group_of_equal_rewards_has_exactly_0_beside_any_others(rewards_P_G, v
     assert [advantage for advantage in GROUP_BASELINES if advantage(beside)[-1].any()] == []
 
 
-@pytest.mark.parametrize("advantage", ALL, ids=str)
-@pytest.mark.parametrize("value", [0.1, 0.7, 1.2])
+@holds_for("advantage", ALL)
+@holds_for("value", [0.1, 0.7, 1.2])
 def test_a_batch_of_equal_rewards_has_exactly_0(advantage, value):
     """Rewards that differ by a rounding only count as equal."""
     rounding = torch.tensor([[0.1 + 0.2, 0.3] * 4], dtype=torch.float64)
@@ -116,7 +117,7 @@ def test_with_the_batch_as_baseline_a_group_of_equal_rewards_has_a_say():
     assert advantages_P_G.sign().tolist() == [[1, 1], [-1, -1], [1, -1]]
 
 
-@pytest.mark.parametrize("advantage", ALL, ids=str)
+@holds_for("advantage", ALL)
 def test_a_group_of_one_has_no_advantage_unless_the_batch_is_the_baseline(advantage):
     values = advantage(torch.tensor([[0.3], [1.3]], dtype=torch.float64)).flatten().tolist()
     expected = [-(0.5**0.5), 0.5**0.5] if isinstance(advantage, BatchMeanStd) else [0.0, 0.0]
@@ -197,7 +198,7 @@ def assert_shares_add_up(scores, advantage, combine, estimates, accuracy):
     np.testing.assert_allclose(found.advantages_P_G, expected, rtol=1e-6, atol=1e-8, err_msg=str(advantage))
 
 
-@pytest.mark.parametrize("combine", COMBINES)
+@holds_for("combine", COMBINES)
 def test_rewards_that_cancel_each_other_out_leave_nothing_to_weigh(combine):
     components = ComponentWeights({"accuracy": 1.0, "format": 1.0}, {"accuracy"})
     row = [
@@ -269,8 +270,8 @@ def test_two_ranks_estimate_what_one_does(combine, scores):
 # Parameters and registry
 
 
-@pytest.mark.parametrize("strategy", [GroupMeanStd, GroupMeanMad, GroupMeanBatchStd, BatchMeanStd])
-@pytest.mark.parametrize("eps", [0.0, -1.0, math.nan, math.inf])
+@holds_for("strategy", [GroupMeanStd, GroupMeanMad, GroupMeanBatchStd, BatchMeanStd])
+@holds_for("eps", [0.0, -1.0, math.nan, math.inf])
 def test_an_impossible_eps_is_refused(strategy, eps):
     with pytest.raises(RefusedError, match=rf"{strategy.__name__}.eps is {eps}; it must be > 0 and finite"):
         strategy(eps=eps)

@@ -10,6 +10,7 @@ from observer.callbacks import Alarms
 from observer.callbacks.alarms import NAMES
 from observer.metrics.alarms import FIGURES, RULES, Validation, alarms, held_out_falling, unsolved
 from observer.types import RefusedError
+from tables import holds_for
 
 WINDOW = 10
 HEALTHY = {
@@ -85,7 +86,7 @@ def test_nothing_is_raised_on_a_healthy_series():
     assert raised(series(60)) == ({}, {})
 
 
-@pytest.mark.parametrize("name", RULES)
+@holds_for("name", RULES)
 def test_an_alarm_is_raised_where_the_window_has_gone_wrong_and_beside_it_is_not(name):
     wrong, beside = WRONG[name]
     found, told = raised(series(60, 25, **wrong))
@@ -97,7 +98,7 @@ def test_an_alarm_is_raised_where_the_window_has_gone_wrong_and_beside_it_is_not
     assert name not in raised(series(60, 25, **beside))[0]
 
 
-@pytest.mark.parametrize("name", RULES)
+@holds_for("name", RULES)
 def test_a_single_step_a_short_run_and_a_threshold_of_null_raise_nothing(name):
     wrong, _ = WRONG[name]
     if name not in ("reward_hacking", "gradient_exploding"):
@@ -110,7 +111,7 @@ def test_a_single_step_a_short_run_and_a_threshold_of_null_raise_nothing(name):
     assert name not in raised(series(60, 25, **wrong), **{name: None})[0]
 
 
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.compares])
+@holds_for("name", [name for name, rule in RULES.items() if rule.compares])
 def test_what_compares_waits_until_the_window_is_apart_from_the_first(name):
     wrong, _ = WRONG[name]
     found, _ = raised(series(60, 10, **wrong))
@@ -118,7 +119,7 @@ def test_what_compares_waits_until_the_window_is_apart_from_the_first(name):
     assert name not in raised(series(60, 0, **wrong))[0], "it was so from the start"
 
 
-@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.compares])
+@holds_for("name", [name for name, rule in RULES.items() if not rule.compares])
 def test_what_does_not_compare_is_raised_when_the_first_window_is_over(name):
     assert raised(series(60, 0, **WRONG[name][0]))[0][name][0] == 9
 
@@ -194,7 +195,7 @@ def test_held_out_accuracy_that_falls_while_the_reward_rises_is_told():
     assert "fell from 0.600 to 0.480 while the reward of training rose from 1.10 to 1.30" in told.text
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "healthy",
     [
         validations(0.5, 0.6, 0.5),  # once
@@ -209,7 +210,7 @@ def test_held_out_accuracy_that_wavers_is_not_told(healthy):
     assert held_out_falling(healthy, 0.03) is None
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("options", "told"),
     [
         ({"window": 1}, "alarms.window is 1"),

@@ -23,6 +23,7 @@ from observer.objective import (
 from observer.rollout import ScriptedEngine
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Turn
 from runs import MIXED, RIGHT
+from tables import holds_for
 
 TRL = {
     ("sequences", False): (-0.034104981, [-0.03125, 0.102450542, 0, 0, -0.113353658, 0.083048134, 0, 0]),
@@ -70,8 +71,8 @@ def update(denominator, zero_signal, truncated, completions=None, places=range(4
     return float(sum(losses).detach()), now_N_T.grad.sum(-1).tolist()
 
 
-@pytest.mark.parametrize("without_cut", [False, True], ids=["cut kept", "cut masked"])
-@pytest.mark.parametrize(
+@holds_for("without_cut", [False, True])
+@holds_for(
     ("denominator", "zero_signal"),
     [
         ("sequences", "drop"),
@@ -81,7 +82,7 @@ def update(denominator, zero_signal, truncated, completions=None, places=range(4
         ("tokens", "keep"),
     ],
 )
-@pytest.mark.parametrize("completions", [None, 1], ids=["one pass", "a pass each"])
+@holds_for("completions", [None, 1])
 def test_an_update_is_that_of_trl(denominator, zero_signal, without_cut, completions):
     truncated = "mask" if without_cut else "keep"
     loss, gradient = update(denominator, zero_signal, truncated, completions)

@@ -8,6 +8,7 @@ import torch
 from drawing import COUNT, SEED, SIZE, ladder_of, rates_of
 from observer.curriculum import AdaptiveTarget, Draws, Mixture, Part, PerSource, Random, SelfPaced, Sorted
 from observer.types import RefusedError
+from tables import holds_for
 
 SCHEDULES = [
     Random(),
@@ -51,8 +52,8 @@ def test_finishing_a_step_counts_it_and_keeps_what_it_showed():
     assert draws.index.memory.keys() == {"target"}
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
-@pytest.mark.parametrize("stop", [1, 7])
+@holds_for("schedule", SCHEDULES)
+@holds_for("stop", [1, 7])
 def test_the_batches_after_resuming_are_those_of_the_unbroken_run(schedule, stop):
     whole, broken = draws_of(schedule), draws_of(schedule)
     batches = go_on(whole, 10)
@@ -63,7 +64,7 @@ def test_the_batches_after_resuming_are_those_of_the_unbroken_run(schedule, stop
     assert str(resumed.state_dict()) == str(whole.state_dict())
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@holds_for("schedule", SCHEDULES)
 def test_again_yields_rows_that_the_step_has_not_drawn_and_always_the_same(schedule):
     draws = draws_of(schedule)
     go_on(draws, 3)
@@ -113,7 +114,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@holds_for("name", CHANGES)
 def test_other_draws_are_refused_with_both_values_and_leave_things_as_they_were(name):
     old = draws_of(AdaptiveTarget(), **{"first row": "a"})
     go_on(old, 3)
@@ -126,7 +127,7 @@ def test_other_draws_are_refused_with_both_values_and_leave_things_as_they_were(
     assert str(new.state_dict()) == before
 
 
-@pytest.mark.parametrize("name", [name for name in CHANGES if name != "steps_per_epoch"])
+@holds_for("name", [name for name in CHANGES if name != "steps_per_epoch"])
 def test_other_draws_that_are_allowed_are_named_and_forget_what_no_longer_fits(name):
     old = draws_of(AdaptiveTarget(), **{"first row": "a"})
     go_on(old, 3)

@@ -9,6 +9,7 @@ from observer.curriculum import Random, Stage
 from observer.curriculum.schedules.mixture import Part
 from observer.objective import Uniform
 from observer.types import RefusedError
+from tables import holds_for
 
 BROKEN = {
     "weighting": ({"apply_to": "format"}, "apply_to is 'format'; it must be one of all, accuracy"),
@@ -41,7 +42,7 @@ def members():
     ]
 
 
-@pytest.mark.parametrize(("family", "name"), members())
+@holds_for(("family", "name"), members())
 def test_what_no_member_may_have_is_refused_by_each(family, name):
     broken, message = BROKEN[family]
     with pytest.raises(RefusedError) as caught:

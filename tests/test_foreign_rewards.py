@@ -8,6 +8,7 @@ from PIL import Image
 from observer.rewards import Accuracy, EasyR1Reward, Rubric, Think, TrlReward, VerlReward
 from observer.types import Picture, RefusedError, Verdict
 from rewarded import group_of, scores_of
+from tables import holds_for
 
 TRL = '''
 import re
@@ -158,7 +159,7 @@ def values(reward, *texts, **group):
 # TRL
 
 
-@pytest.mark.parametrize("path", ["trl_own.py:accuracy_reward", "owned.trl:accuracy_reward"])
+@holds_for("path", ["trl_own.py:accuracy_reward", "owned.trl:accuracy_reward"])
 def test_a_trl_function_scores_conversations(path):
     assert values(TrlReward(path), right(7), right(8), "7") == [1.0, 0.0, 0.0]
 
@@ -182,7 +183,7 @@ def test_a_trl_function_gets_what_trl_gives_for_all_groups_in_one_call():
     assert seen["trainer_state"].global_step == 0
 
 
-@pytest.mark.parametrize(("name", "expected"), [("judged", 3.0), ("scaled", 3.0), ("halved", 3.0)])
+@holds_for(("name", "expected"), [("judged", 3.0), ("scaled", 3.0), ("halved", 3.0)])
 def test_an_asynchronous_trl_function_is_awaited(name, expected):
     assert values(TrlReward(f"trl_own.py:{name}"), "abc") == [expected]
 
@@ -199,7 +200,7 @@ def test_what_does_not_apply_neither_helps_nor_hurts_in_a_rubric():
     assert (row[0].components["mine"], row[0].reward) == (None, 1.0)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("name", "message"),
     [
         ("column", "missing 1 required positional argument: 'difficulty'"),
@@ -254,7 +255,7 @@ def test_a_verl_function_may_return_a_number_or_a_tuple_or_be_awaited():
 # What is refused
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("reward", "function", "message"),
     [
         (TrlReward, "trl_own.py", "TrlReward.function is 'trl_own.py'; give package.module:name"),

@@ -1,10 +1,10 @@
 """Logits are read as autograd would: the same values, the same gradients."""
 
-import pytest
 import torch
 
 from observer.policy.logits import ReadLogits
 from observer.types import Sampling
+from tables import holds_for
 
 BANNED, ENDS = (1, 5), (2,)
 
@@ -18,9 +18,9 @@ def plainly(logits, tokens, early, temperature):
     return logprobs.gather(-1, tokens[:, None])[:, 0], -(logprobs.exp() * finite).sum(-1)
 
 
-@pytest.mark.parametrize("entropies", [None, False, True], ids=["no entropy", "entropy", "with gradients"])
-@pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@holds_for("entropies", [None, False, True])
+@holds_for("temperature", [1.0, 0.6, 0.0])
+@holds_for("dtype", [torch.float32, torch.bfloat16])
 def test_values_and_gradients_are_those_of_the_formulas(entropies, temperature, dtype):
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(9, 40, generator=generator)).to(dtype).requires_grad_()

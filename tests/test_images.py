@@ -10,6 +10,7 @@ from PIL import Image
 
 from observer.data.images import PictureLimits, file_picture, open_picture, picture_size, resolve_picture
 from observer.types import RefusedError
+from tables import holds_for
 
 LIMITS = PictureLimits()
 
@@ -147,7 +148,7 @@ def test_the_pixel_limit_is_the_users(tmp_path, red):
     assert picture_size(path, PictureLimits(170_000_000)) == (13_000, 13_000)
 
 
-@pytest.mark.parametrize("value", [0, 178_956_971])
+@holds_for("value", [0, 178_956_971])
 def test_an_impossible_pixel_limit_is_refused(value):
     with pytest.raises(RefusedError, match=f"max_image_pixels is {value}; set it within 1 .. 178956970"):
         PictureLimits(value)

@@ -10,9 +10,10 @@ from isolating import RIGHT, UNVERIFIABLE, WRONG, verdicts
 from observer.verifier.verifier import Limits, Question, Verifier
 from observer.verifier.verify import ISOLATED, KINDS
 from processes import HUNG
+from tables import holds_for
 
 
-@pytest.mark.parametrize("name", BOMBS)
+@holds_for("name", BOMBS)
 def test_a_bomb_is_defused_by_kinds_that_are_not_isolated(name):
     bomb = BOMBS[name]
     kinds = [kind for kind in KINDS if kind not in ISOLATED]
@@ -23,7 +24,7 @@ def test_a_bomb_is_defused_by_kinds_that_are_not_isolated(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOMBS)
+@holds_for("name", BOMBS)
 def test_a_bomb_is_defused_within_a_second_by_kinds_that_are_not_isolated(name):
     bomb = BOMBS[name]
     kinds = [kind for kind in KINDS if kind not in ISOLATED]

@@ -17,6 +17,7 @@ from observer.objective import (
     Correction,
 )
 from observer.objective.kl.base import reward_to_go
+from tables import holds_for
 from token_batches import FEW, batches, tensors
 
 # KL
@@ -50,8 +51,8 @@ def test_in_float32_k3_is_never_negative_and_near_its_formula():
     assert (error <= 4 * rounding() * (growth.abs() + log_ratio.double().abs())).all()
 
 
-@pytest.mark.parametrize("kl", [K1(), K2(), K3()], ids=str)
-@pytest.mark.parametrize("log_ratio", [-1000.0, -90.0, 90.0, 1000.0])
+@holds_for("kl", [K1(), K2(), K3()])
+@holds_for("log_ratio", [-1000.0, -90.0, 90.0, 1000.0])
 def test_a_kl_estimate_and_its_gradient_are_finite_however_far_the_policy_is(kl, log_ratio):
     now = torch.tensor([[-1.0]], requires_grad=True)
     value = kl(now, torch.tensor([[-1.0 + log_ratio]]))
@@ -60,9 +61,7 @@ def test_a_kl_estimate_and_its_gradient_are_finite_however_far_the_policy_is(kl,
     assert now.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("log_ratio", "expected"), [(2.6, (9.864, -12.464)), (2.7, (10.0, 0.0)), (90.0, (10.0, 0.0))]
-)
+@holds_for(("log_ratio", "expected"), [(2.6, (9.864, -12.464)), (2.7, (10.0, 0.0)), (90.0, (10.0, 0.0))])
 def test_one_token_adds_no_more_than_10_to_k3_and_has_no_gradient_beyond(log_ratio, expected):
     """As in verl. exp(2.6) - 1 - 2.6 = 9.864."""
     now = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
@@ -133,8 +132,8 @@ def test_a_product_over_a_long_sequence_overflows_nothing():
         assert cut[:, 0].tolist() == [True, False]
 
 
-@pytest.mark.parametrize("level", ["token", "sequence"])
-@pytest.mark.parametrize("mode", ["truncate", "mask"])
+@holds_for("level", ["token", "sequence"])
+@holds_for("mode", ["truncate", "mask"])
 def test_without_a_cap_a_weight_is_still_finite(level, mode):
     """The trainer is far surer of a token than the sampler was: exp(90) is infinite in float32."""
     old, drawn = torch.zeros(1, 2), torch.tensor([[-90.0, -1.0]])

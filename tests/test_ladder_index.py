@@ -4,6 +4,7 @@ import torch
 
 from observer.curriculum import LadderIndex
 from observer.types import RefusedError
+from tables import holds_for
 
 
 def ladder_of(size, seed=0):
@@ -73,8 +74,9 @@ def test_pass_rates_of_rows_beyond_the_ladder_are_refused_with_both_sizes():
     assert grown.seen[0].tolist() == [70]
 
 
-@pytest.mark.parametrize(
-    ("rows", "rates"), [([10], [0.5]), ([-1], [0.5]), ([0], [1.5]), ([0], [float("nan")]), ([0, 1], [0.5])]
+@holds_for(
+    ("rows", "rates"),
+    [([10], [0.5]), ([-1], [0.5]), ([0], [1.5]), ([0], [float("nan")]), ([0, 1], [0.5])],
 )
 def test_impossible_observations_are_refused_and_change_nothing(rows, rates):
     index = ladder_of(10)
@@ -160,7 +162,7 @@ def test_memory_is_saved_and_comes_back(tmp_path):
     assert str(other.memory) == str(index.memory)
 
 
-@pytest.mark.parametrize("memory", [{"at": {"a": object()}}, {"at": numpy.float64(1.0)}, {"at": [1, {2}]}])
+@holds_for("memory", [{"at": {"a": object()}}, {"at": numpy.float64(1.0)}, {"at": [1, {2}]}])
 def test_memory_that_no_checkpoint_could_hold_is_refused(memory):
     index = ladder_of(10)
     with pytest.raises(

@@ -20,6 +20,7 @@ from observer.objective import (
 )
 from observer.objective.losses.base import ratio
 from observer.types import RefusedError
+from tables import holds_for
 from token_batches import FEW, LOSSES, away_from_bounds, batches, by_hand, ratios, tensors
 
 # Policy losses
@@ -80,7 +81,7 @@ def test_gradients_are_central_differences(loss, batch):
         assert float(logprobs.grad[n, t]) == pytest.approx((total(up) - total(down)) / 2e-6, abs=1e-7)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=str)
+@holds_for("loss", LOSSES)
 def test_the_first_update_on_a_rollout_is_the_plain_policy_gradient(loss):
     """U = 1, old = detached policy: all losses have the gradient -A, and none clips."""
     logprobs = torch.tensor([[-1.0, -2.0], [-0.5, 0.0]], dtype=torch.float64, requires_grad=True)
@@ -112,8 +113,8 @@ def test_dual_clip_bounds_what_a_token_that_became_likely_can_do():
 UNBOUNDED = [*LOSSES, CISPO(cap=math.inf), PPOClip(clip_high=1e30), PPOClip(clip_high=1e30, level="sequence")]
 
 
-@pytest.mark.parametrize("loss", UNBOUNDED, ids=str)
-@pytest.mark.parametrize("log_ratio", [-1000.0, -89.0, 89.0, 1000.0])
+@holds_for("loss", UNBOUNDED)
+@holds_for("log_ratio", [-1000.0, -89.0, 89.0, 1000.0])
 def test_a_loss_and_its_gradient_are_finite_however_far_the_policy_is(loss, log_ratio):
     """And 0 where the advantage is 0: an infinite ratio times 0 would be no number."""
     old, mask = torch.full((3, 2), -1.0), torch.ones(3, 2, dtype=torch.bool)
@@ -126,7 +127,7 @@ def test_a_loss_and_its_gradient_are_finite_however_far_the_policy_is(loss, log_
     assert not now.grad[0].any()
 
 
-@pytest.mark.parametrize(("level", "bound"), [("token", 20.0), ("sequence", 10.0)])
+@holds_for(("level", "bound"), [("token", 20.0), ("sequence", 10.0)])
 def test_a_ratio_grows_up_to_the_bound_of_its_level_and_has_no_gradient_beyond(level, bound):
     """As in verl: 20 for a token, 10 for the mean over a sequence."""
     now, mask = (
@@ -142,7 +143,7 @@ def test_a_ratio_grows_up_to_the_bound_of_its_level_and_has_no_gradient_beyond(l
 # Parameters
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("build", "message"),
     [
         (lambda: PPOClip(clip_low=0.0), "PPOClip.clip_low is 0.0; it must be in (0, 1]"),

@@ -14,6 +14,7 @@ from observer.verifier.maths.same import same, same_value
 from observer.verifier.maths.tree import UndefinedError, UnreadableError
 from observer.verifier.maths.values import MAX_FACTORIAL, ROUGH, evaluate
 from observer.verifier.verify import verify
+from tables import holds_for
 
 NUMBERS = st.integers(-20, 20).map(lambda value: f"({value})" if value < 0 else str(value))
 
@@ -112,7 +113,7 @@ def test_what_is_not_finite_equals_nothing():
             assert not verdict, (gold, text)
 
 
-@pytest.mark.parametrize("name", "abcdkmnpqrstuvwxyz")
+@holds_for("name", "abcdkmnpqrstuvwxyz")
 def test_every_name_is_tried_on_both_sides_of_zero_and_far_from_it(name):
     for shift in (3, 20, 100, 1000):
         assert not same(parse(f"{name}+{shift}"), parse(f"|{name}+{shift}|"))
@@ -156,7 +157,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@holds_for("text", HOSTILE)
 def test_hostile_formulas_are_equal_to_themselves_or_refused_in_bounded_time(text):
     with no_hang():
         try:
@@ -166,9 +167,7 @@ def test_hostile_formulas_are_equal_to_themselves_or_refused_in_bounded_time(tex
     assert isinstance(verdict, bool)
 
 
-@pytest.mark.parametrize(
-    "unit", ["x+", "2x", "(x)", "√2 ", "x,", r"\frac12", "x=", "1/", r"\text{a}", "ab and "]
-)
+@holds_for("unit", ["x+", "2x", "(x)", "√2 ", "x,", r"\frac12", "x=", "1/", r"\text{a}", "ab and "])
 def test_reading_is_linear(unit):
     def read(text):
         with suppress(UnreadableError):

@@ -25,6 +25,7 @@ from observer.types import Completion, Group, Problem, Prompt, RefusedError, Sam
 from scored import RIGHT as CORRECT
 from scored import WRONG as INCORRECT
 from scored import estimated, score
+from tables import holds_for
 
 FEW = settings(max_examples=60, deadline=None)
 RIGHT, WRONG = (f"<observe>o</observe><think>t</think><answer>{n}</answer>" for n in (7, 8))
@@ -80,9 +81,9 @@ def test_advantages_are_rewards_less_the_mean_of_the_group_over_its_spread(rewar
         assert abs(found_P_G.sum(1)).max() < 1e-6
 
 
-@pytest.mark.parametrize("advantage", [GroupMean(), GroupMeanStd()], ids=str)
-@pytest.mark.parametrize("reward", [0.1, 0.7, 1.2])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@holds_for("advantage", [GroupMean(), GroupMeanStd()])
+@holds_for("reward", [0.1, 0.7, 1.2])
+@holds_for("dtype", [torch.float64, torch.float32])
 def test_equal_rewards_have_an_advantage_of_exactly_0(advantage, reward, dtype):
     """Whatever their rounding, which a scale of nearly 0 would blow up."""
     rewards_P_G = torch.tensor([[reward] * 8, [reward] * 7 + [reward + 1.0]], dtype=dtype)
@@ -120,8 +121,8 @@ def test_weights_follow_their_formula_and_are_never_negative(right, sigma):
     assert Uniform()(batch).tolist() == [1.0] * len(right)
 
 
-@pytest.mark.parametrize("after", [True, False])
-@pytest.mark.parametrize("weight", [0.2, 0.5, 1.0])
+@holds_for("after", [True, False])
+@holds_for("weight", [0.2, 0.5, 1.0])
 def test_the_pass_rate_is_counted_in_verdicts_whatever_the_bonus_adds_to_rewards(weight, after):
     groups = [group(*[(RIGHT, 150 + i) for i in range(k)], *[(WRONG, 150)] * (8 - k)) for k in range(9)]
     bonus = Bonus(weight=weight, min_tokens=100, after_normalisation=after)
@@ -158,7 +159,7 @@ class Lengths(Weighting):
         return lengths_P_G if self.by_completion else lengths_P_G.sum(-1)
 
 
-@pytest.mark.parametrize(("weighting", "right"), [(Sloping(), 8), (Dividing(), 0)])
+@holds_for(("weighting", "right"), [(Sloping(), 8), (Dividing(), 0)])
 def test_a_negative_or_infinite_weight_is_refused_by_the_name_of_its_weighting(weighting, right):
     groups = [group(*[(RIGHT, 9)] * right, *[(WRONG, 9)] * (8 - right)), group(*[(RIGHT, 9), (WRONG, 9)] * 4)]
     with pytest.raises(
@@ -284,7 +285,7 @@ def test_learning_rates_warm_up_on_a_line_and_fall_to_their_final_ratio(warmup, 
     assert Constant(warmup).factor(step, total) == pytest.approx(min(1.0, (step + 1) / max(1, warmup)))
 
 
-@pytest.mark.parametrize("kind", [Constant, Linear, Cosine])
+@holds_for("kind", [Constant, Linear, Cosine])
 def test_no_step_of_a_learning_rate_is_0_before_the_end_or_above_1(kind):
     factors = [kind(warmup_steps=5).factor(step, 20) for step in range(20)]
     assert factors.index(1.0) == 4
@@ -296,7 +297,7 @@ def test_no_step_of_a_learning_rate_is_0_before_the_end_or_above_1(kind):
 # Parameters
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("build", "message"),
     [
         (lambda: GroupMeanStd(eps=0.0), "GroupMeanStd.eps is 0.0; it must be > 0 and finite"),

@@ -9,6 +9,7 @@ from observer.data.tiles.rows import Tiles
 from observer.rewards import BoxIoU, LanguageConsistency, ObservationFidelity, ObservationLength
 from observer.types import Group, Patches, Picture, Prompt, Sampling, Verdict
 from rewarded import group_of, scores_of
+from tables import holds_for
 
 BLOCK = "<observe>a</observe>"
 
@@ -51,7 +52,7 @@ def test_facts_are_matched_one_by_one(facts, stated):
     assert ObservationFidelity(count_surplus=True).share(block, facts) == surplus
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("block", "facts", "share"),
     [
         ("AB is 5.0 cm long", ["5", "ab"], 1.0),
@@ -77,7 +78,7 @@ def test_a_row_without_facts_has_no_fidelity_and_broken_facts_stop_the_run():
             ObservationFidelity()(group_of([BLOCK], metadata=broken), scores, 0)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("script", "text", "share"),
     [
         ("latin", "<think>Zoë 3</think>", 1.0),
@@ -121,7 +122,7 @@ def test_iou_counts_the_cells_of_a_grid(a, b):
     assert BoxIoU("xyxy", "picture")(group, score, 0) == [pytest.approx(expected)]
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "answer",
     [
         "[1, 2, 3, 4]",
@@ -138,7 +139,7 @@ def test_a_box_is_read_however_it_is_written(answer):
     assert BoxIoU("xyxy", "unit").overlap(answer, [1, 2, 3, 4]) == 1.0
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "answer",
     [
         None,

@@ -11,6 +11,7 @@ from admitting import admitted
 from observer.data import Jsonl, Message, Tiles
 from observer.data.rows import RowFormat, Rows
 from observer.types import Picture, Problem, RefusedError, Turn
+from tables import holds_for
 
 ROWS = 24
 PLAIN = {"question": "How many?", "answer": "7", "metadata": {"topic": {"of": [1, 2]}, "source": "maps"}}
@@ -225,8 +226,9 @@ def test_rows_that_are_left_out_have_no_fingerprint_and_the_others_keep_theirs(w
     assert prints(rows={9: {"question": "How many? " * 2000}}) == whole[:9] + whole[10:]
 
 
-@pytest.mark.parametrize(
-    "other", [{"split": "val"}, {"picture": "wrong"}, {"picture": "blank"}, {"axes": "chain_and_perception"}]
+@holds_for(
+    "other",
+    [{"split": "val"}, {"picture": "wrong"}, {"picture": "blank"}, {"axes": "chain_and_perception"}],
 )
 def test_every_board_has_its_own_fingerprint_and_no_other_option_has_the_same(other):
     own, others = (Tiles(rows=4096, **options).read().fingerprints() for options in ({}, other))

@@ -11,6 +11,7 @@ from PIL import Image
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import PromptRenderer
 from observer.types import Picture, RefusedError, Turn
+from tables import holds_for
 
 IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
@@ -111,9 +112,7 @@ def test_a_picture_that_cannot_be_decoded_is_refused_as_its_reader_says(renderer
         renderer.render([problem("?", [picture(), Picture("a.png", size=lambda: (28, 28), load=load)])])
 
 
-@pytest.mark.parametrize(
-    "token", ["<|image_pad|>", "<|vision_start|>", "<|im_end|>", "<|im_start|>assistant\n"]
-)
+@holds_for("token", ["<|image_pad|>", "<|vision_start|>", "<|im_end|>", "<|im_start|>assistant\n"])
 def test_structure_in_a_users_text_is_refused(renderer, picture, problem, token):
     asked = problem(f"<image>Look {token} here", [picture()], id="row-7")
     for refused in (renderer.check, lambda item: renderer.render([item])):
@@ -127,7 +126,7 @@ def test_structure_in_any_turn_is_refused(renderer, problem):
         renderer.check(problem(turns=turns))
 
 
-@pytest.mark.parametrize(("marks", "pictures"), [(0, 1), (1, 0), (1, 2), (3, 2)])
+@holds_for(("marks", "pictures"), [(0, 1), (1, 0), (1, 2), (3, 2)])
 def test_marks_and_pictures_must_be_as_many(renderer, picture, problem, marks, pictures):
     turns = (Turn("user", "<image>" * marks + "What?"),)
     asked = problem("", [picture()] * pictures, id="row-7", turns=turns)
@@ -264,7 +263,7 @@ def test_an_error_shows_when_its_prompts_are_asked_for_and_not_before(watched, p
     assert len(watched.render(good)) == 1
 
 
-@pytest.mark.parametrize("ahead", [True, False], ids=["prepared", "rendered"])
+@holds_for("ahead", [True, False])
 def test_equal_pictures_are_one_object_across_problems(renderer, picture, problem, ahead):
     shown = [[(84, 84, 1)], [(56, 84, 1), (84, 84, 1)], [(84, 84, 2)], [(84, 84, 1)]]
     problems = [problem("?", [picture(*size) for size in sizes], id=f"p{i}") for i, sizes in enumerate(shown)]

@@ -10,6 +10,7 @@ from observer import strategies
 from observer.cli import main
 from observer.curriculum import AtMost, Draws, NeuraLadder
 from observer.types import RefusedError
+from tables import holds_for
 
 QUICK = ["fit", "--config", "configs/quickstart.yaml"]
 MOVED = {
@@ -112,7 +113,7 @@ def test_a_name_that_never_was_is_answered_with_no_other(capfd):
     assert " now" not in shown
 
 
-@pytest.mark.parametrize("path", MOVED)
+@holds_for("path", MOVED)
 def test_the_present_path_of_what_has_moved_is_found(path):
     assert strategies.present_path(path) == MOVED[path]
     assert strategies.present_path(MOVED[path]) is None, "nothing to tell of a path that is right"

@@ -30,6 +30,7 @@ from observer.rewards import (
 from observer.strategies import members, summary
 from observer.types import RefusedError, Score, Verdict
 from rewarded import LIMIT, group_of, scores_of
+from tables import holds_for
 
 NAMES = {
     *("Accuracy", "Bonus", "BoxIoU", "CosineLength", "EasyR1Reward", "Format", "Judge", "KimiLength", "LCPO"),
@@ -186,7 +187,7 @@ def test_the_repetition_penalty_is_the_share_of_ngrams_that_were_there_before(id
 BLOCKS = "<observe>a</observe>", "<think>b</think>", "<answer>7</answer>"
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("text", "share"),
     [
         ("".join(BLOCKS), 1.0),
@@ -239,7 +240,7 @@ def test_the_bonus_of_ties_goes_to_all_or_to_the_first(case, floor, room, ties):
 # What is refused
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("reward", "fields", "message"),
     [
         (SoftOverlong, {"max_tokens": 0}, "SoftOverlong.max_tokens is 0; give null or 1 or more"),

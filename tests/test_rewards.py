@@ -6,6 +6,7 @@ import pytest
 from observer.rewards import Accuracy, Bonus, Format, Free, Observe, Reward, Rubric, Think
 from observer.strategies import members
 from observer.types import Completion, Group, Problem, Prompt, RefusedError, Sampling, Score, Turn, Verdict
+from tables import holds_for
 
 REFERENCE = Bonus(weight=0.2, min_tokens=100, constraint="shortest", after_normalisation=False)
 
@@ -53,7 +54,7 @@ def test_a_group_without_a_right_answer_gets_no_bonus():
     assert bonuses(Bonus()) == []
 
 
-@pytest.mark.parametrize("weight", [0.5, 1.0, -3.0])
+@holds_for("weight", [0.5, 1.0, -3.0])
 def test_no_bonus_changes_what_is_correct(weight):
     group = group_of(response(7, 150), response(8, 150))
     rubric = Rubric({"accuracy": Accuracy(), "bonus": Bonus(weight, after_normalisation=False)}, Think())
@@ -92,7 +93,7 @@ def test_those_that_tie_share_the_bonus():
     assert shares == [1 / 3, 0.0, 1 / 3, 1 / 3, 0.0]
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("fields", "message"),
     [
         ({"min_tokens": -1}, "min_tokens is -1; give 0 or more"),
@@ -106,7 +107,7 @@ def test_an_impossible_bonus_is_refused_with_what_is_allowed(fields, message):
         Bonus(**fields)
 
 
-@pytest.mark.parametrize("reward", [Accuracy, Format, Bonus])
+@holds_for("reward", [Accuracy, Format, Bonus])
 def test_a_weight_is_any_finite_number(reward):
     assert reward(weight=-2.0).weight == -2.0
     for weight in (math.inf, -math.inf, math.nan):

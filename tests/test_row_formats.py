@@ -10,6 +10,7 @@ from observer.data import Jsonl, Message
 from observer.data.rows import Skipped
 from observer.strategies import members
 from observer.types import RefusedError, Turn
+from tables import holds_for
 from written_rows import ESSAY, ROW, refused, written
 
 
@@ -285,7 +286,7 @@ def test_a_missing_file_is_refused_with_its_absolute_path(tmp_path, monkeypatch)
         Jsonl(str(tmp_path)).read()
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("options", "message"),
     [
         ({"path": ""}, "path is empty; name a JSONL file"),
@@ -294,7 +295,7 @@ def test_a_missing_file_is_refused_with_its_absolute_path(tmp_path, monkeypatch)
         ({"max_image_pixels": 0}, "max_image_pixels is 0; set it within 1 .. 178956970"),
     ],
 )
-@pytest.mark.parametrize("file_format", [Jsonl, Message])
+@holds_for("file_format", [Jsonl, Message])
 def test_impossible_options_are_refused(file_format, options, message):
     with pytest.raises(RefusedError) as caught:
         file_format(**{"path": "train.jsonl"} | options)

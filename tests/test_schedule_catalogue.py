@@ -28,6 +28,7 @@ from observer.curriculum import (
 )
 from observer.strategies import members
 from observer.types import RefusedError
+from tables import holds_for
 
 CATALOGUE = [
     Random(),
@@ -57,7 +58,7 @@ CATALOGUE = [
     Shuffled(AtMost(Random(), visits=2), unit="batch"),
     PerSource(Shuffled(Sorted())),
 ]
-every = pytest.mark.parametrize("schedule", CATALOGUE, ids=lambda schedule: repr(schedule)[:60])
+every = holds_for("schedule", CATALOGUE)
 
 
 # every schedule
@@ -154,7 +155,7 @@ def test_a_stage_has_a_name_or_there_is_none(schedule):
     assert ("None" in names) == (len(names) == 1 and not isinstance(staged, SelfPaced | Mixture))
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("make", "message"),
     [
         (
@@ -193,7 +194,7 @@ def test_impossible_parameters_are_refused_with_class_name_and_value(make, messa
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("schedule", [NeuraLadder(), Gaussian()], ids=repr)
+@holds_for("schedule", [NeuraLadder(), Gaussian()])
 def test_a_part_of_the_ladder_that_is_too_small_is_refused_at_the_first_draw(schedule):
     with pytest.raises(RefusedError, match=r"draws up to \d+ of 40 rows from .* which has"):
         schedule.batch(request_of(ladder_of(90), 0, 40))

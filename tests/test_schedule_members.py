@@ -26,6 +26,7 @@ from observer.curriculum import (
 from observer.curriculum.schedules.neura_ladder import PAPER_SHARES, PAPER_TABLE
 from observer.seeding import stable_seed
 from observer.types import RefusedError
+from tables import holds_for
 
 # NeuraLadder
 
@@ -125,7 +126,7 @@ def test_the_gaussian_window_moves_from_the_easy_end_to_the_hard_end():
     assert (shares[-1] == shares[HORIZON]).all()
 
 
-@pytest.mark.parametrize("by", ["difficulty", "both", "complexity"])
+@holds_for("by", ["difficulty", "both", "complexity"])
 def test_the_adaptive_target_draws_the_nearest_rows_and_of_equals_the_least_visited(by):
     index = ladder_of()
     for start in (0.0, 0.3, 0.77, 1.0):

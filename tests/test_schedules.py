@@ -11,6 +11,7 @@ from growth import largest, work
 from observer.curriculum import DrawRequest, LadderIndex, Random, Schedule, Sorted, Stage, Stages
 from observer.seeding import stable_seed
 from observer.types import RefusedError
+from tables import holds_for
 
 WARM = Stages([Stage(steps=3, levels={0: 1.0, 1: 1.0}), Stage(steps=None, levels={0: 0.7, 1: 0.2, 2: 0.1})])
 few = settings(max_examples=60, deadline=None)
@@ -66,21 +67,19 @@ def test_a_draw_is_pure_and_of_distinct_rows_of_the_ladder(schedule, run, step):
     assert schedule.batch(DrawRequest(index, step, count, horizon, seed)) == rows
 
 
-@pytest.mark.parametrize("schedule", [Random(), Sorted(), WARM], ids=str)
+@holds_for("schedule", [Random(), Sorted(), WARM])
 def test_a_batch_larger_than_the_ladder_is_refused_with_both_numbers(schedule):
     with pytest.raises(RefusedError, match=r"batch of 13 .* ladder of 12 rows"):
         schedule.batch(DrawRequest(ladder_of(12), 0, 13, 5, 0))
 
 
-@pytest.mark.parametrize(("step", "count", "horizon"), [(-1, 1, 1), (0, 1, 0), (0, 0, 1)])
+@holds_for(("step", "count", "horizon"), [(-1, 1, 1), (0, 1, 0), (0, 0, 1)])
 def test_impossible_steps_and_horizons_are_refused(step, count, horizon):
     with pytest.raises(RefusedError):
         Random().batch(DrawRequest(ladder_of(12), step, count, horizon, 0))
 
 
-@pytest.mark.parametrize(
-    "schedule", [Random(), Sorted(), Stages([Stage(None, {0: 1.0, 1: 1.0, 2: 1.0})])], ids=str
-)
+@holds_for("schedule", [Random(), Sorted(), Stages([Stage(None, {0: 1.0, 1: 1.0, 2: 1.0})])])
 def test_a_draw_in_the_middle_of_a_pass_looks_at_no_more_rows_of_a_million_than_it_draws(schedule):
     index = ladder_of(1_000_000)
     schedule.batch(DrawRequest(index, 0, 128, 1000, 0))  # sorts once
@@ -246,7 +245,7 @@ def test_a_level_with_too_few_rows_is_refused_before_its_stage_begins():
         stages.batch(DrawRequest(ladder_of(12), 0, 5, 1, 0))
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "stages",
     [
         lambda: [],

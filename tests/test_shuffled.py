@@ -33,6 +33,7 @@ from observer.curriculum import (
 )
 from observer.curriculum.schedules.shuffled import dealt_anew
 from observer.types import RefusedError
+from tables import holds_for
 
 MIXED = Mixture({"ladder": Part(NeuraLadder(), 0.8), "random": Part(Random(), 0.2)})
 BY_STEP = [
@@ -55,7 +56,7 @@ def counted(batches):
     return Counter(row for rows in batches for row in rows)
 
 
-@pytest.mark.parametrize("schedule", BY_STEP, ids=lambda schedule: repr(schedule)[:60])
+@holds_for("schedule", BY_STEP)
 def test_each_block_has_the_rows_of_the_schedule_as_often_as_it_draws_them(schedule):
     blocks = 1 if isinstance(schedule, AtMost) else 2
     plain = run(schedule, ladder_of(), 0, blocks * HORIZON)
@@ -91,7 +92,7 @@ def test_the_order_is_gone_and_the_composition_is_kept():
     assert rise(Random())[1] != shares
 
 
-@pytest.mark.parametrize(("size", "count"), [(12, 12), (13, 12), (24, 12)])
+@holds_for(("size", "count"), [(12, 12), (13, 12), (24, 12)])
 def test_rows_that_every_batch_needs_are_in_every_batch(size, count):
     plain, shuffled = (
         run(schedule, ladder_of(size), 0, 30, count, 30) for schedule in (Random(), Shuffled(Random()))
@@ -133,7 +134,7 @@ class Reads(Schedule):
         return range(request.count)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("schedule", "goes_by"),
     [
         (AdaptiveTarget(), "what it remembers"),
@@ -150,7 +151,6 @@ class Reads(Schedule):
         (Reads(what=lambda index: bool(index.memory)), "what it remembers"),
         (PerSource(Reads(what=lambda index: index.last_pass_rate_R)), "the pass rates"),
     ],
-    ids=lambda it: repr(it)[:40] if isinstance(it, Schedule) else "",
 )
 def test_a_schedule_that_adapts_is_refused_at_the_first_draw(schedule, goes_by):
     with pytest.raises(RefusedError) as caught:
@@ -207,7 +207,7 @@ def test_a_bound_on_visits_holds_within_and_around():
         assert set(counted(run(schedule, ladder_of(), 0, steps, horizon=steps)).values()) == {1}
 
 
-@pytest.mark.parametrize("unit", ["row", "batch"])
+@holds_for("unit", ["row", "batch"])
 def test_what_dynamic_sampling_draws_again_is_new_and_of_the_same_composition(unit):
     index = ladder_of(9000)
     draws = Draws(index, Shuffled(Stages([Stage(None, {2: 1.0, 7: 1.0})]), unit), COUNT, HORIZON, SEED)

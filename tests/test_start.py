@@ -22,6 +22,7 @@ from observer.learner import ObserveLearner
 from scoring import ROOT, row, write
 from simulated_grid import Simulated
 from structure import FILES, needed, rooms
+from tables import holds_for
 
 TORCH = {"torch", "numpy"}
 MODELS = {
@@ -123,7 +124,7 @@ def test_a_run_builds_the_parser_of_its_command_alone(monkeypatch, capsys):
 HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("module", "without", "needs"),
     [
         ("observer.cli.app", {"torch", "numpy", "lightning", "transformers", "jsonargparse"}, "yaml"),
@@ -150,7 +151,7 @@ def test_what_the_imports_of_a_file_lead_to(module, without, needs):
 FACES = [f"observer.{room}" for room in rooms()]
 
 
-@pytest.mark.parametrize("face", FACES)
+@holds_for("face", FACES)
 def test_a_face_offers_all_its_names(face):
     module = importlib.import_module(face)
     offered = getattr(module, "__all__", [])
@@ -158,7 +159,7 @@ def test_a_face_offers_all_its_names(face):
     assert [name for name in offered if getattr(module, name) is None] == []
 
 
-@pytest.mark.parametrize("face", FACES)
+@holds_for("face", FACES)
 def test_names_that_wait_are_those_that_a_type_checker_sees(face):
     tree = ast.parse(FILES[face].read_text())
     [seen, waiting] = [

@@ -14,6 +14,7 @@ from documented import PAGES, blocks
 from observer.statistics import Estimate, crossed, holm, holm_error, pass_at_k, seeds_to_resolve, student
 from observer.statistics.holm import HOLM_ERRORS
 from observer.types import RefusedError
+from tables import holds_for
 
 CASES = json.loads((Path(__file__).parent / "cases" / "crossed.json").read_text())["cases"]
 """What lmerTest found; ``cases/crossed.R`` makes the file."""
@@ -24,7 +25,7 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "x".join(map(str, np.shape(case["values"]))))
+@holds_for("case", CASES)
 def test_mean_error_degrees_of_freedom_and_p_value_are_those_of_lmertest(case):
     estimate = crossed(case["values"])
     seeds, problems = np.shape(case["values"])
@@ -105,8 +106,8 @@ def test_one_cluster_of_most_problems_widens_the_interval():
     assert lopsided.interval()[0] < crossed(values).interval()[0] - 1
 
 
-@pytest.mark.parametrize("shift", [0.0, 1e3, -1e6])
-@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@holds_for("shift", [0.0, 1e3, -1e6])
+@holds_for("scale", [1e-6, 1.0, 1e6])
 def test_intervals_move_and_stretch_with_the_values(shift, scale):
     values = noise(4, 9)
     plain, moved = crossed(values), crossed(values * scale + shift)
@@ -149,7 +150,7 @@ def test_equal_outcomes_are_not_a_variance_of_zero():
     assert better.p_value() == pytest.approx(2 * 0.5**8)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "estimate",
     [
         crossed(np.full((3, 8), 0.1)),  # sums of tenths are rounded
@@ -176,7 +177,7 @@ def test_outcomes_may_be_bools():
     assert crossed(values) == crossed(values.astype(float))
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("values", "told"),
     [
         ([], r"values_S_P has the shape \(0,\); it must have 2 dimensions, none of them empty"),
@@ -204,7 +205,7 @@ def test_labels_and_bounds_that_do_not_fit_are_refused():
         student([])
 
 
-@pytest.mark.parametrize("level", [0.0, 1.0, math.nan, 95])
+@holds_for("level", [0.0, 1.0, math.nan, 95])
 def test_a_level_is_a_probability(level):
     with pytest.raises(RefusedError, match="level is"):
         student([1.0, 2.0]).interval(level)

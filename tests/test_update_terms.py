@@ -23,6 +23,7 @@ from observer.objective import (
     reduced,
 )
 from observer.types import Completion, Experience, Group, Problem, Prompt, Sampling, Turn
+from tables import holds_for
 from token_batches import DENOMINATORS, FEW, away_from_bounds, batches, by_hand, ratios, tensors
 
 # All terms together
@@ -117,8 +118,8 @@ def test_figures_are_those_of_the_terms_that_are_there():
     assert silent == [True, False, False]
 
 
-@pytest.mark.parametrize("denominator", DENOMINATORS)
-@pytest.mark.parametrize(
+@holds_for("denominator", DENOMINATORS)
+@holds_for(
     "objective",
     [
         Objective(PPOClip(0.2, 0.28, dual=3.0), K3(0.3), Correction(), 0.5),
@@ -126,7 +127,6 @@ def test_figures_are_those_of_the_terms_that_are_there():
         Objective(PPOClip(), K1(0.3), None, 0.0),
         Objective(PPOClip(), None, None, 2.0),
     ],
-    ids=str,
 )
 def test_the_gradient_of_a_whole_update_by_the_logits_is_central_differences(objective, denominator):
     """KL, correction and entropy bonus included, over rows that are padded and one that ends at once."""

@@ -5,6 +5,7 @@ import pytest
 
 from observer.types import RefusedError, Verdict
 from observer.verifier.verify import infer_kind, refuse_unverifiable, verify
+from tables import holds_for
 
 SHAPES = ("square", "dot", "circle")
 
@@ -22,7 +23,7 @@ def test_rewards_import_neither_torch_nor_transformers_nor_lightning():
     assert out.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "gold",
     [
         "",
@@ -50,7 +51,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones():
         verify("red", "red", "colour")
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("gold", "kind"),
     [
         ("7", "integer"),
@@ -77,7 +78,7 @@ def test_with_options_an_answer_is_a_choice_or_nothing():
             infer_kind(gold, SHAPES)
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "prediction",
     [
         "7",
@@ -98,7 +99,7 @@ def test_an_integer_may_be_dressed_in_any_notation(prediction):
     assert right("7", prediction, "integer")
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "prediction",
     [
         "7 apples",
@@ -137,7 +138,7 @@ def test_the_unicode_minus_is_a_minus():
     assert right("\u22127", "-7", "integer")
 
 
-@pytest.mark.parametrize(
+@holds_for(
     "prediction",
     ["1/4", " 1 / 4 ", r"\frac{1}{4}", r"\dfrac{1}{4}", r"\frac{-1}{-4}", "2/8", "0.25", ".25", "2.5e-1"],
 )

@@ -24,6 +24,7 @@ from observer.objective import (
 )
 from observer.types import RefusedError
 from scored import RIGHT, UNVERIFIABLE, WRONG, estimated, on_two_ranks, rows, score, weighed
+from tables import holds_for
 
 FEW = settings(max_examples=60, deadline=None)
 SHARES = {"algebra": 0.75, "geometry": 1 / 12}
@@ -117,8 +118,8 @@ def test_a_weighting_follows_its_formula_and_is_never_negative(weighting, scores
     assert np.isfinite(found_P_G).all()
 
 
-@pytest.mark.parametrize("weighting", ALL, ids=str)
-@pytest.mark.parametrize("verdict", [RIGHT, WRONG, UNVERIFIABLE])
+@holds_for("weighting", ALL)
+@holds_for("verdict", [RIGHT, WRONG, UNVERIFIABLE])
 def test_groups_of_one_and_groups_that_are_all_alike_have_a_weight(weighting, verdict):
     for size in (1, 5):
         found = weighed([[score(verdict)] * size], GroupMeanStd(), weighting, metadata=GEOMETRY)
@@ -158,7 +159,7 @@ def test_the_domain_factors_are_those_of_the_authors_code():
     assert factors == pytest.approx([0.847, 2.565], abs=1e-3)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"domain": "topology"}, {"topic": "algebra"}])
+@holds_for("metadata", [{}, {"domain": "topology"}, {"topic": "algebra"}])
 def test_a_row_of_an_unknown_domain_is_refused_by_its_id(metadata):
     with pytest.raises(RefusedError, match=r"row row-7 has domain .* share of algebra, geometry; add it"):
         Disco(shares=SHARES)(estimated([[score(RIGHT)]], metadata=metadata))
@@ -207,7 +208,7 @@ def test_entropy_and_diversity_point_in_opposite_directions():
 # Bonus, signs and normalisation
 
 
-@pytest.mark.parametrize("weighting", ALL, ids=str)
+@holds_for("weighting", ALL)
 def test_a_bonus_changes_no_weight(weighting):
     without, with_bonus = (
         [[score(RIGHT, bonus=bonus), *[score(WRONG)] * 3], [score(RIGHT, bonus=bonus)] * 4]
@@ -218,7 +219,7 @@ def test_a_bonus_changes_no_weight(weighting):
     assert found[1].pass_rates_P.tolist() == [0.25, 1.0]
 
 
-@pytest.mark.parametrize("weighting", ALL, ids=str)
+@holds_for("weighting", ALL)
 def test_a_weight_never_turns_an_advantage_round(weighting):
     scores = [[score(RIGHT)] * k + [score(WRONG)] * (8 - k) for k in range(9)]
     found = weighed(scores, GroupMeanStd(), weighting, metadata=GEOMETRY)
@@ -243,7 +244,7 @@ def test_a_range_of_rewards_undoes_the_blow_up_of_a_small_one():
     assert float(small) == pytest.approx(2.475 * 0.2 / 1.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("apply_to", ["all", "accuracy"])
+@holds_for("apply_to", ["all", "accuracy"])
 def test_a_group_of_weight_0_with_equal_rewards_is_exactly_0_so_that_it_can_be_dropped(apply_to):
     scores = [[score(verdict)] * 8 for verdict in (RIGHT, WRONG)]
     for weighting in (Quadratic(apply_to=apply_to), StageWave("medium", apply_to=apply_to)):
@@ -272,7 +273,7 @@ def test_normalised_weights_average_to_1_where_rewards_differ_and_forget_sigma(s
     assert counted.size == 0 or counted.max() == 0 or counted.mean() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("weighting", ALL, ids=str)
+@holds_for("weighting", ALL)
 def test_normalisation_keeps_the_ratios_of_weights(weighting):
     scores = [[score(RIGHT)] * k + [score(WRONG)] * (8 - k) for k in range(9)]
     options = {name: getattr(weighting, name) for name in weighting.__dataclass_fields__}
@@ -304,7 +305,7 @@ def test_two_ranks_weigh_as_one_does(weighting, normalise, scores):
 # Parameters and registry
 
 
-@pytest.mark.parametrize(
+@holds_for(
     ("build", "message"),
     [
         (lambda: Uniform(apply_to="format"), "Uniform.apply_to is 'format'; it must be one of all, accuracy"),
