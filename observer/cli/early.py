@@ -6,7 +6,7 @@ import gc
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import yaml
@@ -32,11 +32,16 @@ def uncollected() -> Iterator[None]:
     gc.disable()
     try:
         yield
-        if not gc.get_freeze_count():
-            gc.freeze()
+        _leave_what_there_is()
     finally:
         if enabled:
             gc.enable()
+
+
+@cache
+def _leave_what_there_is() -> None:
+    """Look for no garbage among all that there is now; once, as it takes time where there is much."""
+    gc.freeze()
 
 
 def prepared(words: list[str], defaults: Callable[[type], dict[str, Any]]) -> tuple[type | None, list[str]]:
