@@ -19,6 +19,7 @@ from observer.data import Jsonl
 from observer.objective import Permuted, Quadratic, Uniform, Weighting
 from observer.rollout import TransformersEngine
 from observer.types import Verdict
+from tables import holds_for
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
 TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
@@ -59,11 +60,16 @@ SHELL = [(page, block) for page in PAGES for block in blocks(page, "bash")]
 def test_every_command_of_a_page_is_understood_with_its_values(page, block, reader, monkeypatch, capfd):
     commands = told(block, reader)
     assert commands
-    for program, *words in {re.sub(r"\d+", "", " ".join(words)): words for words in commands}.values():
+    for program, *words in {alike(words): words for words in commands}.values():
         if program == "srun":
             program, *words = words
         if program == "observer":
             understood(words, monkeypatch, capfd)
+
+
+def alike(words):
+    """What commands share that are tried once: all but numbers, and of those on a grid its file."""
+    return words[3] if words[:2] == ("observer", "ablate") else re.sub(r"\d+", "", " ".join(words))
 
 
 def understood(words, monkeypatch, capfd):
@@ -74,8 +80,8 @@ def understood(words, monkeypatch, capfd):
     elif command == "ablate":
         lines = grid_lines(words, capfd)
         assert len(lines) >= 10
-        for line in dict.fromkeys(re.sub(r" --seed_everything=.*", "", line) for line in lines):
-            assert parsed(shlex.split(line)[1:], monkeypatch).trainer.max_steps > 0
+        for words in covering(lines):
+            assert parsed(words, monkeypatch).trainer.max_steps > 0
     elif command == "export" or words[:2] == [
         "curriculum",
         "estimates",
@@ -94,6 +100,15 @@ def grid_lines(words, capfd):
     capfd.readouterr()
     assert main(["ablate", "plan", words[2], "--commands"]) == 0
     return capfd.readouterr().out.splitlines()
+
+
+def covering(lines):
+    """The words of a few commands of a grid that hold each option with each value that any has."""
+    left = [shlex.split(re.sub(r" --seed_everything=.*", "", line))[1:] for line in lines]
+    seen = set()
+    while {*(words := max(left, key=lambda words: len({*words} - seen)))} - seen:
+        seen |= {*words}
+        yield words
 
 
 @pytest.mark.parametrize(
@@ -130,22 +145,34 @@ def help_of(command, helps, capsys):
     return helps[command]
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, capsys, reader, monkeypatch):
-    name, _, value = option.partition(" ")
-    commands = ["fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list"]
-    commands += ["ablate run", "ablate plan"]
-    having = [
-        command
-        for command in commands
-        if re.search(rf"{re.escape(name)}(?![\w.])", help_of(command, helps, capsys))
-    ]
-    assert having
-    for one in value.split(" | ") if value else []:
-        if having[0] == "fit":
-            assert parsed([*QUICK, name, one], monkeypatch) is not None
-        else:
-            assert one in help_of(having[0], helps, capsys)
+COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
+COMMANDS += ("ablate run", "ablate plan")
+
+
+def having(option, helps, capsys):
+    """The commands whose help prints an option."""
+    whole = rf"{re.escape(option)}(?![\w.])"
+    return [command for command in COMMANDS if re.search(whole, help_of(command, helps, capsys))]
+
+
+@holds_for("option", OPTIONS)
+def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, capsys):
+    assert having(option.partition(" ")[0], helps, capsys)
+
+
+def test_every_value_that_a_sentence_gives_an_option_is_one_of_it(helps, capsys, reader, monkeypatch):
+    lines = [list(QUICK)]
+    for name, _, values in (option.partition(" ") for option in OPTIONS):
+        for one in values.split(" | ") if values else []:
+            if (command := having(name, helps, capsys)[0]) != "fit":
+                assert one in help_of(command, helps, capsys)
+                continue
+            free = [line for line in lines if name == "--config" or name not in line]
+            lines += [] if free else [list(QUICK)]
+            (free or lines[-1:])[0].extend([name, one])
+    assert sum(map(len, lines)) > 20
+    for words in lines:  # each option of one command has one value
+        assert parsed(words, monkeypatch) is not None
 
 
 SECTIONS = "model|data|trainer|curriculum|completions|checkpoints|report|components"
