@@ -233,7 +233,7 @@ def test_a_process_that_no_longer_answers_is_killed(verifier, monkeypatch):
         monkeypatch.setattr(verifier_module, "GRACE_SECONDS", HUNG)
         start()
 
-    monkeypatch.setattr(verifier_module, "GRACE_SECONDS", 1 - HUNG)  # a second, for the stopped one
+    monkeypatch.setattr(verifier_module, "GRACE_SECONDS", 0.2 - HUNG)  # a moment, for the stopped one
     monkeypatch.setattr(one, "_start", start_anew)
     assert verdicts(one.verify_all(ask("7 more"))) == [RIGHT]
     assert members(group) == []
