@@ -111,6 +111,19 @@ class RunProcess:
         return f"exit code {code}: {said}" if said else f"exit code {code}"
 
 
+def log_refusal(words: Sequence[str], log: Path, why: str) -> None:
+    """Write to the log of a run why it was not started, as its process would have.
+
+    Args:
+        words: of the command line after ``observer``.
+        log: the file that its processes print to.
+        why: a line.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as out:
+        out.write(f"$ observer {shlex.join(words)}\nobserver: {why}\n")
+
+
 def last_words(log: BinaryIO, start: int) -> str:
     """Return the line of a log that says most: its own refusal, or else the end of a traceback.
 

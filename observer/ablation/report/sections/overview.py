@@ -53,7 +53,10 @@ def _problems(runs: Collected) -> str:
     count, clusters = len(problems.ids), problems.clusters
     text = f"{several(count, 'problem')}, the same in every run (ids and pictures compared)"
     if clusters < count:
-        return f"{text}; {count - clusters} repeat a picture: problems of one picture are one cluster."
+        return (
+            f"{text}; {count - clusters} repeat a picture: problems of one picture are one "
+            "cluster, whatever is asked of it."
+        )
     return f"{text}."
 
 
