@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from observer.ablation.grid import Grid, Run
-from observer.ablation.process import last_words
+from observer.ablation.process import failure
 from observer.ablation.record import Named, read_named
 from observer.ablation.report.answers import Problems, read_answers
 from observer.ablation.report.curves import Point, read_curve
@@ -115,22 +115,14 @@ def _unfinished(run: Run, summary: Mapping[str, Any]) -> Missing | None:
     """Return why a run has no figures; None if it has."""
     status = str(summary.get("status", "not started"))
     if status != COMPLETE:
-        said = str(summary.get("error") or _printed(run.log))
-        if status == "running":
+        printed = failure(run.log)
+        said = str(summary.get("error") or printed or "")
+        if status == "running" or (status == "not started" and printed == ""):
             status = "running or killed"
         return Missing(run, "failed" if status == "not started" and said else status, said)
     if not (run.folder / FILE).is_file():
         return Missing(run, "not measured", f"complete, but without {FILE}: is data.test set?")
     return None
-
-
-def _printed(log: Path) -> str:
-    """Return what a run's process said last, where its summary does not say why it ended."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        said = last_words(file, 0)
-    return "" if said.startswith("$ ") else said  # it was killed before it said anything
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -105,9 +105,9 @@ def _differences(runs: Collected) -> Iterator[tuple[str, str]]:
         yield "Starts", f"variants of {seeds} did not start from the same weights."
 
 
-def _starts(runs: Collected, seed: int) -> set[Any]:
+def _starts(runs: Collected, seed: int) -> set[str]:
     return {
-        _at(one.environments[0], "start", "weights")
+        str(_at(one.environments[0], "start", "weights"))
         for (_, number), one in runs.measured.items()
         if number == seed
     }
