@@ -1,4 +1,7 @@
-"""A grid that is killed again and again ends as the grid that was left alone: real processes, SIGKILL."""
+"""A grid that is killed again and again ends with the runs, and the report, of one that was left alone.
+
+Real processes, SIGKILL. The code must not change while it runs: reports name a commit that runs differ in.
+"""
 
 import json
 import os
@@ -13,7 +16,9 @@ import pytest
 import yaml
 
 from observer.ablation.grid import read_grid
+from observer.cli import main
 from processes import HUNG
+from reported import timeless
 
 ROOT = Path(__file__).parent.parent
 GRID = ROOT / "experiments" / "quickstart_ablation.yaml"
@@ -88,6 +93,12 @@ def stop(process):
     assert process.wait(HUNG) == 128 + signal.SIGTERM
 
 
+def curve(folder):
+    """Evaluations without their seconds."""
+    lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
 def summary(folder):
     found = json.loads((folder / "summary.json").read_text())
     return {key: value for key, value in found.items() if key not in TIMES}
@@ -118,6 +129,7 @@ def test_a_grid_that_is_killed_at_any_moment_ends_as_the_unbroken_grid(tmp_path)
         finally:
             if process.poll() is None:
                 how(process)
+        assert main(["ablate", "report", str(file), "--output", str(output)]) in (0, 2), "2: none is complete"
         print(f"{how.__name__} after {moment:.1f} s: {logged(output)} steps", flush=True)
     assert start(file, output).wait(HUNG * 6) == 0, output.with_suffix(".out").read_text()
     runs, whole = read_grid(file).runs(output), read_grid(file).runs(unbroken)
@@ -125,6 +137,8 @@ def test_a_grid_that_is_killed_at_any_moment_ends_as_the_unbroken_grid(tmp_path)
     for run, other in zip(runs, whole, strict=True):
         assert summary(run.folder) == summary(other.folder)
         assert summary(run.folder)["status"] == "complete"
+        assert curve(run.folder) == curve(other.folder)
+        assert (run.folder / "heldout.parquet").exists()
         for name in SAME:
             if (other.folder / name).exists():
                 assert (run.folder / name).read_bytes() == (other.folder / name).read_bytes(), (
@@ -132,3 +146,9 @@ def test_a_grid_that_is_killed_at_any_moment_ends_as_the_unbroken_grid(tmp_path)
                 )
     said = output.with_suffix(".out").read_text()
     assert "failed" not in said
+    for folder in (unbroken, output):
+        assert main(["ablate", "report", str(file), "--output", str(folder)]) == 0
+    one, other = (timeless(folder / "report") for folder in (unbroken, output))
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+    print(f"the same but for seconds: {', '.join(sorted(one))}", flush=True)

@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from rich.console import Console
 
 from observer.ablation.grid import Grid
@@ -245,20 +244,11 @@ def test_problems_of_one_picture_are_one_cluster(simulated):
             changed(grid, variant, seed, picture=three_alike)
     after = primary(grid).estimate
     assert (before.clusters, after.clusters, after.problems) == (40, 38, 40)
-    assert "2 repeat a picture: problems of one picture are one cluster." in page(grid)
+    assert "2 repeat a picture: problems of one picture are one cluster, whatever is asked" in page(grid)
     for variant in grid.effects:
         for seed in range(3):
             changed(grid, variant, seed, picture=lambda table: [""] * len(table))
     assert primary(grid).estimate.clusters == 40  # rows without a picture
-
-
-def test_contrasts_that_are_named_after_the_runs_are_told(simulated):
-    grid = simulated()
-    record = grid.output / "grid.yaml"
-    record.write_text(yaml.safe_dump({"contrasts": {"bonus": {"bonus": 1.0, "grpo": -1.0}}, "margin": 0.01}))
-    assert "NAMED LATER" not in page(grid)
-    record.write_text(yaml.safe_dump({"contrasts": {}, "margin": 0.02}))
-    assert "NAMED LATER: bonus, the margin was not so" in page(grid)
 
 
 def test_main_effects_that_are_not_primary_are_exploratory(simulated):

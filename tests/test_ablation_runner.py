@@ -106,6 +106,9 @@ def test_options_that_the_parser_has_refused_are_not_tried(grid_of, tmp_path):
     assert code == 1
     assert said.count("failed: bad seed 1: refused: no such option\n") == 1
     assert not (tmp_path / "out" / "bad").exists()
+    log = (tmp_path / "out" / "logs" / "bad-seed-0.log").read_text().splitlines()
+    assert log[0].startswith("$ observer fit --config quickstart --do=crash ")
+    assert log[1:] == ["observer: refused: no such option"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])

@@ -147,7 +147,27 @@ MISTAKES = {
     "zero weights": ({"contrasts": {"c": {"grpo": 0}}}, "its weights sum to 0; .* not all of them 0"),
     "weight of a word": (
         {"contrasts": {"c": {"grpo": "one"}}},
-        r"contrasts\.c\.grpo is 'one'; write a finite",
+        r"contrasts\.c\.grpo is 'one'; write a number from -1 to 1",
+    ),
+    "weight in hundreds": (
+        {"contrasts": {"c": {"grpo": 100, "uniform": -100}}},
+        r"contrasts\.c\.grpo is 100; write a number from -1 to 1",
+    ),
+    "contrast again": (
+        {"contrasts": {"c": "grpo - uniform", "d": {"uniform": 1, "grpo": -1}}},
+        r"contrasts\.d is .* it is the same as c; remove one of them",
+    ),
+    "effect of a list": ({"contrasts": {"c": {"effect": ["a"]}}}, r"effect is \['a'\]; no axis is called"),
+    "more cells than runs": (
+        {"axes": {f"a{k}": {"off": {}, "on": {f"x{k}": 1}} for k in range(40)}},
+        "design is 'full'; these axes have 1,099,511,627,776 cells, a grid at most 10,000",
+    ),
+    "more generators than are told apart": (
+        {
+            "axes": {f"a{k}": {"off": {}, "on": {f"x{k}": 1}} for k in range(40)},
+            "design": {"fraction": {f"a{k}": "a0*a1" for k in range(4, 40)}},
+        },
+        "write at most 12 generators",
     ),
     "effect of nothing": ({"contrasts": {"c": {"effect": "bonsu"}}, "axes": AXES}, "'bonsu'; near it: bonus"),
     "effect with more": (
@@ -172,6 +192,7 @@ MISTAKES = {
     "empty exclusion": ({"axes": AXES, "exclude": [{}]}, r"exclude\.0 is \{\}; no cell of the design"),
     "nothing to run": ({"variants": {}}, r"variants is \{\}; write at least one"),
     "baseline": ({"baseline": "gpro"}, "baseline is 'gpro'; no variant is called 'gpro'; near it: grpo"),
+    "baseline of a list": ({"baseline": ["grpo"]}, r"baseline is \['grpo'\]; no variant is called"),
     "margin": ({"margin": 1}, "margin is 1; write an accuracy between 0 and 1"),
     "generator of nothing": (
         {"axes": AXES, "design": {"fraction": {"order": "bonus*wieght"}}},

@@ -1,5 +1,7 @@
 import ast
+import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,8 @@ import pytest
 import observer.rewards
 import observer.verifier
 import stand_in
-from observer.rewards import Accuracy, Bonus, Format, Free, Observe, Rubric, Think
-from observer.types import Completion, Group, Picture, Problem, Prompt, Sampling, Turn, Verdict
+from observer.rewards import Accuracy, Bonus, Format, Free, Observe, Reward, Rubric, Think
+from observer.types import Completion, Group, Picture, Problem, Prompt, RefusedError, Sampling, Turn, Verdict
 from observer.verifier import Limits, Verifier
 from observer.verifier import verifier as verifier_module
 
@@ -50,6 +52,42 @@ def group_of(*answers, gold="7", kind="integer", question="How many?", wrap=True
 
 def verdicts(rows):
     return [[str(score.verdict) for score in row] for row in rows]
+
+
+# Rewards of a user
+
+
+class Plain(Reward):
+    """With a constructor of its own, and no weight."""
+
+    def __init__(self, **given):
+        self.__dict__.update(given)
+
+    def __call__(self, group, scores, step):
+        return [0.0] * len(scores)
+
+
+@dataclass(frozen=True)
+class Weightless(Reward):
+    """A dataclass whose author forgot the weight."""
+
+    size: int = 1
+
+    def __call__(self, group, scores, step):
+        return [0.0] * len(scores)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Plain, "Plain: it has no weight; make it a frozen dataclass with a field 'weight: float = 1.0'"),
+        (Weightless, "Weightless: it has no weight; make it a frozen dataclass"),
+        (lambda: Plain(weight="1"), "Plain: weight is '1'; give a finite number"),
+    ],
+)
+def test_a_reward_without_a_weight_is_refused_with_what_to_write(make, said):
+    with pytest.raises(RefusedError, match=re.escape(said)):
+        Rubric({"own": make()}, Think())
 
 
 # One batch

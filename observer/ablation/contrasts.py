@@ -44,6 +44,9 @@ def read_contrasts(
             weights = _effect(written, cells, levels, fraction, here)
         else:
             weights = _weights(written, known, here)
+        for other, given in found.items():
+            if given in (weights, {variant: -weight for variant, weight in weights.items()}):
+                raise here.refused(written, f"it is the same as {other}; remove one of them")
         found[name] = weights
     return found
 
@@ -65,8 +68,10 @@ def _weights(written: Any, known: list[str], place: Place) -> Weights:
     for name, weight in given.items():
         if name not in known:
             raise place.refused(written, unknown(name, known, "variant"))
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-            raise place.at(name).refused(weight, "write a finite number")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not abs(weight) <= 1:
+            raise place.at(name).refused(
+                weight, "write a number from -1 to 1: what is reported is a difference in points"
+            )
     weights = {name: float(weight) for name, weight in given.items() if weight}
     total = math.fsum(weights.values())
     if not weights or abs(total) > 1e-6:
@@ -83,7 +88,7 @@ def _effect(
     axis = written["effect"]
     if others := [str(key) for key in written if key not in ("effect", "level")]:
         raise place.refused(dict(written), f"{unknown(others[0], ('effect', 'level'), 'key')}")
-    if axis not in levels:
+    if not isinstance(axis, str) or axis not in levels:
         raise place.at("effect").refused(axis, unknown(axis, levels, "axis"))
     off, *more = levels[axis]
     level = str(written.get("level", more[-1]))
@@ -91,14 +96,14 @@ def _effect(
         raise place.refused(
             dict(written), f"axis {axis} has levels {', '.join(more)} beside {off}; write one as level"
         )
+
+    def key(cell: Cell) -> frozenset[tuple[str, str]]:
+        return frozenset((other, at) for other, at in cell.items() if other != axis)
+
     on_cells = {name: cell for name, cell in cells.items() if cell[axis] == level}
     off_cells = {name: cell for name, cell in cells.items() if cell[axis] == off}
-    pairs = [
-        (on, without)
-        for on, cell in on_cells.items()
-        for without, other in off_cells.items()
-        if {**cell, axis: off} == other
-    ]
+    without = {key(cell): name for name, cell in off_cells.items()}
+    pairs = [(name, without[key(cell)]) for name, cell in on_cells.items() if key(cell) in without]
     if pairs:
         share = 1 / len(pairs)
         return {name: sign * share for pair in pairs for name, sign in zip(pair, (1, -1), strict=True)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, combinations, product
+from math import prod
 from typing import Any
 
 from observer.ablation.grid_file import Place, mapping, unknown
@@ -19,6 +20,9 @@ Levels = Mapping[str, Sequence[str]]
 Cell = dict[str, str]
 """Axis -> its level."""
 WORDS = ("full", "leave_one_out", "add_one_in")
+MOST_CELLS = 10_000
+MOST_GENERATORS = 12
+"""What they mix grows as 2 to their number."""
 ALL, NONE = "all", "none"
 """Names of the cells with every axis on, and with every axis off."""
 _LONGEST_ALIAS = 3
@@ -53,6 +57,7 @@ def read_design(value: Any, levels: Levels, place: Place) -> Design:
                 value, "write {fraction: {axis: axis*axis}}, full, leave_one_out or add_one_in"
             )
         generators = _generators(given["fraction"], levels, place.at("fraction"))
+        _refuse_many({axis: names for axis, names in levels.items() if axis not in generators}, value, place)
         return Design(tuple(_fraction(levels, generators)), generators)
     words = value if isinstance(value, list) else [value]
     if not words:
@@ -61,8 +66,20 @@ def read_design(value: Any, levels: Levels, place: Place) -> Design:
     for word in words:
         if not isinstance(word, str) or word not in WORDS:
             raise place.refused(word, f"write {', '.join(WORDS)}, a list of them, or {{fraction: ..}}")
+        if word == "full":
+            _refuse_many(levels, word, place)
         cells += [cell for cell in _BY_WORD[word](levels) if cell not in cells]
     return Design(tuple(cells))
+
+
+def _refuse_many(levels: Levels, value: Any, place: Place) -> None:
+    """Refuse combinations of levels that nobody can run, before they are made."""
+    if (count := prod(map(len, levels.values()))) > MOST_CELLS:
+        raise place.refused(
+            value,
+            f"these axes have {count:,} cells, a grid at most {MOST_CELLS:,}; write leave_one_out, a "
+            "fraction, or fewer axes",
+        )
 
 
 def full(levels: Levels) -> Iterator[Cell]:
@@ -96,6 +113,8 @@ def _generators(value: Any, levels: Levels, place: Place) -> dict[str, tuple[int
     given = mapping(value, place, "{weight: order*format*bonus}")
     if not given:
         raise place.refused(value, "write a generator, such as {weight: order*format*bonus}, or design: full")
+    if len(given) > MOST_GENERATORS:
+        raise place.refused(value, f"write at most {MOST_GENERATORS} generators; use fewer axes")
     found: dict[str, tuple[int, frozenset[str]]] = {}
     for axis, text in given.items():
         here = place.at(axis)

@@ -18,7 +18,7 @@ from observer.ablation.factorial import (
     read_exclusions,
 )
 from observer.ablation.grid_file import Overrides, Place, mapping, name_of, overrides, read_yaml, unknown
-from observer.ablation.values import as_word, resolve, resolved, same
+from observer.ablation.values import as_word, canonical, resolve, resolved
 
 KEYS = (
     *("base", "seeds", "common", "axes", "design", "names", "variants", "exclude"),
@@ -161,6 +161,10 @@ def read_grid(path: str | Path) -> Grid:
         variants[key] = value
     if not variants:
         raise top.at("variants").refused(content.get("variants"), "write at least one, such as {grpo: {}}")
+    if len(seeds) * len(variants) > MOST_RUNS:
+        raise top.at("seeds").refused(
+            len(seeds), f"with {len(variants):,} variants they are more than {MOST_RUNS:,} runs"
+        )
     common = overrides(content.get("common"), top.at("common"))
     _refuse_twins(variants, common, top)
     cells = {name: variant.cells for name, variant in variants.items() if variant.cells}
@@ -181,10 +185,6 @@ def read_grid(path: str | Path) -> Grid:
         axes=axes,
         aliases=tuple(aliases(levels, design)),
     )
-    if len(seeds) * len(variants) > MOST_RUNS:
-        raise top.at("seeds").refused(
-            len(seeds), f"with {len(variants)} variants they are more than {MOST_RUNS:,} runs"
-        )
     grid.runs()  # so that an interpolation that stands for nothing is refused here
     return grid
 
@@ -228,7 +228,7 @@ def _axes(value: Any, place: Place) -> dict[str, dict[str, Overrides]]:
             raise here.refused(written, "two levels have the same name; rename one of them")
         for number, level in enumerate(found[axis]):
             for other in list(found[axis])[:number]:
-                if same(found[axis][level], found[axis][other]):
+                if canonical(found[axis][level]) == canonical(found[axis][other]):
                     raise here.refused(
                         written, f"levels {other} and {level} are the same; change one of them"
                     )
@@ -297,25 +297,24 @@ def _named(value: Any, cells: dict[str, Variant], place: Place) -> dict[str, Var
 
 def _refuse_twins(variants: dict[str, Variant], common: Overrides, top: Place) -> None:
     """Refuse two variants that are the same, or have the same folder."""
+    made: dict[str, str] = {}
     seen: dict[str, str] = {LOGS: LOGS, REPORT: REPORT, RECORD: RECORD}
     for name, variant in variants.items():
         here = top.at("variants").at(name)
         if (other := seen.get(name.lower())) is not None:
             raise here.refused(variant.overrides, f"the folder {other} has this name already; choose another")
-        for one in list(seen.values())[3:]:
-            if same({**common, **variants[one].overrides}, {**common, **variant.overrides}):
-                raise here.refused(
-                    variant.overrides, f"it is the same as {one}; change or remove one of them"
-                )
         seen[name.lower()] = name
+        one = made.setdefault(canonical({**common, **variant.overrides}), name)
+        if one != name:
+            raise here.refused(variant.overrides, f"it is the same as {one}; change or remove one of them")
 
 
 def _baseline(value: Any, variants: dict[str, Variant], place: Place) -> str:
     if value is None:
         return NONE if NONE in variants else next(iter(variants))
-    if value not in variants:
+    if not isinstance(value, str) or value not in variants:
         raise place.refused(value, unknown(value, variants, "variant"))
-    return str(value)
+    return value
 
 
 def _margin(value: Any, place: Place) -> float:

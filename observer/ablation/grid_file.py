@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
         """Build a mapping of which each key is written once."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+            if isinstance(key.value, str) and key.value in seen and key.tag != "tag:yaml.org,2002:merge":
                 line = key.start_mark.line + 1
                 raise RefusedError(f"line {line}: {key.value} is there twice; rename or remove one of them")
             if isinstance(key.value, str):
@@ -91,7 +91,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except RefusedError as error:
         raise RefusedError(f"{path}: {error}") from error
     except (yaml.YAMLError, ValueError, OSError) as error:
-        raise RefusedError(f"{path}: it is no YAML: {error}") from error
+        raise RefusedError(f"{path}: it is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise RefusedError(
             f"{path}: it holds {type(content).__name__}, not a mapping such as 'seeds: [0, 1, 2]'"

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -109,6 +110,40 @@ class RunProcess:
             with suppress(ValueError):
                 said = f"{signal.Signals(code - 128).name}{': ' if said else ''}{said}"
         return f"exit code {code}: {said}" if said else f"exit code {code}"
+
+
+def log_refusal(words: Sequence[str], log: Path, why: str) -> None:
+    """Write to the log of a run why it was not started, as its process would have.
+
+    Args:
+        words: of the command line after ``observer``.
+        log: the file that its processes print to.
+        why: a line.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as out:
+        out.write(f"$ observer {shlex.join(words)}\nobserver: {why}\n")
+
+
+def failure(log: Path) -> str | None:
+    """Return why the last process of a run failed, as far as its log says; "" if it says nothing.
+
+    A process that was killed, or has only begun, has printed neither a refusal nor a traceback.
+
+    Args:
+        log: of a run.
+
+    Returns:
+        None where no process was started.
+    """
+    try:
+        content = log.read_bytes()[-_LAST:]
+    except OSError:
+        return None
+    last = content[content.rfind(b"\n$ observer ") + 1 :]
+    if not any(line.startswith((b"observer: ", b"Traceback ")) for line in last.splitlines()):
+        return ""
+    return last_words(BytesIO(last), 0)
 
 
 def last_words(log: BinaryIO, start: int) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from observer.ablation.grid import Grid, Run
 from observer.ablation.locks import is_held
-from observer.ablation.process import RunProcess, environment
+from observer.ablation.process import RunProcess, environment, log_refusal
 from observer.ablation.state import has_checkpoint, state_of
 from observer.ablation.table import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
 
@@ -100,6 +101,8 @@ class Runner:
             if state.complete:
                 self._board.show(run, DONE, state)
             elif (why := self._refused.get(run.variant)) is not None:
+                with suppress(OSError):  # no room: it is said on the terminal
+                    log_refusal(run.words, run.log, why)
                 self._fail(run, why)
             else:
                 self._queue.append(run)

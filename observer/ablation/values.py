@@ -69,9 +69,9 @@ def as_word(option: str, value: Any) -> str:
     return f"--{option}={text}"
 
 
-def same(one: Overrides, other: Overrides) -> bool:
-    """Return whether options are the same, in any order."""
-    return json.dumps(one, sort_keys=True, default=str) == json.dumps(other, sort_keys=True, default=str)
+def canonical(given: Overrides) -> str:
+    """Return options as a text that is the same for the same options, in any order."""
+    return json.dumps(given, sort_keys=True, default=str)
 
 
 def told(given: Overrides) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,10 +55,42 @@ for example: observer fit --config quickstart"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status: 0 done, 2 refused, 1 failed or interrupted.
 
+    141 where nobody reads on what it prints, as after ``| head``.
+
     Args:
         arguments: without the program's name; None for those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            code = _command(words)
+        except SystemExit:  # of --help
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise  # another pipe, such as that of a judge
+        return 128 + signal.SIGPIPE
+
+
+def _nobody_reads() -> bool:
+    """Return whether the reader of the standard output has gone; what is left to print then goes nowhere."""
+    try:
+        output = sys.stdout.fileno()
+        poll = select.poll()
+        poll.register(output, 0)
+        gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no pipe at all, or no such question on this system
+        return False
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)  # or the interpreter complains at its end
+    return gone
+
+
+def _command(words: list[str]) -> int:
+    """Run a command line, and print a line for what goes wrong."""
     try:
         if words[:1] in ([], ["-h"], ["--help"]):
             print(HELP)
@@ -79,6 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
         led = list(causes(error))  # parsers and trainers wrap exceptions
         gone = next((cause for cause in led if isinstance(cause, LostInputError)), None)
         if gone is not None:

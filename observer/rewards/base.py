@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from typing import ClassVar
 
-from observer.refusal import SHOWN, printable
+from observer.refusal import SHOWN, printable, shown
 from observer.types import Group, RefusedError, Score
 
 
@@ -26,9 +27,15 @@ class Reward(ABC):
     """Whether it rewards right answers as such: a weighting may weigh these rewards alone."""
 
     def __post_init__(self) -> None:
-        """Refuse a weight that is no finite number."""
-        if not math.isfinite(self.weight):
-            raise RefusedError(f"{type(self).__name__}: weight is {self.weight}; give a finite number")
+        """Refuse a weight that is no finite number, and a reward without one."""
+        weight = getattr(self, "weight", None)  # of a class of the user
+        if weight is None:
+            raise RefusedError(
+                f"{type(self).__name__}: it has no weight; make it a frozen dataclass with a field "
+                "'weight: float = 1.0'"
+            )
+        if not isinstance(weight, Real) or not math.isfinite(weight):
+            raise RefusedError(f"{type(self).__name__}: weight is {shown(weight)}; give a finite number")
 
     @abstractmethod
     def __call__(self, group: Group, scores: Sequence[Score], step: int) -> Sequence[float | None]:

@@ -40,6 +40,7 @@ class Rubric:
         for name, reward in self.rewards.items():
             if not isinstance(reward, Reward):
                 raise RefusedError(f"rewards: {name} is {reward!r}, not a Reward; give an instance of one")
+            Reward.__post_init__(reward)  # a class with a constructor of its own may not have asked
         curves: dict[str, str] = {}
         for name in self.rewards:
             if (other := curves.setdefault(curve_name(name), name)) != name:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import yaml
 
 from observer.ablation.grid import read_grid
+from observer.ablation.record import write_record
 from observer.metrics.outcomes import OUTCOMES, write_outcomes
 
 ENVIRONMENT = {
@@ -45,6 +46,7 @@ class Simulated:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text(yaml.safe_dump({**content, "variants": named, **self.more}, sort_keys=False))
         self.output.mkdir(parents=True, exist_ok=True)
+        write_record(self.grid, self.output)
         for name in self.effects:
             for seed in range(self.seeds):
                 self.run(name, seed)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from observer.ablation.grid import RECORD, Grid, Run
-from observer.ablation.process import last_words
+from observer.ablation.grid import Grid, Run
+from observer.ablation.process import failure
+from observer.ablation.record import Named, read_named
 from observer.ablation.report.answers import Problems, read_answers
 from observer.ablation.report.curves import Point, read_curve
 from observer.metrics.outcomes import FILE
@@ -54,8 +54,8 @@ class Collected:
     measured: Mapping[tuple[str, int], Measured]
     """(variant, seed) -> its run."""
     missing: tuple[Missing, ...]
-    recorded: Mapping[str, Any] = field(default_factory=dict)
-    """The grid file as it was when its runs were last started; empty if that is not known."""
+    named: tuple[Named, ...] = ()
+    """What the grid file has said that decides the tests, the first first; empty if that is not known."""
     figures: tuple[str, ...] = field(default=())
     """Names of the figures that every complete run has."""
 
@@ -108,37 +108,21 @@ def collect(grid: Grid, output: Path) -> Collected:
         )
     shared = set.intersection(*({*one.figures} for one in measured.values()))
     names = tuple(name for name in next(iter(measured.values())).figures if name in shared)
-    return Collected(grid, problems, measured, tuple(missing), _record(output / RECORD), names)
+    return Collected(grid, problems, measured, tuple(missing), tuple(read_named(output)), names)
 
 
 def _unfinished(run: Run, summary: Mapping[str, Any]) -> Missing | None:
     """Return why a run has no figures; None if it has."""
     status = str(summary.get("status", "not started"))
     if status != COMPLETE:
-        said = str(summary.get("error") or _printed(run.log))
-        if status == "running":
+        printed = failure(run.log)
+        said = str(summary.get("error") or printed or "")
+        if status == "running" or (status == "not started" and printed == ""):
             status = "running or killed"
         return Missing(run, "failed" if status == "not started" and said else status, said)
     if not (run.folder / FILE).is_file():
         return Missing(run, "not measured", f"complete, but without {FILE}: is data.test set?")
     return None
-
-
-def _printed(log: Path) -> str:
-    """Return what a run's process said last, where its summary does not say why it ended."""
-    if not log.is_file():
-        return ""
-    with log.open("rb") as file:
-        said = last_words(file, 0)
-    return "" if said.startswith("$ ") else said  # it was killed before it said anything
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _head(name: str, end: str) -> str:
 
 def contrasts_csv(effects: Effects, split: str) -> str:
     """Return a row per difference and figure; those of greedy accuracy also at equal budgets."""
-    runs, count = effects.runs, len(effects.runs.grid.contrasts)
+    runs, count = effects.runs, len(effects.planned)
     heads = [
         *(
             "contrast",
@@ -105,6 +105,7 @@ def contrasts_csv(effects: Effects, split: str) -> str:
         for one in effects.primary(figure) + effects.exploratory(figure):
             tested = one.name in runs.grid.contrasts and figure == PRIMARY
             role = "primary" if tested else "secondary" if one.name in runs.grid.contrasts else "exploratory"
+            role = "named later" if one.name in effects.untested else role
             row: list[Cell] = [
                 one.name,
                 role,
@@ -112,8 +113,8 @@ def contrasts_csv(effects: Effects, split: str) -> str:
                 *_ends(one),
                 one.estimate.df if one.sure and one.estimate else None,
             ]
-            holm_p = effects.holm[one.name] if tested and one.sure else None
-            row += [one.p_value if tested else None, holm_p]
+            holm_p = effects.holm[one.name] if effects.tested(one) else None
+            row += [one.p_value if effects.tested(one) else None, holm_p]
             accurate = figure in (PRIMARY, f"sampled_{PRIMARY}")
             equal = (
                 one.estimate.equivalent(runs.grid.margin) if accurate and one.sure and one.estimate else None

@@ -39,7 +39,7 @@ def read_curve(path: Path) -> tuple[Point, ...]:
     if not path.is_file():
         return ()
     points = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             record = json.loads(line)
             spent = {name: float(record[name]) for name in BUDGETS}

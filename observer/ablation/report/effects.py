@@ -10,6 +10,7 @@ import numpy as np
 
 from observer.ablation.contrasts import read_contrasts
 from observer.ablation.grid_file import Place
+from observer.ablation.record import dropped, later
 from observer.ablation.report.collect import Collected
 from observer.statistics import Estimate, crossed, holm
 from observer.types import RefusedError
@@ -114,10 +115,26 @@ class Effects:
         ]
 
     @cached_property
+    def planned(self) -> tuple[str, ...]:
+        """What Holm's correction counts: all contrasts that were ever named as primary."""
+        return (*self.runs.grid.contrasts, *dropped(self.runs.grid, self.runs.named))
+
+    @cached_property
+    def untested(self) -> tuple[str, ...]:
+        """Primary contrasts that were named later, and are no tests."""
+        return later(self.runs.grid, self.runs.named)
+
+    def tested(self, one: Effect) -> bool:
+        """Return whether an effect has a p-value: greedy, primary, named in time, of several seeds."""
+        named = one.name in self.runs.grid.contrasts and one.name not in self.untested
+        return named and one.figure == PRIMARY and one.level is None and one.p_value is not None
+
+    @cached_property
     def holm(self) -> dict[str, float]:
-        """Contrast -> its p-value after Holm; a planned test that cannot be made counts, with p = 1."""
-        tests = self.primary()
-        return holm({one.name: 1.0 if one.p_value is None else one.p_value for one in tests})
+        """Contrast -> its p-value after Holm; a planned test that is not made counts, with p = 1."""
+        found = {one.name: one.p_value for one in self.primary() if self.tested(one)}
+        p_values = {name: found.get(name) for name in self.planned}
+        return holm({name: 1.0 if value is None else value for name, value in p_values.items()})
 
 
 def explored(runs: Collected) -> dict[str, dict[str, float]]:

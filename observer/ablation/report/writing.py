@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from observer.ablation.grid import REPORT, Grid
@@ -16,6 +17,7 @@ from observer.ablation.report.figures.learning_curves import AXES, curve_figure
 from observer.ablation.report.figures.levels import level_figure
 from observer.ablation.report.markdown import markdown
 from observer.run.files import whole_file
+from observer.types import RefusedError
 
 REPORT_FILE = f"{REPORT}/report.md"
 """In the directory of a grid."""
@@ -46,6 +48,11 @@ def write_report(grid: Grid, output: Path) -> Document:
         "report.md": markdown(report),
     }
     folder = output / REPORT
+    places = [folder.parent, folder, *(folder / name for name in (*texts, *files.values()))]
+    for place in places:  # before the first is written
+        if os.path.lexists(place) and place.is_dir() != (place in places[:2]):
+            kind = "a folder" if place.is_dir() else "a file"
+            raise RefusedError(f"{place} is {kind}, and the report is to be there; move it away")
     for name, content in drawn.items():
         if content is None:
             (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier report

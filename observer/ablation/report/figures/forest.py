@@ -22,6 +22,7 @@ def forest_figure(effects: Effects) -> bytes | None:
     """
     greedy, sampled = effects.primary(), effects.primary("sampled_accuracy")
     rows = [(one, True) for pair in zip(greedy, sampled, strict=True) for one in pair]
+    rows = [(one, one.name not in effects.untested) for one, _ in rows]
     rows += [(one, False) for one in effects.exploratory()]
     rows = [(one, tested) for one, tested in rows if one.estimate is not None][:MOST]
     if not rows:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from observer.ablation.report.document import ABSENT, Items, Section, Table, figure
 from observer.ablation.report.effects import Effects
+from observer.ablation.report.sections.naming import told
 from observer.ablation.report.wording import (
     degrees,
     equivalence,
@@ -32,26 +33,28 @@ def contrasts_section(effects: Effects, figures: Mapping[str, str]) -> Section:
         figures: name of a figure -> its file, of those that were drawn.
     """
     runs, holm = effects.runs, effects.holm
-    greedy, count = effects.primary(), len(effects.runs.grid.contrasts)
+    greedy, count = effects.primary(), len(effects.planned)
     if not greedy:
         return Section("Primary contrasts", ["The grid file names none: nothing is tested."])
     sampled = effects.primary("sampled_accuracy")
     rows, said = [], []
     for one, other in zip(greedy, sampled, strict=True):
-        holm_p = holm[one.name] if one.sure else None
+        tested = effects.tested(one)
+        holm_p = holm[one.name] if tested else None
         rows.append(
             (
                 one.name,
                 with_interval(one, signed=True),
                 degrees(one),
-                p_text(one.p_value),
+                p_text(one.p_value if tested else None),
                 p_text(holm_p),
                 equivalence(one, runs.grid.margin) if one.sure else ABSENT,
                 with_interval(other, "sampled_accuracy", signed=True),
                 str(len(one.seeds)),
             )
         )
-        words = [statement(one, runs.grid.margin, holm_p, count), left_out(one)]
+        late = "named later, not tested" if one.name in effects.untested else ""
+        words = [late, statement(one, runs.grid.margin, holm_p, count), left_out(one)]
         said.append((one.name, f"{'; '.join(filter(None, words))}."))
     heads = ("points (95 %)", "df", "p", "Holm's p", f"within ±{points(runs.grid.margin)}")
     table = Table(("contrast", *heads, "sampled, points", "seeds"), tuple(rows))
@@ -72,32 +75,17 @@ def contrasts_section(effects: Effects, figures: Mapping[str, str]) -> Section:
 def _tested(effects: Effects) -> Iterator[str]:
     """Yield how the contrasts are tested, and how far that can be trusted with so few seeds."""
     runs = effects.runs
-    count = len(runs.grid.contrasts)
+    count = len(effects.planned)
     yield (
         f"Paired differences in the accuracy of greedy answers, on the same seeds and problems. p-values are "
         f"two-sided, Holm's over {several(count, 'contrast')}. Within ±{points(runs.grid.margin)}: shown by "
         "two one-sided tests at 5 %. The differences of sampled answers stand beside them and are not tested."
     )
-    if changed := _changed(effects):
-        yield (
-            f"NAMED LATER: {', '.join(changed)} was not so in the grid file when its runs were last started. "
-            "What is named when figures are known is no test: take it as exploratory."
-        )
+    yield from told(runs.grid, runs.named)
     fewest = min((len(one.seeds) for one in effects.primary() if one.sure), default=0)
     if fewest:
         share = f"{100 * holm_error(fewest, count):.0f} %"
         yield FEW.format(seeds=several(fewest, "seed"), contrasts=several(count, "contrast"), share=share)
-
-
-def _changed(effects: Effects) -> list[str]:
-    """Return contrasts that were named, or changed, after the runs were started, and the margin if it was."""
-    runs, recorded = effects.runs, effects.runs.recorded
-    if not recorded:
-        return []
-    before = recorded.get("contrasts")
-    before = before if isinstance(before, Mapping) else {}
-    found = [name for name, weights in runs.grid.contrasts.items() if before.get(name) != weights]
-    return found + (["the margin"] if recorded.get("margin") != runs.grid.margin else [])
 
 
 def _formula(weights: Mapping[str, float]) -> str:

@@ -53,7 +53,10 @@ def _problems(runs: Collected) -> str:
     count, clusters = len(problems.ids), problems.clusters
     text = f"{several(count, 'problem')}, the same in every run (ids and pictures compared)"
     if clusters < count:
-        return f"{text}; {count - clusters} repeat a picture: problems of one picture are one cluster."
+        return (
+            f"{text}; {count - clusters} repeat a picture: problems of one picture are one "
+            "cluster, whatever is asked of it."
+        )
     return f"{text}."
 
 
@@ -102,9 +105,9 @@ def _differences(runs: Collected) -> Iterator[tuple[str, str]]:
         yield "Starts", f"variants of {seeds} did not start from the same weights."
 
 
-def _starts(runs: Collected, seed: int) -> set[Any]:
+def _starts(runs: Collected, seed: int) -> set[str]:
     return {
-        _at(one.environments[0], "start", "weights")
+        str(_at(one.environments[0], "start", "weights"))
         for (_, number), one in runs.measured.items()
         if number == seed
     }
