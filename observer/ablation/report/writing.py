@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from observer.ablation.grid import REPORT, Grid
 from observer.ablation.report.budgets import split_of
 from observer.ablation.report.collect import collect
+from observer.ablation.report.contents import contents
 from observer.ablation.report.csv_files import by_level_csv, contrasts_csv, curves_csv, variants_csv
 from observer.ablation.report.document import Document
 from observer.ablation.report.effects import Effects
@@ -15,11 +15,6 @@ from observer.ablation.report.figures.forest import forest_figure
 from observer.ablation.report.figures.learning_curves import AXES, curve_figure
 from observer.ablation.report.figures.levels import level_figure
 from observer.ablation.report.markdown import markdown
-from observer.ablation.report.sections.contrasts import contrasts_section
-from observer.ablation.report.sections.exploratory import exploratory_section, levels_section
-from observer.ablation.report.sections.overview import overview
-from observer.ablation.report.sections.spending import curves_section, seconds_section
-from observer.ablation.report.sections.variants import variants_section
 from observer.run.files import whole_file
 
 REPORT_FILE = f"{REPORT}/report.md"
@@ -61,23 +56,3 @@ def write_report(grid: Grid, output: Path) -> Document:
         with whole_file(folder / name) as file:
             file.write(written)
     return report
-
-
-def contents(effects: Effects, split: str, figures: Mapping[str, str]) -> Document:
-    """Return the report as a whole: its sections in the order in which they are read.
-
-    Args:
-        effects: of the runs.
-        split: whose evaluations the learning curves are of.
-        figures: name of a figure -> its file, of those that were drawn.
-    """
-    sections = [
-        overview(effects.runs),
-        variants_section(effects),
-        contrasts_section(effects, figures),
-        exploratory_section(effects),
-        levels_section(effects, figures),
-        curves_section(effects, split, figures),
-        seconds_section(effects, split, figures),
-    ]
-    return Document(f"Ablation report: {effects.runs.grid.name}", sections)
