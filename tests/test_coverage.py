@@ -150,7 +150,7 @@ def test_of_four_contrasts_one_is_found_wrongly_in_at_most_7_percent_from_8_seed
         }
         print(f"\n{seeds} seeds: " + "; ".join(f"{name}: {value:.1f}" for name, value in found.items()))
         worst = max(found.values())
-        assert worst <= (7 if seeds >= 8 else 100 * holm_error(seeds) + 1.5)
+        assert worst <= (7 if seeds >= 8 else 100 * holm_error(seeds, 4) + 1.5)
 
 
 WORST = ((5, 3), (20, 5), (100, 3))

@@ -55,6 +55,11 @@ def test_a_record_that_cannot_be_written_takes_none_of_the_others_with_it_to_dis
     assert not path.exists()
 
 
+def cut_from(log, step):
+    """Cut a step and later ones; return how many lines were cut."""
+    return log.keep(lambda record: record["step"] < step)
+
+
 def test_the_folder_is_made(tmp_path):
     log = JsonlLog(tmp_path / "run" / "a" / "log.jsonl")
     log.append([{"step": 0}])
@@ -73,13 +78,13 @@ def test_a_closed_log_goes_on(log, path):
 def test_later_steps_are_cut_and_earlier_ones_kept_byte_by_byte(log, path):
     log.append({"step": step, "text": "日本"} for step in (0, 0, 1, 2, 2, 3))
     before = path.read_bytes().splitlines(keepends=True)
-    assert log.truncate_from(2) == 3
+    assert cut_from(log, 2) == 3
     assert path.read_bytes() == b"".join(before[:3])
 
 
 def test_a_cut_log_takes_new_lines_at_its_end(log, path):
     log.append({"step": step} for step in range(4))
-    log.truncate_from(2)
+    cut_from(log, 2)
     log.append([{"step": 2, "again": True}])
     assert read(path) == [{"step": 0}, {"step": 1}, {"step": 2, "again": True}]
 
@@ -89,7 +94,7 @@ def test_a_cut_log_takes_new_lines_at_its_end(log, path):
 )
 def test_a_torn_last_line_is_cut_even_when_its_step_is_kept(log, path, torn):
     path.write_bytes(b'{"step": 0}\n' + torn)
-    assert log.truncate_from(5) == 1
+    assert cut_from(log, 5) == 1
     assert path.read_bytes() == b'{"step": 0}\n'
 
 
@@ -98,15 +103,15 @@ def test_a_torn_last_line_is_cut_even_when_its_step_is_kept(log, path, torn):
 )
 def test_a_line_that_is_no_record_is_cut_and_those_around_it_kept(log, path, line):
     path.write_text(f'{{"step": 0}}\n{line}\n{{"step": 1}}\n', encoding="utf-8")
-    assert log.truncate_from(2) == 1
+    assert cut_from(log, 2) == 1
     assert read(path) == [{"step": 0}, {"step": 1}]
 
 
 def test_cutting_from_step_0_empties_a_log_and_makes_one_where_there_is_none(log, path):
-    assert log.truncate_from(0) == 0
+    assert cut_from(log, 0) == 0
     assert path.read_bytes() == b""
     log.append([{"step": 0}])
-    assert log.truncate_from(0) == 1
+    assert cut_from(log, 0) == 1
     assert path.read_bytes() == b""
 
 
@@ -115,7 +120,7 @@ def test_a_link_stays_a_link(tmp_path, path):
     target.write_text('{"step": 0}\n{"step": 1}\n', encoding="utf-8")
     path.symlink_to(target)
     log = JsonlLog(path)
-    log.truncate_from(1)
+    cut_from(log, 1)
     log.close()
     assert path.is_symlink()
     assert read(target) == [{"step": 0}]
@@ -130,7 +135,7 @@ def test_a_kill_while_cutting_leaves_the_old_log(log, path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        log.truncate_from(1)
+        cut_from(log, 1)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -141,7 +146,7 @@ def test_what_a_kill_left_beside_the_log_is_in_nobodys_way(log, path):
     others = path.with_name(f"{path.name}.tmp")
     for file in (left, others):
         file.write_text("left over " * 100, encoding="utf-8")
-    log.truncate_from(1)
+    cut_from(log, 1)
     assert read(path) == [{"step": 0}]
     assert sorted(file.name for file in path.parent.iterdir()) == sorted([path.name, others.name])
     assert others.stat().st_size == 1000
@@ -162,14 +167,14 @@ def test_a_cut_that_finds_no_room_leaves_the_log_as_it_was(log, path):
     log.append({"step": step, "text": "a" * 500} for step in range(5))
     before = path.read_bytes()
     with full_for_files_above(1000), pytest.raises(OSError, match="too large"):
-        log.truncate_from(4)
+        cut_from(log, 4)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_device_that_is_full_says_so_and_is_never_read():
     log = JsonlLog("/dev/full")  # reading it would never end
-    assert log.truncate_from(0) == 0
+    assert cut_from(log, 0) == 0
     with pytest.raises(OSError, match="No space left"):
         log.append([{"step": 0}])
     log.close()

@@ -238,11 +238,11 @@ def test_holm_by_hand_in_any_order_and_of_nothing():
 
 
 def test_the_error_of_holms_method_is_read_on_the_careful_side():
-    assert holm_error(1) == 1
+    assert holm_error(1, 4) == 1
     assert (
         holm_error(3, 3) == holm_error(3, 4) < holm_error(3, 5) < holm_error(3, 17) < holm_error(3, 1000) == 1
     )
-    assert holm_error(7) == holm_error(6) >= holm_error(8) >= holm_error(12) == holm_error(50)
+    assert holm_error(7, 4) == holm_error(6, 4) >= holm_error(8, 4) >= holm_error(12, 4) == holm_error(50, 4)
     for given in ((0, 4), (3, 0)):
         with pytest.raises(RefusedError, match="it must be >= 1"):
             holm_error(*given)

@@ -13,7 +13,7 @@ from itertools import chain, combinations, product
 from math import prod
 from typing import Any
 
-from observer.ablation.grid_file import Place, mapping, unknown
+from observer.ablation.grid_file import Place, mapping, name_of, unknown
 
 Levels = Mapping[str, Sequence[str]]
 """Axis -> its levels. The first level is "off", the last one "on"."""
@@ -214,6 +214,23 @@ def cell_name(cell: Mapping[str, str], levels: Levels) -> str:
     )
 
 
+def read_cell(value: Any, levels: Levels, place: Place) -> Cell:
+    """Return a cell, or a part of one: axis -> level, of the axes that are written.
+
+    Raises:
+        RefusedError: it names an axis or a level that is not there.
+    """
+    found = {}
+    for key, written in mapping(value, place, "{bonus: on, weight: off}").items():
+        axis, level = name_of(key, place), name_of(written, place)
+        if axis not in levels:
+            raise place.refused(value, unknown(axis, levels, "axis"))
+        if level not in levels[axis]:
+            raise place.refused(value, unknown(level, levels[axis], f"level of {axis}"))
+        found[axis] = level
+    return found
+
+
 def read_exclusions(value: Any, levels: Levels, design: Design, place: Place) -> Design:
     """Return a design without the cells that are excluded.
 
@@ -235,12 +252,7 @@ def read_exclusions(value: Any, levels: Levels, design: Design, place: Place) ->
     left = list(design.cells)
     for number, part in enumerate(value):
         here = place.at(number)
-        wanted = {str(k): _text(v) for k, v in mapping(part, here, "{bonus: on, weight: off}").items()}
-        for axis, level in wanted.items():
-            if axis not in levels:
-                raise here.refused(part, unknown(axis, levels, "axis"))
-            if level not in levels[axis]:
-                raise here.refused(part, unknown(level, levels[axis], f"level of {axis}"))
+        wanted = read_cell(part, levels, here)
         kept = [
             cell for cell in left if not wanted or any(cell[axis] != level for axis, level in wanted.items())
         ]
@@ -248,7 +260,3 @@ def read_exclusions(value: Any, levels: Levels, design: Design, place: Place) ->
             raise here.refused(part, "no cell of the design is excluded by it; remove it")
         left = kept
     return Design(tuple(left), design.generators)
-
-
-def _text(level: object) -> str:
-    return str(level).lower() if isinstance(level, bool) else str(level)

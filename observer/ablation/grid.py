@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from observer.ablation.factorial import (
     Design,
     aliases,
     cell_name,
+    read_cell,
     read_design,
     read_exclusions,
 )
@@ -251,14 +251,7 @@ def _names(value: Any, levels: dict[str, tuple[str, ...]], design: Design, place
     found: dict[str, Cell] = {}
     for key, written in mapping(value or {}, place, "{grpo: {}, observe_r1: {bonus: on}}").items():
         here = place.at(key)
-        given = mapping(written or {}, here, "{bonus: on}")
-        for axis, level in given.items():
-            if axis not in levels:
-                raise here.refused(written, unknown(axis, levels, "axis"))
-            if name_of(level, here) not in levels[axis]:
-                raise here.refused(written, unknown(level, levels[axis], f"level of {axis}"))
-        cell = {axis: names[0] for axis, names in levels.items()}
-        cell |= {axis: name_of(level, here) for axis, level in given.items()}
+        cell = {axis: names[0] for axis, names in levels.items()} | read_cell(written or {}, levels, here)
         if cell not in design.cells:
             raise here.refused(written, "the design has no such cell; remove it, or choose another design")
         if cell in found.values():
@@ -318,11 +311,6 @@ def _baseline(value: Any, variants: dict[str, Variant], place: Place) -> str:
 
 
 def _margin(value: Any, place: Place) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 < value < 1
-        or math.isnan(value)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise place.refused(value, "write an accuracy between 0 and 1, such as 0.01 for one point")
     return float(value)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from observer.refusal import nearest, shown
-from observer.run.yaml_limits import MOST_BYTES, check_limits
+from observer.run.yaml_limits import text_within_limits
 from observer.types import RefusedError
 
 Overrides = dict[str, Any]
@@ -82,12 +82,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     if not file.is_file():
         raise RefusedError(f"{path}: there is no such file ({file.absolute()}); name a grid file")
-    if (size := file.stat().st_size) > MOST_BYTES:
-        raise RefusedError(f"{path}: it has {size:,} bytes, a grid file at most {MOST_BYTES:,}")
     try:
-        text = file.read_text(encoding="utf-8")
-        check_limits(text)
-        content = yaml.load(text, Loader=_Loader)
+        content = yaml.load(text_within_limits(file), Loader=_Loader)
     except RefusedError as error:
         raise RefusedError(f"{path}: {error}") from error
     except (yaml.YAMLError, ValueError, OSError) as error:

@@ -1,14 +1,13 @@
-"""Locks of directories: one runner per grid, one process per run. A process that ends lets go of its own."""
+"""Locks of directories: one runner per grid, one process per run."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from observer.run.directory import LOCK
+from observer.run.directory import LOCK, lock
 from observer.types import RefusedError
 
 
@@ -24,17 +23,14 @@ def only_runner(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR)
+        descriptor = lock(folder)
     except OSError as error:
         raise RefusedError(f"--output {folder} cannot be written: {error}; choose another") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
+    if descriptor is None:
         raise RefusedError(
             f"--output {folder} is being worked on by another observer ablate run; wait for it, or choose "
             f"another"
-        ) from error
+        )
     try:
         yield
     finally:
@@ -43,14 +39,13 @@ def only_runner(folder: Path) -> Iterator[None]:
 
 def is_held(folder: Path) -> bool:
     """Return whether a process writes to a run directory."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR)
-    except OSError:
+    if not (folder / LOCK).exists():
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        descriptor = lock(folder)
+    except OSError:
+        return False
+    if descriptor is None:
         return True
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
     return False

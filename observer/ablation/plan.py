@@ -60,7 +60,8 @@ def print_plan(grid: Grid, output: Path, jobs: int, parse: Parse | None) -> None
 
 def listing(grid: Grid, output: Path, refused: dict[str, str]) -> Table:
     """Draw the variants: how many of their runs are done, and their options."""
-    runs, states = grid.runs(output), {run.name: state_of(run.folder) for run in grid.runs(output)}
+    runs = grid.runs(output)
+    states = {run.name: state_of(run.folder) for run in runs}
     done = sum(state.complete for state in states.values())
     seeds = ", ".join(map(str, grid.seeds))
     title = f"{grid.name}: {len(runs)} runs, {done} done, {len(runs) - done} left; seeds {seeds}; in {output}"
@@ -102,7 +103,7 @@ def told_probe(each: Probe) -> str:
 def comparisons(grid: Grid, each: Probe, parse: Parse) -> Iterator[str]:
     """Yield for each axis, and each contrast of two variants, whether it can show anything."""
     config, groups = parse(each.run.words), Groups(each.records)
-    rewards = option_names(config)
+    rewards = reward_classes(config)
     for axis, levels in grid.axes.items():
         touched = dict.fromkeys(key for options in levels.values() for key in options)
         yield f"axis {axis}: {verdict(touched, groups, rewards)}"
@@ -118,7 +119,7 @@ def comparisons(grid: Grid, each: Probe, parse: Parse) -> Iterator[str]:
         yield f"contrast {name}: {verdict(differing, groups, rewards)}"
 
 
-def option_names(config: dict[str, Any]) -> dict[str, str]:
+def reward_classes(config: dict[str, Any]) -> dict[str, str]:
     """Return name of a reward -> its class, of a configuration."""
     rewards = (config.get("model") or {}).get("rewards") or {}
     return {name: str(value.get("class_path", name)) for name, value in rewards.items() if value}

@@ -19,8 +19,6 @@ from observer.types import RefusedError
 
 ROLLOUTS = 3
 """Of a probe: the first one warms up, the others are timed."""
-TIMING = "observer.ablation.timing.Timing"
-FILE = "timing.json"
 _PAUSE = 0.1
 
 
@@ -79,6 +77,8 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
     Raises:
         RefusedError: it fails; says why.
     """
+    from observer.ablation.timing import FILE, Timing  # imports Lightning, as the parser has
+
     updates = option(parse(run.words), "model.updates_per_rollout") or 1
     near = next(parent for parent in run.folder.absolute().parents if parent.is_dir())  # a disk with room
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=near) as folder:
@@ -88,7 +88,7 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
             f"--run_dir={run_dir}",
             f"--trainer.max_steps={ROLLOUTS * updates}",
             f"--data.steps_per_epoch={ROLLOUTS}",
-            f"--trainer.callbacks+={TIMING}",
+            f"--trainer.callbacks+={Timing.__module__}.{Timing.__qualname__}",
             *("--completions.groups_per_step=null", "--report.export=false", "--trainer.logger=false"),
             "--trainer.enable_progress_bar=false",
         ]

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
+from observer import rewards
+from observer.rewards import length
+from observer.types import Verdict
+
 Records = Sequence[Mapping[str, Any]]
 LEAST = 0.01
 """Share of groups, or spread of pass rates, up to which there is nothing to be seen."""
 _EQUAL = 1e-9
-RIGHT = "correct"
-LENGTHS = ("LCPO", "ShorterBetter", "SoftOverlong")
-"""Rewards of lengths whose names do not say so."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ class Groups:
 
     def lengths(self) -> Figure:
         """Return the share of groups whose right responses differ in length."""
-        right = [[float(r["tokens"]) for r in group if r["verdict"] == RIGHT] for group in self.groups]
-        several = [lengths for lengths in right if len(lengths) > 1]
-        share = self._share(lambda group: [float(r["tokens"]) for r in group if r["verdict"] == RIGHT])
+        several = [lengths for group in self.groups if len(lengths := _right_lengths(group)) > 1]
+        share = self._share(_right_lengths)
         spread = fmean(map(pstdev, several)) if several else 0.0
         return Figure(
             share, f"right responses differ in length in {share:.0%} of groups, by {spread:.1f} tokens (s.d.)"
@@ -110,6 +110,22 @@ class Groups:
         return sum(max(span) - min(span) > _EQUAL for span in spans if span) / max(len(spans), 1)
 
 
+def _right_lengths(group: Records) -> list[float]:
+    """Return the tokens of the right responses of a group."""
+    return [float(record["tokens"]) for record in group if record["verdict"] == Verdict.CORRECT]
+
+
+def _of_reward(name: str, class_path: str, groups: Groups) -> Figure | None:
+    """Return what a reward works through: lengths and the format where it is one of them, else its values."""
+    module, _, called = class_path.rpartition(".")
+    known = getattr(rewards, called, None) if f"{module}.".startswith(f"{rewards.__name__}.") else None
+    if known is rewards.Format:
+        return groups.formats()
+    if known is rewards.Bonus or getattr(known, "__module__", "").startswith(f"{length.__name__}."):
+        return groups.lengths()
+    return groups.component(name)
+
+
 def figure_of(option: str, groups: Groups, classes: Mapping[str, str]) -> Figure | None:
     """Return what an option works through; None for one of which nothing can be said beforehand.
 
@@ -120,10 +136,7 @@ def figure_of(option: str, groups: Groups, classes: Mapping[str, str]) -> Figure
     """
     if option.startswith("model.rewards."):
         name = option.split(".")[2]
-        of_class = classes.get(name, name).rpartition(".")[2]
-        if "bonus" in of_class.lower() or "length" in of_class.lower() or of_class in LENGTHS:
-            return groups.lengths()
-        return groups.formats() if of_class == "Format" else groups.component(name)
+        return _of_reward(name, classes.get(name, ""), groups)
     if option.startswith("model.weighting"):
         return groups.weights()
     if option.startswith("curriculum"):

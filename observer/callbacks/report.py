@@ -147,7 +147,7 @@ class RunReport(lightning.Callback):
             return {}
         outcomes = Outcomes(rows.source_name)
         figures = self._measure(pl_module, outcomes)
-        of_all_ranks = chain.from_iterable(pl_module.over_ranks.collect(outcomes.gathered))
+        of_all_ranks = chain.from_iterable(pl_module.data.of_all_ranks(outcomes.gathered))
         if figures and trainer.is_global_zero:
             write_outcomes(Path(trainer.default_root_dir) / OUTCOMES_FILE, outcome_table(of_all_ranks))
         return figures

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from observer.cli.configuration.shipped import shipped
-from observer.run.yaml_limits import DEEPEST, MOST_BYTES, check_limits
+from observer.run.yaml_limits import DEEPEST, check_limits, text_within_limits
 from observer.types import RefusedError
 
 _SHORT = 100
@@ -45,12 +45,8 @@ def _read(option: str, name: str) -> Any:
             f"{option} {name}: there is no such file ({os.path.abspath(name)}); name a YAML file, or one of "
             f"those that come with observer: {', '.join(shipped())}"
         )
-    if (size := file.stat().st_size) > MOST_BYTES:
-        raise RefusedError(f"{option} {name}: it has {size:,} bytes, a configuration at most {MOST_BYTES:,}")
     try:
-        text = file.read_text(encoding="utf-8")
-        check_limits(text)
-        return yaml.safe_load(text)
+        return yaml.safe_load(text_within_limits(file))
     except RefusedError as error:
         raise RefusedError(f"{option} {name}: {error}") from error
     except (yaml.YAMLError, ValueError, OSError) as error:

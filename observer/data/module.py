@@ -171,7 +171,7 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
         cache = AdmissionCache(rows, renderer, verifier)
         known = cache.find()
         # The ranks check together or not at all: a rank that found the cache would leave the others waiting.
-        if not all(self._of_all_ranks(known is not None)) or known is None:
+        if not all(self.of_all_ranks(known is not None)) or known is None:
             known = refused_rows(rows, renderer, verifier, self._rank, self._world_size, self._joined)
             cache.keep(known)
         return known
@@ -254,10 +254,10 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
 
     def _joined(self, faults: Faults) -> Faults:
         """Return the faults that all ranks found together."""
-        return {gold: fault for found in self._of_all_ranks(faults) for gold, fault in found.items()}
+        return {gold: fault for found in self.of_all_ranks(faults) for gold, fault in found.items()}
 
-    def _of_all_ranks(self, mine: T) -> list[T]:
-        """Return what each rank has, by rank."""
+    def of_all_ranks(self, mine: T) -> list[T]:
+        """Return what each rank has, by rank; every rank must call it. For what tensors do not hold."""
         if self.trainer is None:
             return [mine]
         return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]

@@ -1,14 +1,12 @@
-"""Sums, means and concatenation over the ranks of a run."""
+"""Sums, means and joins of numbers over the ranks of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import lightning
 import torch
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,3 @@ class OverRanks:
         if self.trainer.world_size == 1:
             return values
         return self.trainer.strategy.all_gather(values.to(self.device)).flatten(0, 1).cpu()
-
-    def collect(self, mine: T) -> list[T]:
-        """Return what each rank has, by rank: texts and other builtins, which tensors do not hold."""
-        ranks = range(self.trainer.world_size)
-        return [self.trainer.strategy.broadcast(mine, src=rank) for rank in ranks]

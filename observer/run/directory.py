@@ -90,20 +90,34 @@ def _took_no_step(folder: Path) -> bool:
         return False
 
 
+def lock(folder: Path) -> int | None:
+    """Take the lock of a directory. It is held until the process ends, however it does, or closes it.
+
+    Returns:
+        The descriptor to close; None where another process holds the lock.
+
+    Raises:
+        OSError: the directory is not there or cannot be written.
+    """
+    descriptor = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def _lock(folder: Path) -> None:
     """Keep other processes out of a directory for as long as this one lives, however it ends."""
     path = folder.resolve() / LOCK
     if path in _LOCKS:
         return
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
+    if (descriptor := lock(folder)) is None:
         raise RefusedError(
             f"run_dir {str(folder)!r} is being written to by another process; wait for it, or choose another "
             f"with --run_dir"
-        ) from error
+        )
     _LOCKS[path] = descriptor
     for place in (folder, folder / "checkpoints"):
         remove_unfinished(place, ended=False)

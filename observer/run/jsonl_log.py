@@ -58,14 +58,6 @@ class JsonlLog:
         if self._file is not None and self._path.is_file():
             os.fsync(self._file.fileno())
 
-    def truncate_from(self, step: int) -> int:
-        """Cut the lines of a step and of later ones, and lines that are no whole record; see ``keep``.
-
-        Args:
-            step: the first step that is cut; 0 empties the log.
-        """
-        return self.keep(lambda record: record["step"] < step)
-
     def keep(self, stays: Callable[[dict[str, Any]], bool]) -> int:
         """Cut lines, and those that are no whole record.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 
 from observer.types import RefusedError
@@ -12,6 +14,20 @@ DEEPEST = 50
 MOST_VALUES = 20_000
 """Of a configuration once its aliases are written out, as parsers of options copy them one by one."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def text_within_limits(file: Path) -> str:
+    """Return the text of a YAML file.
+
+    Raises:
+        RefusedError: it is too large, or too deep; says nothing of its name.
+        OSError, ValueError, yaml.YAMLError: it cannot be read, or is no YAML.
+    """
+    if (size := file.stat().st_size) > MOST_BYTES:
+        raise RefusedError(f"it has {size:,} bytes, a configuration at most {MOST_BYTES:,}")
+    text = file.read_text(encoding="utf-8")
+    check_limits(text)
+    return text
 
 
 def check_limits(text: str) -> None:

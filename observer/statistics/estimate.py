@@ -86,6 +86,15 @@ class Estimate:
         ends = (low + (high - low) * float(expit(self._logit(self.mean) + end)) for end in (-half, half))
         return next(ends), next(ends)
 
+    def known_interval(self, level: float = 0.95) -> tuple[float, float] | None:
+        """Return the interval, or None where it is the whole line: nothing is known of the spread.
+
+        Args:
+            level: between 0 and 1.
+        """
+        ends = self.interval(level)
+        return ends if all(map(math.isfinite, ends)) else None
+
     def p_value(self) -> float:
         """Return the probability of a mean so far from 0, on either side, where the true mean is 0.
 

@@ -50,7 +50,7 @@ HOLM_ERRORS = {
 """Seeds -> contrasts -> the error of Holm's method at .05 as measured, at its worst; see ``holm_error``."""
 
 
-def holm_error(seeds: int, contrasts: int = 4) -> float:
+def holm_error(seeds: int, contrasts: int) -> float:
     """Return how often, of contrasts that are all nothing, Holm's method finds one below .05.
 
     It keeps to .05 where p-values are exact. Those of ``crossed`` rest on an approximation that is good in
@@ -66,7 +66,7 @@ def holm_error(seeds: int, contrasts: int = 4) -> float:
     Returns:
         A probability; 1 for a single seed, of which p-values say nothing on other seeds.
 
-    >>> holm_error(3), holm_error(5), holm_error(8)
+    >>> holm_error(3, 4), holm_error(5, 4), holm_error(8, 4)
     (0.13, 0.08, 0.06)
     """
     refuse_outside("seeds", seeds, least=1)

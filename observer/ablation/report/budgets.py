@@ -27,10 +27,7 @@ class Budgeted:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval over seeds; None with one seed, or where seeds have no spread to measure."""
-        if self.estimate is None or len(self.seeds) < 2:
-            return None
-        low, high = self.estimate.interval()
-        return (low, high) if np.isfinite([low, high]).all() else None
+        return None if self.estimate is None else self.estimate.known_interval()
 
 
 def split_of(runs: Collected) -> str:

@@ -47,8 +47,7 @@ class Effect:
         """The 95 % interval over seeds and problems; None where there is none, or it is the whole line."""
         if self.estimate is None or not self.sure:
             return None
-        low, high = self.estimate.interval()
-        return (low, high) if np.isfinite([low, high]).all() else None
+        return self.estimate.known_interval()
 
     @property
     def p_value(self) -> float | None:

@@ -44,7 +44,7 @@ def cell(values_S: list[float], text: Callable[[float], str]) -> str:
     if not values_S:
         return ABSENT
     estimate = student(values_S)
-    low, high = estimate.interval()
-    if not math.isfinite(low):
+    if (interval := estimate.known_interval()) is None:
         return text(estimate.mean)
-    return f"{text(estimate.mean)} ({text(low)}, {text(high)})"
+    low, high = map(text, interval)
+    return f"{text(estimate.mean)} ({low}, {high})"

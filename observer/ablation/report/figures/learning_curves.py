@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,12 @@ from observer.ablation.report.figures.canvas import (
     FEW,
     GREY,
     beside,
-    canvas,
     label,
     legend,
     panels,
     plain,
     png,
+    sheet,
     short,
     style,
 )
@@ -59,8 +58,7 @@ def curve_figure(runs: Collected, split: str, budget: str) -> bytes | None:
     if not found:
         return None
     single = len(found) <= FEW
-    rows = 1 if single else -(-len(found) // 4)
-    figure = canvas(7.5, 3.6) if single else canvas(9, 0.6 + 2.0 * rows)
+    figure = sheet(len(found))
     if single:
         axes = figure.add_subplot()
         for place, line in enumerate(found):
@@ -99,8 +97,8 @@ def _line(runs: Collected, variant: str, split: str, budget: str) -> Line | None
         return None
     seeds = tuple(of_split(curve, split, budget) for curve in curves)
     values_S_N = np.stack([np.interp(x_N, *one) for one in seeds])
-    bands = [student(values_S).interval() for values_S in values_S_N.T]
-    ends_N_2 = np.array([(low, high) if math.isfinite(low) else (np.nan, np.nan) for low, high in bands])
+    bands = [student(values_S).known_interval() for values_S in values_S_N.T]
+    ends_N_2 = np.array([(np.nan, np.nan) if band is None else band for band in bands])
     return Line(variant, x_N, values_S_N.mean(0), ends_N_2[:, 0], ends_N_2[:, 1], seeds)
 
 
