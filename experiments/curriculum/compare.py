@@ -12,11 +12,10 @@ import statistics
 import sys
 from pathlib import Path
 
-from scipy.stats import t
-
 from observer.curriculum import NeuraLadder, Random
 from observer.curriculum.preview import base_model, simulate
 from observer.data import Tiles
+from observer.statistics import student
 
 FIGURES = {"greedy": "accuracy_after", "sampled": "sampled_after"}
 LEVELS = {"levels 1 and 2": (1, 2), "levels 3 to 5": (3, 4, 5), "levels 6 to 8": (6, 7, 8)}
@@ -26,8 +25,8 @@ LESS = [("NeuraLadder", "Shuffled"), ("Shuffled", "Random")]
 
 def interval(values):
     """Return mean and half-width of the interval, in points."""
-    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{100 * statistics.fmean(values):.1f} ± {100 * half:.1f}"
+    estimate = student(values)
+    return f"{100 * estimate.mean:.1f} ± {100 * (estimate.interval()[1] - estimate.mean):.1f}"
 
 
 def level_shares(schedule, steps=60, prompts=48):

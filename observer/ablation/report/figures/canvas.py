@@ -32,6 +32,13 @@ def canvas(width: float, height: float) -> Figure:
     return figure
 
 
+def sheet(variants: int) -> Figure:
+    """Return an empty figure for variants: one pair of axes for a few, else a pair for each."""
+    if variants <= FEW:
+        return canvas(7.5, 3.6)
+    return canvas(9, 0.6 + 2.0 * -(-variants // COLUMNS))
+
+
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG; equal figures give equal bytes."""
     file = io.BytesIO()

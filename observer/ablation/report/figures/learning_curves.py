@@ -14,12 +14,12 @@ from observer.ablation.report.figures.canvas import (
     FEW,
     GREY,
     beside,
-    canvas,
     label,
     legend,
     panels,
     plain,
     png,
+    sheet,
     short,
     style,
 )
@@ -58,8 +58,7 @@ def curve_figure(runs: Collected, split: str, budget: str) -> bytes | None:
     if not found:
         return None
     single = len(found) <= FEW
-    rows = 1 if single else -(-len(found) // 4)
-    figure = canvas(7.5, 3.6) if single else canvas(9, 0.6 + 2.0 * rows)
+    figure = sheet(len(found))
     if single:
         axes = figure.add_subplot()
         for place, line in enumerate(found):

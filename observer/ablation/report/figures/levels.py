@@ -12,12 +12,12 @@ from observer.ablation.report.figures.canvas import (
     FEW,
     GREY,
     beside,
-    canvas,
     label,
     legend,
     panels,
     plain,
     png,
+    sheet,
     short,
     style,
 )
@@ -31,8 +31,7 @@ def level_figure(effects: Effects) -> bytes | None:
     by_level = [effects.variants(PRIMARY, level) for level in levels]
     found = [row for row in zip(*by_level, strict=True) if row[0].estimate is not None]
     single = len(found) <= FEW
-    rows = 1 if single else -(-len(found) // 4)
-    figure = canvas(7.5, 3.6) if single else canvas(9, 0.6 + 2.0 * rows)
+    figure = sheet(len(found))
     if single:
         drawn = [figure.add_subplot()]
         for place, row in enumerate(found):
