@@ -290,17 +290,17 @@ def _named(value: Any, cells: dict[str, Variant], place: Place) -> dict[str, Var
 
 def _refuse_twins(variants: dict[str, Variant], common: Overrides, top: Place) -> None:
     """Refuse two variants that are the same, or have the same folder."""
-    folders = {name: name for name in (LOGS, REPORT, RECORD)}
-    for place, (name, variant) in enumerate(variants.items()):
+    seen: dict[str, str] = {LOGS: LOGS, REPORT: REPORT, RECORD: RECORD}
+    for name, variant in variants.items():
         here = top.at("variants").at(name)
-        if (other := folders.get(name.lower())) is not None:
+        if (other := seen.get(name.lower())) is not None:
             raise here.refused(variant.overrides, f"the folder {other} has this name already; choose another")
-        for one in list(variants)[:place]:
+        for one in list(seen.values())[3:]:
             if same({**common, **variants[one].overrides}, {**common, **variant.overrides}):
                 raise here.refused(
                     variant.overrides, f"it is the same as {one}; change or remove one of them"
                 )
-        folders[name.lower()] = name
+        seen[name.lower()] = name
 
 
 def _baseline(value: Any, variants: dict[str, Variant], place: Place) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from observer.ablation.report.collect import Collected, Measured
@@ -84,10 +84,10 @@ def _runs(found: list[Measured]) -> str:
 def _differences(runs: Collected) -> Iterator[tuple[str, str]]:
     """Yield what runs differ in besides their variant, and changes of code that no commit holds."""
     found = list(runs.measured.values())
-    for what, read in _RECORDED.items():
+    for what, keys in _recorded(found).items():
         groups: dict[str, list[Measured]] = {}
         for one in found:
-            values = dict.fromkeys(str(read(record)) for record in one.environments)
+            values = dict.fromkeys(str(_at(record, *keys)) for record in one.environments)
             groups.setdefault(", then ".join(values), []).append(one)
         if len(groups) > 1:
             said = "; ".join(f"{value} in {_runs(same)}" for value, same in groups.items())
@@ -118,18 +118,14 @@ def _at(record: Mapping[str, Any], *keys: str) -> Any:
     return value
 
 
-def _reader(*keys: str) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda record: _at(record, *keys)
-
-
-_RECORDED = {
-    "commit": _reader("git", "commit"),
-    **{
-        name: _reader("versions", name)
-        for name in ("observer", "python", "torch", "transformers", "lightning", "peft", "tokenizers", "vllm")
-    },
-    "rows of data.train": _reader("rows", "train"),
-    "processor": _reader("hardware", "cpu"),
-    "accelerators": _reader("hardware", "devices"),
-}
-"""What a run's ``environment.json`` says -> how it is read."""
+def _recorded(found: list[Measured]) -> dict[str, tuple[str, ...]]:
+    """Return what runs may differ in -> its keys in ``environment.json``; packages that any of them had."""
+    versions = [_at(record, "versions") for one in found for record in one.environments]
+    packages = dict.fromkeys(name for each in versions if isinstance(each, Mapping) for name in each)
+    return {
+        "commit": ("git", "commit"),
+        **{name: ("versions", name) for name in packages},
+        "rows of data.train": ("rows", "train"),
+        "processor": ("hardware", "cpu"),
+        "accelerators": ("hardware", "devices"),
+    }
