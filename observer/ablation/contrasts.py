@@ -34,7 +34,8 @@ def read_contrasts(
     Raises:
         RefusedError: one names a variant or an axis that is not there, or its weights do not sum to 0.
     """
-    known, found = list(variants), {}
+    known = list(variants)
+    found: dict[str, Weights] = {}
     for key, written in mapping(value, place, "{bonus: with_bonus - without}").items():
         here = place.at(key)
         name = name_of(key, here)
