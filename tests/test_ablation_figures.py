@@ -1,6 +1,7 @@
 """The figures of a report hold every variant, whatever it is called and however few runs there are."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from observer.ablation.report.collect import collect
 from observer.ablation.report.effects import Effects
 from observer.ablation.report.figures.canvas import short
 from observer.ablation.report.figures.forest import forest_figure
-from observer.ablation.report.figures.learning_curves import curve_figure
+from observer.ablation.report.figures.learning_curves import _band, curve_figure
 from observer.ablation.report.figures.levels import level_figure
 from simulated_grid import Simulated
 
@@ -56,3 +57,28 @@ def test_a_name_is_broken_at_its_marks_and_shortened():
     assert short(LONG * 3, 20).count("\n") == 2
     assert short(LONG * 3, 20).endswith("..")
     assert max(map(len, short("x" * 300, 20).split("\n"))) == 20
+
+
+def test_evaluations_of_which_one_alone_has_a_spread_show_it(tmp_path):
+    spread = {}
+    for name, values in {"known": (0.2, 0.5, 0.8), "same": (0.5, 0.5, 0.5)}.items():
+        grid = Simulated(tmp_path / name, {"only": 0.0}, seeds=3, problems=20)
+        grid.write()
+        for seed, accuracy in enumerate(values):
+            lines = [{"step": step, "split": "test", **dict.fromkeys(("prompts", "tokens", "seconds"), step),
+                      "accuracy": accuracy if step == 2 else 0.5} for step in (0, 1, 2, 3)]  # fmt: skip
+            text = "".join(f"{json.dumps(line)}\n" for line in lines)
+            (grid.at("only", seed) / "curve.jsonl").write_text(text)
+        png = curve_figure(collect(grid.grid, grid.output), "test", "tokens")
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+        blue = (pixels[..., 2] - pixels[..., 0]) > 60
+        spread[name] = blue.sum(0).max() / len(pixels)  # the longest upright of a picture
+    assert spread["known"] > 0.5 > spread["same"]
+
+
+def test_a_start_that_all_seeds_share_has_a_band_of_no_width(tmp_path):
+    same_S, different_S = np.full(3, 0.5), np.array([0.4, 0.5, 0.6])
+    assert _band(0, same_S) == (0.5, 0.5)
+    assert np.isnan(_band(5, same_S)).all(), "there equal values are chance"
+    assert np.isnan(_band(0, same_S[:1])).all()
+    assert np.isfinite(_band(0, different_S)).all()

@@ -90,7 +90,7 @@ def test_a_file_that_is_no_record_is_refused_and_kept(grid, content):
     record = grid.output / "grid.yaml"
     record.write_text(content)
     for act in (lambda: write_record(grid.grid, grid.output), lambda: collect(grid.grid, grid.output)):
-        with pytest.raises(RefusedError, match=r"grid\.yaml is no record of a grid \(.*remove it"):
+        with pytest.raises(RefusedError, match=r"grid\.yaml is no record of a grid \(.*move this file away"):
             act()
     assert record.read_text() == content
 

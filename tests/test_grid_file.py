@@ -1,5 +1,6 @@
 """Grid files: what they say, and that each mistake in one is refused with its file, key, value and mend."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -234,6 +235,28 @@ TEXTS = {
 def test_a_file_that_is_no_grid_is_refused(grid, text, told):
     with pytest.raises(RefusedError, match=told):
         grid(text)
+
+
+def test_a_shell_runs_the_commands_with_the_words_of_the_runs(grid, tmp_path, capsys):
+    odd = {"plugins": ["my file.py", "it's.py"], "note": 'a $HOME `id` "q" \\ * ; & | > x  é '}
+    bonus = {"model.rewards.bonus": {"class_path": "Bonus", "init_args": {"weight": 0.5}}, "y": "\\${z}"}
+    read = grid(common=odd, variants={"a": {}, "b": bonus}, seeds=[0], contrasts={}, baseline="a")
+    output = tmp_path / "out dir"
+    assert main(["ablate", "plan", str(tmp_path / "some.yaml"), "--commands", "--output", str(output)]) == 0
+    stand_in = tmp_path / "observer"
+    stand_in.write_text("#!/bin/bash\nprintf '%s\\0' \"$@\"\n")
+    stand_in.chmod(0o755)
+    for line, run in zip(capsys.readouterr().out.splitlines(), read.runs(output), strict=True):
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        got = subprocess.run(["bash", "-c", line], capture_output=True, check=True, env={"PATH": path}).stdout
+        assert got.decode().split("\0")[:-1] == run.words
+
+
+def test_a_value_of_two_lines_is_no_command(grid, tmp_path, capsys):
+    grid(common={"note": "one\ntwo"})
+    assert main(["ablate", "plan", str(tmp_path / "some.yaml"), "--commands"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "seed 0 has '--note=one\\ntwo', with a line break" in said.err) == ("", True)
 
 
 def test_commands_are_printed_as_a_shell_reads_them(grid, tmp_path, capsys):

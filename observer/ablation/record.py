@@ -92,7 +92,7 @@ def read_named(output: Path) -> list[Named]:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise RefusedError(
             f"{path} is no record of a grid ({why}); without it nobody knows when contrasts were named: "
-            "put it back, or remove it and the report will say so"
+            "put the record back, or move this file away and the report will say that there is none"
         ) from error
     return found
 

@@ -12,7 +12,7 @@ from observer.ablation.grid import Grid, read_grid
 from observer.cli.config_file import read_config
 from observer.cli.configuration.plain_parser import PlainParser
 from observer.cli.configuration.shipped import config_file
-from observer.refusal import nearest, refuse_outside
+from observer.refusal import nearest, refuse_outside, shown
 from observer.types import RefusedError
 
 
@@ -53,6 +53,23 @@ def checked_grid(path: str) -> Grid:
     return grid
 
 
+def commands(grid: Grid, output: Path) -> list[str]:
+    """Return a line per run, as a shell reads it.
+
+    Raises:
+        RefusedError: a line break in a value would make two of it.
+    """
+    lines = []
+    for run in grid.runs(output):
+        if broken := next((word for word in run.words if len(word.splitlines()) > 1), None):
+            raise RefusedError(
+                f"--commands: {run.name} has {shown(broken)}, with a line break, and prints a line per run; "
+                "write the value without it, or use observer ablate run"
+            )
+        lines.append(shlex.join(["observer", *run.words]))
+    return lines
+
+
 def plan_command(words: list[str], parse: Parse) -> int:
     """List the runs of a grid, what they will cost, and what they can show."""
     parser = options(
@@ -69,8 +86,7 @@ def plan_command(words: list[str], parse: Parse) -> int:
     grid = checked_grid(given.grid)
     output = Path(given.output or grid.output)
     if given.commands:
-        for run in grid.runs(output):
-            print(shlex.join(["observer", *run.words]))
+        print("\n".join(commands(grid, output)))
         return 0
     from observer.ablation.plan import print_plan
 

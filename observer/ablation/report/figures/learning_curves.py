@@ -1,4 +1,4 @@
-"""Learning curves: the mean over seeds with its band; of two seeds each as well."""
+"""Learning curves: the mean over seeds with its interval as a band; of two seeds each as well."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def curve_figure(runs: Collected, split: str, budget: str) -> bytes | None:
         axes.locator_params(axis="x", nbins=6 if single else 3)
     note = "" if single else beside(runs.grid.baseline)
     figure.supxlabel(f"{AXES[budget]}{note}", fontsize=9, parse_math=False)
-    figure.supylabel(f"accuracy on data.{split}, %", fontsize=9)
+    figure.supylabel(f"accuracy on data.{split}, %, and 95 % over seeds", fontsize=9)
     return png(figure)
 
 
@@ -97,9 +97,15 @@ def _line(runs: Collected, variant: str, split: str, budget: str) -> Line | None
         return None
     seeds = tuple(of_split(curve, split, budget) for curve in curves)
     values_S_N = np.stack([np.interp(x_N, *one) for one in seeds])
-    bands = [student(values_S).known_interval() for values_S in values_S_N.T]
-    ends_N_2 = np.array([(np.nan, np.nan) if band is None else band for band in bands])
+    ends_N_2 = np.array([_band(*one) for one in zip(x_N, values_S_N.T, strict=True)])
     return Line(variant, x_N, values_S_N.mean(0), ends_N_2[:, 0], ends_N_2[:, 1], seeds)
+
+
+def _band(spent: float, values_S: np.ndarray) -> tuple[float, float]:
+    """Return the interval over seeds; nan where it is not known, nothing wide where all have one start."""
+    if spent == 0 and len(values_S) > 1 and not np.ptp(values_S):
+        return float(values_S[0]), float(values_S[0])
+    return student(values_S).known_interval() or (math.nan, math.nan)
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], name: str) -> None:
@@ -110,6 +116,9 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], name: str) -> None:
     axes.fill_between(line.x_N, low_N, high_N, where=banded, color=look["color"], alpha=0.12, linewidth=0)
     for ends_N in (low_N, high_N):  # so that bands that overlap are told apart
         axes.plot(line.x_N, ends_N, color=look["color"], linestyle=look["linestyle"], lw=0.6, alpha=0.6)
+    beside_N = np.pad(banded, 1)
+    alone_N = banded & ~beside_N[:-2] & ~beside_N[2:]  # between two of these there is no area to fill
+    axes.vlines(line.x_N[alone_N], low_N[alone_N], high_N[alone_N], color=look["color"], lw=1.2, alpha=0.6)
     every = max(1, len(line.x_N) // 8)
     axes.plot(line.x_N, 100 * line.mean_N, label=name, linewidth=1.6, markersize=4, markevery=every, **look)
 

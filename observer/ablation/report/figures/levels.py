@@ -56,7 +56,7 @@ def level_figure(effects: Effects) -> bytes | None:
         axes.tick_params(labelsize=8)
     note = "" if single else beside(effects.runs.grid.baseline)
     figure.supxlabel(f"level{note}", fontsize=9, parse_math=False)
-    figure.supylabel("accuracy, %", fontsize=9)
+    figure.supylabel("accuracy, %, and 95 % interval", fontsize=9)
     return png(figure)
 
 

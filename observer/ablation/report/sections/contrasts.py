@@ -19,6 +19,10 @@ from observer.ablation.report.wording import (
 )
 from observer.statistics import holm_error
 
+FOREST = (
+    "Differences in accuracy with 95 % intervals, each by itself: not corrected for how many there are. "
+    "Filled: tested, greedy answers"
+)
 FEW = (
     "With {seeds} and {contrasts}, and no effect at all, Holm's p was measured to fall below 0.05 in {share} "
     "of experiments where seeds differ most, and in fewer elsewhere; 5 % are meant (docs/statistics.md)."
@@ -65,7 +69,7 @@ def contrasts_section(effects: Effects, figures: Mapping[str, str]) -> Section:
             *_tested(effects),
             table,
             Items(tuple(said)),
-            *figure(figures, "forest", "Differences in accuracy of greedy answers with 95 % intervals"),
+            *figure(figures, "forest", FOREST),
             "What each contrast is:",
             formulas,
         ],

@@ -8,6 +8,7 @@ from observer.ablation.report.document import Block, Section, Table, figure
 from observer.ablation.report.effects import PRIMARY, Effects
 from observer.ablation.report.wording import HEADINGS, heads, several, with_interval
 
+CAPTION = "Accuracy by level, with 95 % intervals over seeds and problems"
 EXPLORED = (
     "Not tested: no p-values, and no correction for how many there are. With many differences some "
     "intervals exclude 0 by chance: they are ideas for a next grid, not results."
@@ -53,7 +54,7 @@ def levels_section(effects: Effects, figures: Mapping[str, str]) -> Section:
         for row in zip(*by_level, strict=True)
     ]
     blocks: list[Block] = ["Exploratory, without tests. Accuracy of greedy answers, %."]
-    blocks += [*figure(figures, "levels", "Accuracy by level"), Table(("variant", *by), tuple(variants))]
+    blocks += [*figure(figures, "levels", CAPTION), Table(("variant", *by), tuple(variants))]
     if differences:
         blocks += ["Differences, points.", Table(("difference", *by), tuple(differences))]
     return Section("By level", blocks, terminal=False)

@@ -11,6 +11,8 @@ from observer.ablation.report.effects import Effects, explored
 from observer.ablation.report.training import spent
 from observer.ablation.report.wording import several, with_interval
 
+BANDS = "Mean accuracy, and 95 % intervals over seeds as bands,"
+
 
 def curves_section(effects: Effects, split: str, figures: Mapping[str, str]) -> Section:
     """Return learning curves, and differences after equal tokens.
@@ -21,8 +23,8 @@ def curves_section(effects: Effects, split: str, figures: Mapping[str, str]) -> 
         figures: name of a figure -> its file, of those that were drawn.
     """
     blocks: list[Block] = [_read_from(effects, split)]
-    blocks += figure(figures, "curves_prompts", "Mean accuracy and band against prompts drawn")
-    blocks += figure(figures, "curves_tokens", "Mean accuracy and band against tokens drawn")
+    blocks += figure(figures, "curves_prompts", f"{BANDS} against prompts drawn")
+    blocks += figure(figures, "curves_tokens", f"{BANDS} against tokens drawn")
     blocks += _at_equal(effects, split, ("prompts", "tokens"), lambda spent: f"{spent:,.0f}")
     return Section("Learning curves and equal tokens", blocks)
 
@@ -78,7 +80,7 @@ def seconds_section(effects: Effects, split: str, figures: Mapping[str, str]) ->
             "Seconds of training without evaluation. They depend on the machine and on what else ran on it: "
             "two runs of this grid differ in this section and in nothing else.",
             Table(("variant", "seconds of training"), tuple(rows)),
-            *figure(figures, "curves_seconds", "Mean accuracy and band against seconds of training"),
+            *figure(figures, "curves_seconds", f"{BANDS} against seconds of training"),
             *_at_equal(effects, split, ("seconds",), lambda seconds: f"{seconds:,.1f}"),
         ],
     )
