@@ -105,7 +105,7 @@ def _band(spent: float, values_S: np.ndarray) -> tuple[float, float]:
     """Return the interval over seeds; nan where it is not known, nothing wide where all have one start."""
     if spent == 0 and len(values_S) > 1 and not np.ptp(values_S):
         return float(values_S[0]), float(values_S[0])
-    return student(values_S).known_interval() or (math.nan, math.nan)
+    return student(values_S).known_interval() or (np.nan, np.nan)
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], name: str) -> None:
