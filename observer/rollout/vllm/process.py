@@ -6,6 +6,7 @@ one beside it does not start. So what is started again is the same engine, with 
 
 from __future__ import annotations
 
+import os
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -27,7 +28,6 @@ KINDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process, where weights can be handed to it
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
 }
 
 
@@ -124,7 +124,8 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
             f"tokens, the most that vLLM serves; lower one of them, or use TransformersEngine"
         )
     size = {name: processor.image_processor.size[name] for name in ("shortest_edge", "longest_edge")}
-    own = dict(ENVIRONMENT)
+    # Its warnings are about speed, by the dozen; a user who sets a level has them.
+    own = {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"), **ENVIRONMENT}
     with undisturbed(own):
         refuse_unfit()
         llm = _started(spec, config, options, longest, size)
