@@ -42,7 +42,7 @@ class VLLM(Engine):
 
         Args:
             memory_share: of a GPU's memory, what vLLM may fill with weights, keys and values; on a CPU, of
-                the memory that is free, what keys and values may take at most. > 0 and < 1.
+                the memory that is free, what keys and values may take at most. > 0, at most .95.
             max_num_seqs: completions that are drawn at once; at least 1. Others wait.
             enforce_eager: no compilation and no CUDA graphs: a faster start and slower tokens. On a CPU
                 always so.
@@ -52,8 +52,9 @@ class VLLM(Engine):
         Raises:
             RefusedError: a number is out of its range.
         """
-        refuse_outside("VLLM.memory_share", memory_share, above=0)
-        refuse_outside("VLLM.memory_share", memory_share, 0, 0.99)
+        refuse_outside(
+            "VLLM.memory_share", memory_share, above=0, most=0.95, hint=": the policy needs the rest"
+        )
         refuse_outside("VLLM.max_num_seqs", max_num_seqs, 1)
         self.memory_share = memory_share
         self.max_num_seqs = max_num_seqs
