@@ -157,7 +157,7 @@ def test_the_process_is_as_it_was_and_its_group_outlives_a_close(engine, policy,
     assert drawn(engine.generate(prompts, SAMPLING)) == drawn(first)
     assert dict(os.environ) == environment
     assert not [name for name in environment if name.startswith("VLLM_") or name == "LD_PRELOAD"]
-    assert torch.set_num_threads is set_threads
+    assert torch.set_num_threads is set_threads is torch._C.set_num_threads
     torch.set_num_threads(torch.get_num_threads())
 
 
