@@ -48,7 +48,7 @@ def serving(request):
     "sampling",
     [
         Sampling(group_size=4, max_tokens=60),
-        Sampling(group_size=3, max_tokens=20, min_tokens=18, temperature=1.7, step=3),
+        Sampling(group_size=3, max_tokens=50, min_tokens=45, temperature=1.3, step=3),
         Sampling(group_size=2, max_tokens=30, temperature=0),
     ],
     ids=["usual", "hot with a minimum", "greedy"],
@@ -58,7 +58,7 @@ def test_logprobs_are_those_of_the_policy_and_groups_come_in_order(serving, poli
     assert [group.prompt for group in groups] == list(prompts)
     assert all(group.sampling is sampling for group in groups)
     assert all([one.index for one in group.completions] == list(sampling.places) for group in groups)
-    assert all(len(one.ids) == len(one.logprobs) for one in completions(groups))
+    assert all(len(one.ids) == len(one.logprobs) >= sampling.min_tokens for one in completions(groups))
     assert gap(policy, groups) < CLOSE
     if sampling.temperature:
         assert len(set(drawn(groups).values())) > len(groups)

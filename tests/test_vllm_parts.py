@@ -8,12 +8,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen2Config
 
-from cases import awaken
+from cases import KIN, awaken
 from observer.policy import Lora, PolicySpec
 from observer.policy.hand_over import handed_over, weights_in_files
 from observer.rollout import VLLM
 from observer.rollout.vllm.memory import key_value_bytes
+from observer.rollout.vllm.process import _checked_configs
 from observer.rollout.vllm.prompts import collapsed, refuse_other_prompt
 from observer.rollout.vllm.undisturbed import undisturbed
 from observer.types import RefusedError
@@ -50,6 +52,19 @@ def test_where_there_is_no_vllm_the_engine_says_what_to_install(checkpoint):
 def test_options_out_of_their_range_are_refused(options, message):
     with pytest.raises(RefusedError, match=re.escape(message)):
         VLLM(**options)
+
+
+def test_models_that_vllm_would_read_otherwise_are_refused(tmp_path, checkpoint):
+    assert _checked_configs(PolicySpec(str(checkpoint)))[1].eos_token_id is not None
+    KIN["Qwen3-VL"]().save_pretrained(tmp_path)
+    spec = PolicySpec(str(tmp_path), from_scratch=True)
+    with pytest.raises(
+        RefusedError, match=r"rope_parameters of its config\.json lack mrope_interleaved: true"
+    ):
+        _checked_configs(spec)
+    Qwen2Config().save_pretrained(tmp_path)
+    with pytest.raises(RefusedError, match=r"a qwen2; VLLM is for qwen2_vl, qwen2_5_vl, qwen3_vl"):
+        _checked_configs(spec)
 
 
 def test_each_picture_is_one_pad_also_where_those_of_two_touch(prompts):

@@ -1,9 +1,12 @@
 """Runs that draw with vLLM: training, evaluation and going on, through the commands and in Python."""
 
 import json
+import subprocess
+import sys
 
 import lightning
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import runs
 from engines import gap
@@ -13,6 +16,7 @@ from observer.data import Tiles
 from observer.rollout import VLLM
 from observer.run.checkpoints import newest_checkpoint
 from observer.types import Sampling
+from scoring import ROOT
 
 pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("vllm_engine")]
 SMALL = [
@@ -85,3 +89,18 @@ def test_after_a_fit_the_learner_answers_with_what_was_trained(tmp_path, fresh_p
     answered = learner.answer(Tiles(rows=8, split="test").read(), Sampling(2, max_tokens=16))
     assert gap(learner.policy, answered.groups) < 1e-4
     assert gap(fresh_policy(), answered.groups) > 1e-3
+
+
+@pytest.mark.slow
+def test_each_of_two_ranks_draws_from_a_copy_of_its_own(tmp_path):
+    words = ["fit", "--config", "quickstart", *SMALL, "--run_dir", str(tmp_path), "--trainer.max_steps", "2"]
+    ranks = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.log_every_n_steps", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "observer", *words, *ranks], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    curves = EventAccumulator(str(tmp_path))
+    curves.Reload()
+    gaps = [event.value for event in curves.Scalars("train/sampler_gap")]
+    assert len(gaps) == 2
+    assert 0 < max(gaps) < 1e-5

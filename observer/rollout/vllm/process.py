@@ -164,6 +164,13 @@ def _checked_configs(spec: PolicySpec) -> tuple[Any, Any]:
         raise RefusedError(
             f"model.policy.path is {spec.path!r}, a {config.model_type}; VLLM is for {', '.join(KINDS)}"
         )
+    rope = config.get_text_config().rope_parameters or {}
+    if config.model_type == "qwen3_vl" and not rope.get("mrope_interleaved"):
+        raise RefusedError(
+            f"model.policy.path is {spec.path!r}: the rope_parameters of its config.json lack "
+            f"mrope_interleaved: true, "
+            f"without which vLLM gives pictures other positions than transformers does; add it"
+        )
     if spec.from_scratch:  # as a model that is drawn has it
         return config, None
     try:
