@@ -334,3 +334,15 @@ def ladder_file(tmp_path):
         return str(tmp_path / name)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(checkpoint):
+    """The one vLLM engine of this process, with the shipped weights; a test syncs it before it draws."""
+    from observer.policy import PolicySpec
+    from observer.rollout import VLLM
+
+    engine = VLLM()
+    engine.longest = 1024
+    engine.start(PolicySpec(str(checkpoint)))
+    return engine

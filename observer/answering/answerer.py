@@ -76,7 +76,11 @@ class Answerer:
         )
 
     def start(
-        self, spec: PolicySpec, policy: Policy | None = None, device: str | torch.device = "cpu"
+        self,
+        spec: PolicySpec,
+        policy: Policy | None = None,
+        device: str | torch.device = "cpu",
+        max_tokens: int | None = None,
     ) -> None:
         """Give the engine the model to sample from.
 
@@ -88,10 +92,12 @@ class Answerer:
             policy: the policy that is trained, whose weights ``sync`` hands over; None without a learner.
                 Then the weights are those of the spec, version 0, and ``sync`` is not called.
             device: the device of a policy that is loaded here.
+            max_tokens: of completions, at most, for an engine that sets room aside; None: unknown.
 
         Raises:
             RefusedError: the weights cannot be loaded.
         """
+        self.engine.longest = None if max_tokens is None else self.renderer.max_tokens + max_tokens
         if self.engine.weights == "own":
             self.engine.start(spec)
         elif policy is not None:
@@ -111,7 +117,7 @@ class Answerer:
         """
         with self.clock("sync"):
             if self.engine.version != version:
-                self.engine.sync(policy.model.named_parameters(), version)
+                self.engine.sync(policy.weights(), version)
 
     def generate(
         self, problems: Sequence[Problem], sampling: Sampling, next_problems: Sequence[Problem] = ()

@@ -122,6 +122,7 @@ def quieten() -> None:
     """Silence notices that no user can act on."""
     warnings.filterwarnings("ignore", ".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", ".*`weights_only` was not set.*")
+    warnings.filterwarnings("ignore", "It is recommended to use `self.log")  # figures are equal on all ranks
     warnings.filterwarnings("ignore", ".*", JsonargparseDeprecationWarning)
     notices = ("litlogger", "TPU available", "GPU available", "`Trainer.fit` stopped")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):

@@ -161,7 +161,7 @@ class PolicyModule(HeldOutModule):
                 self.policy = Policy(self.spec, self.answerer.renderer.processor)
             rank_zero_info(self.policy.described())
         if not self.answerer.started:  # or no longer: a fit closes an engine with weights of its own
-            self.answerer.start(self.spec, self.policy)
+            self.answerer.start(self.spec, self.policy, max_tokens=self.sampling.max_tokens)
             self.answerer.engine.version = -1
         start_average(self)
 

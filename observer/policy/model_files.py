@@ -161,6 +161,23 @@ def _check_tree(value: Any) -> None:
         layer = [part for part in inner if isinstance(part, dict | list)]
 
 
+def weight_files(folder: Path) -> list[str]:
+    """Return the names of the files that hold a model's weights, sorted; none where it has no such.
+
+    Raises:
+        RefusedError: its index names others than files beside it.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
+        return [WEIGHTS] if (folder / WEIGHTS).is_file() else []
+    places = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(places, dict) or not all(_is_shard(name) for name in places.values()):
+        raise RefusedError(
+            f"{folder / INDEX}: its weight_map does not name a .safetensors file beside it for each "
+            f"weight; fetch it again"
+        )
+    return sorted(set(places.values()))
+
+
 def check_weights(folder: Path, complete: bool = True) -> int | None:
     """Check that the weight files of a model are whole, from their headers alone.
 
@@ -174,16 +191,7 @@ def check_weights(folder: Path, complete: bool = True) -> int | None:
     Raises:
         RefusedError: one is cut, broken, missing, or stands for a file that was not fetched.
     """
-    if (folder / WEIGHTS).is_file() or not (folder / INDEX).is_file():
-        names = [WEIGHTS] if (folder / WEIGHTS).is_file() else []
-    else:
-        places = read_json(folder / INDEX).get("weight_map")
-        if not isinstance(places, dict) or not all(_is_shard(name) for name in places.values()):
-            raise RefusedError(
-                f"{folder / INDEX}: its weight_map does not name a .safetensors file beside it for each "
-                f"weight; fetch it again"
-            )
-        names = sorted(set(places.values()))
+    names = weight_files(folder)
     if not complete and not all((folder / name).is_file() for name in names):
         return None
     return sum(_numbers(folder / name) for name in names) if names else None

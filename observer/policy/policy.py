@@ -18,14 +18,14 @@ from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig
 
 from observer.policy.forward import completion_tokens, plain_pass, shared_pass
+from observer.policy.hand_over import handed_over
 from observer.policy.loading import PolicySpec, add_adapters, load_model
 from observer.policy.logits import ReadLogits, head_rows
 from observer.policy.model_files import model_path
 from observer.policy.saving import Survival, save_weights
+from observer.policy.token_ids import VISION_TOKENS, banned_ids, end_ids
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
-
-VISION_TOKENS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +70,8 @@ class Policy(nn.Module):
         self.features = PictureFeatures(model)
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.banned_ids = tuple(
-            sorted({getattr(model.config, name) for name in VISION_TOKENS if hasattr(model.config, name)})
-        )
-        self.end_ids = _end_ids(model, processor.tokenizer)
+        self.banned_ids = banned_ids(model.config)
+        self.end_ids = end_ids(model.config, model.generation_config, processor.tokenizer)
         self.train()
 
     def described(self) -> str:
@@ -207,6 +205,10 @@ class Policy(nn.Module):
         features = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]  # Qwen3-VL's
         return torch.stack([feature.sum() for feature in features]).sum() * 0.0
 
+    def weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield all weights by name, as an engine with a copy of them takes them; see ``handed_over``."""
+        return handed_over(self.model)
+
     @contextmanager
     def without_adapters(self) -> Iterator[None]:
         """Switch the adapters off inside the context: the model is then the one before training."""
@@ -265,22 +267,3 @@ def _check_processor(config: Any, processor: Any, path: str) -> None:
                 f"model.policy.path is {path!r}: {name} of its config.json is {token}; its vocabulary has "
                 f"{size} tokens, and {processor.image_token} is {marked}"
             )
-
-
-def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Collect the ids that end a completion, from generation config, model config and tokenizer."""
-    found: set[int] = set()
-    for value in (
-        model.generation_config.eos_token_id if model.generation_config else None,
-        model.config.get_text_config().eos_token_id,
-        tokenizer.eos_token_id,
-    ):
-        found.update(value if isinstance(value, list | tuple) else [] if value is None else [value])
-    # Classes of configurations have defaults of other vocabularies, and -1 stands for none.
-    ends = tuple(sorted(token for token in found if 0 <= token < model.config.get_text_config().vocab_size))
-    if not ends:
-        named = f" of its vocabulary (but {min(found)})" if found else ""
-        raise RefusedError(
-            f"the model names no end token{named}: set eos_token_id in its config or tokenizer"
-        )
-    return ends

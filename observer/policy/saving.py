@@ -114,7 +114,9 @@ def _merged(
     found: dict[str, tuple[Callable[[], torch.Tensor], torch.Tensor]] = {}
     for name, value in remove_tied_weights_from_state_dict(state, model).items():
         layer = layers.get(name.removesuffix(".weight"))
-        make = partial(_merge, layer, value, survival) if layer is not None else partial(_itself, value)
+        make = (
+            partial(merged_weight, layer, value, survival) if layer is not None else partial(_itself, value)
+        )
         found[name] = (make, value)
     return found
 
@@ -124,8 +126,14 @@ def _itself(value: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _merge(layer: Any, base: torch.Tensor, survival: Survival | None) -> torch.Tensor:
-    """Return weight + adapters in float32, in the memory of the adapters' product."""
+def merged_weight(layer: Any, base: torch.Tensor, survival: Survival | None = None) -> torch.Tensor:
+    """Return weight + adapters in float32, in the memory of the adapters' product.
+
+    Args:
+        layer: the adapted layer.
+        base: its weight.
+        survival: counts what rounding would leave of the adapters; None for no count.
+    """
     with torch.autocast(base.device.type, enabled=False):  # a failure is saved inside a mixed-precision step
         merged: torch.Tensor = layer.get_delta_weight("default").float()
     if survival is not None:

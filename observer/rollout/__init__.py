@@ -7,5 +7,6 @@ from observer.rollout.engine import Engine, NotFiniteError
 from observer.rollout.prompts import PromptRenderer
 from observer.rollout.scripted import ScriptedEngine
 from observer.rollout.transformers_engine import TransformersEngine
+from observer.rollout.vllm import VLLM
 
-__all__ = ["Engine", "NotFiniteError", "PromptRenderer", "ScriptedEngine", "TransformersEngine"]
+__all__ = ["VLLM", "Engine", "NotFiniteError", "PromptRenderer", "ScriptedEngine", "TransformersEngine"]

@@ -45,13 +45,22 @@ class NotFiniteError(FloatingPointError):
 class Engine(ABC):
     """Draws completions. A plain object, pulled at the start of a step: no module, no callback, no strategy.
 
-    It bans vision tokens, returns token ids with the log-probs they were drawn with, and draws each token
-    from the inverse CDF at a number that depends only on (seed, step, problem, index in the group, token).
+    It bans vision tokens, and returns token ids with the log-probs they were drawn with: those of the
+    distribution that ``Sampling`` describes. The ids of the prompt that it uses are the renderer's.
     """
 
     weights: ClassVar[Literal["shared", "own"]] = "shared"
     """``shared``: it samples from the policy's own module, and a sync only sets the version. ``own``: it has
     a copy of the weights, which a sync replaces."""
+
+    reproducible: ClassVar[Literal["tokens", "rows"]] = "tokens"
+    """What a run that goes on from a checkpoint has in common with one that was never stopped. ``tokens``:
+    each is drawn from the inverse CDF at a number that depends only on (seed, step, problem, index in the
+    group, token), and on a CPU all of them are the same. ``rows``: the engine draws by numbers of its own;
+    rows and their order are the same, tokens may be others."""
+
+    longest: int | None = None
+    """Tokens of a prompt and its completion at most, set before ``start`` by who knows; None: unknown."""
 
     version: int = -1
     """Rollouts finished when its weights were those of the policy; -1 before the first sync."""

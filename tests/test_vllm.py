@@ -1,0 +1,204 @@
+"""vLLM in the training process: its weights are the policy's, and nothing that older ones made is left."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cases import awaken
+from engines import completions, drawn, gap
+from observer.answering import Answerer
+from observer.policy import Lora, PolicySpec
+from observer.rewards import Observe
+from observer.rollout import VLLM
+from observer.rollout.vllm import process
+from observer.rollout.vllm.prompts import vllm_prompts
+from observer.types import RefusedError, Sampling
+
+pytestmark = pytest.mark.vllm
+CLOSE, APART = 1e-4, 0.1
+SAMPLING = Sampling(group_size=2, max_tokens=16)
+UNUSED = range(7, 260)
+"""Tokens that no prompt here holds; their rows of the tied embedding are head alone where none is drawn."""
+
+
+def changed(policy, part, scale=0.3):
+    """Move weights at random, of one part of the model."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in policy.model.named_parameters():
+            if part in name and weight.dim() > 1:
+                weight += scale * weight.std() * torch.randn(weight.shape, generator=generator)
+    return policy
+
+
+def started(engine, spec):
+    engine.close()
+    engine.longest = 1024
+    engine.start(spec)
+    return engine
+
+
+@pytest.fixture
+def engine(vllm_engine, checkpoint):
+    """With the weights of the files, and before any sync."""
+    return started(vllm_engine, PolicySpec(str(checkpoint)))
+
+
+def test_before_any_sync_the_weights_are_those_of_the_files_also_after_others(
+    engine, fresh_policy, policy, prompts
+):
+    groups = engine.generate(prompts, SAMPLING)
+    assert gap(policy, groups) < CLOSE
+    other = changed(fresh_policy(), "")
+    engine.sync(other.weights(), 1)
+    assert gap(policy, engine.generate(prompts, SAMPLING)) > APART
+    again = started(engine, PolicySpec(policy.spec.path)).generate(prompts, SAMPLING)
+    assert gap(policy, again) < CLOSE
+    assert drawn(again) == drawn(groups)
+
+
+@pytest.mark.parametrize("part", ["visual", "language_model.layers", "embed_tokens", ""])
+def test_a_change_of_one_part_is_seen_after_the_sync_and_not_before(engine, fresh_policy, prompts, part):
+    pictured = [prompt for prompt in prompts if prompt.pictures] if part == "visual" else prompts
+    policy = fresh_policy()
+    engine.sync(policy.weights(), 0)
+    assert gap(policy, engine.generate(pictured, SAMPLING)) < CLOSE  # and all of them are in the caches
+    changed(policy, part)
+    assert gap(policy, engine.generate(pictured, SAMPLING)) > APART
+    for version in (1, 2):  # the second with nothing new
+        engine.sync(policy.weights(), version)
+        assert gap(policy, engine.generate(pictured, SAMPLING)) < CLOSE
+        assert engine.version == version
+
+
+def test_a_change_of_the_head_alone_is_seen_too(engine, fresh_policy, prompts):
+    policy = fresh_policy()
+    held = {token for prompt in prompts for token in prompt.ids}
+    rows = sorted(set(UNUSED) - held)
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight[rows] *= 4
+    groups = engine.generate(prompts, SAMPLING)
+    assert gap(policy, groups) > APART
+    engine.sync(policy.weights(), 1)
+    assert gap(policy, engine.generate(prompts, SAMPLING)) < CLOSE
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [r".*\.language_model\..*(q_proj|down_proj)", r".*\.visual\..*(qkv|up_proj)"],
+    ids=["text", "tower"],
+)
+def test_adapters_are_merged_before_they_are_handed_over(engine, fresh_policy, prompts, targets):
+    policy = awaken(fresh_policy(lora=Lora(rank=4, alpha=8, targets=targets)))
+    pictured = [prompt for prompt in prompts if prompt.pictures]
+    assert gap(policy, engine.generate(pictured, SAMPLING)) > APART
+    engine.sync(policy.weights(), 1)
+    assert gap(policy, engine.generate(pictured, SAMPLING)) < CLOSE
+    assert [name for name, _ in policy.weights() if "lora" in name or "base_layer" in name] == []
+
+
+@pytest.mark.parametrize("left_out", ["lm_head.weight", "layers.1.mlp.down_proj.weight", "q_proj.weight"])
+def test_weights_that_are_not_handed_over_are_named(engine, policy, left_out):
+    engine.sync(policy.weights(), 0)
+    some = [(name, weight) for name, weight in policy.weights() if left_out not in name]
+    with pytest.raises(RuntimeError, match=rf"weights of vLLM's copy were not replaced, .*{left_out}"):
+        engine.sync(some, 1)
+    assert engine.version == 0
+    engine.sync(policy.weights(), 1)
+
+
+def test_a_head_that_is_missing_from_the_first_sync_on_is_missed(engine, policy):
+    with pytest.raises(RuntimeError, match=r"1 weights .* lm_head\.weight"):
+        engine.sync(policy.model.named_parameters(), 0)
+    engine.sync(policy.weights(), 0)
+
+
+def test_a_prompt_whose_pads_are_repeated_already_is_refused_with_both(engine, prompts, monkeypatch):
+    def expanded(prompts, rendering):
+        made = vllm_prompts(prompts, rendering)
+        for one, prompt in zip(made, prompts, strict=True):
+            one["prompt_token_ids"] = list(prompt.ids)
+        return made
+
+    monkeypatch.setattr("observer.rollout.vllm.engine.vllm_prompts", expanded)
+    count = len(prompts[0].ids)
+    with pytest.raises(
+        RefusedError, match=rf"vLLM used another prompt .*: \d+ tokens .*, and not {count} with "
+    ):
+        engine.generate(prompts[:1], SAMPLING)
+
+
+def test_many_prompts_that_are_computed_in_parts_are_drawn(engine, policy, renderer, picture, problem):
+    problems = [problem("What is it? " * 10, [picture(140, 140, row)], id=f"{row}") for row in range(64)]
+    prompts = renderer.render(problems)
+    assert sum(len(prompt.ids) for prompt in prompts) > 4096  # what vLLM computes at once
+    groups = engine.generate(prompts, Sampling(group_size=2, max_tokens=4))
+    assert gap(policy, groups) < CLOSE
+
+
+def test_a_completion_without_room_is_refused_and_the_engine_goes_on(engine, policy, prompts):
+    with pytest.raises(
+        RefusedError, match=r"row 'tiles-train-0': its prompt has \d+ tokens, and with max_tokens 1020"
+    ):
+        engine.generate(prompts, replace(SAMPLING, max_tokens=1020))
+    assert gap(policy, engine.generate(prompts, SAMPLING)) < CLOSE
+
+
+def test_the_process_is_as_it_was_and_its_group_outlives_a_close(engine, policy, prompts):
+    environment, set_threads = dict(os.environ), torch.set_num_threads
+    first = engine.generate(prompts, SAMPLING)
+    engine.close()
+    assert torch.distributed.is_initialized()
+    with pytest.raises(RuntimeError, match="the engine was not started"):
+        engine.generate(prompts, SAMPLING)
+    started(engine, PolicySpec(policy.spec.path))
+    assert drawn(engine.generate(prompts, SAMPLING)) == drawn(first)
+    assert dict(os.environ) == environment
+    assert not [name for name in environment if name.startswith("VLLM_") or name == "LD_PRELOAD"]
+    assert torch.set_num_threads is set_threads is torch._C.set_num_threads
+    torch.set_num_threads(torch.get_num_threads())
+
+
+def test_a_second_engine_in_a_process_is_refused_with_what_differs(engine, checkpoint):
+    with pytest.raises(
+        RefusedError, match=r"VLLM: max_num_seqs is 8, and this process has .*, with 256; .* start another"
+    ):
+        VLLM(max_num_seqs=8).start(PolicySpec(str(checkpoint)))
+    longer = VLLM()
+    longer.longest = 2000
+    with pytest.raises(RefusedError, match=r"up to 2000 tokens, and the vLLM engine .* was started for 1024"):
+        longer.start(PolicySpec(str(checkpoint)))
+
+
+def test_weights_that_are_drawn_by_the_trainer_are_waited_for(
+    engine, checkpoint, monkeypatch, policy, prompts
+):
+    monkeypatch.setitem(process._served.key, "from_scratch", True)
+    scratch = VLLM()
+    scratch.start(PolicySpec(str(checkpoint), from_scratch=True))
+    with pytest.raises(RefusedError, match="from_scratch draws weights in the trainer"):
+        scratch.generate(prompts, SAMPLING)
+    scratch.sync(policy.weights(), 0)
+    assert gap(policy, scratch.generate(prompts, SAMPLING)) < CLOSE
+
+
+def test_without_a_learner_the_files_answer_and_no_torch_model_is_loaded(engine, checkpoint, monkeypatch):
+    from observer.data import Tiles
+
+    def refuse(*_):
+        raise AssertionError("a torch model is loaded")
+
+    monkeypatch.setattr("observer.answering.answerer.Policy", refuse)
+    spec = PolicySpec(str(checkpoint))
+    answerer = Answerer.of(
+        spec, response_format=Observe(system_prompt=""), engine=VLLM(), max_prompt_tokens=64
+    )
+    answerer.start(spec, max_tokens=48)
+    [scored] = answerer.answer(
+        list(Tiles(rows=16, split="test").read()), Sampling(1, max_tokens=48, temperature=0)
+    )
+    answerer.close()
+    assert 0 < sum(row[0].correct for row in scored.scores) < 16
+    assert all(one.logprobs for one in completions(scored.groups))
