@@ -71,6 +71,7 @@ def parse():
 # What is there already, and what the grid says of it
 
 
+@pytest.mark.whole
 def test_a_run_with_other_options_than_the_grid_gives_is_refused_with_what_differs(
     grid_file, parse, tmp_path
 ):

@@ -24,6 +24,8 @@ from observer.ablation.table import Board
 from observer.types import RefusedError
 from processes import HUNG
 
+pytestmark = pytest.mark.whole
+
 HELPERS = Path(__file__).parent / "helpers"
 PROGRAM = (sys.executable, "-S", str(HELPERS / "stand_in_run.py"))
 RUNNER = """

@@ -120,6 +120,7 @@ def test_frozen_weights_stay_as_they_are(three):
     assert all(torch.equal(copied(learner)[name], seen.trained[0][name]) for name in frozen)
 
 
+@pytest.mark.whole
 def test_a_resumed_run_is_the_unbroken_one(three, tmp_path):
     folder, spec, *_ = three
     learner, _ = run(tmp_path / "whole", 5, spec=spec)

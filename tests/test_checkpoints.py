@@ -62,6 +62,7 @@ def state(generation):
 @pytest.mark.parametrize(
     "kills", [pytest.param(20, id="20"), pytest.param(300, marks=pytest.mark.slow, id="300")]
 )
+@pytest.mark.whole
 def test_a_checkpoint_can_be_read_whenever_its_writer_is_killed(tmp_path, kills):
     target, io, chance = tmp_path / "last.ckpt", AtomicCheckpointIO(), random.Random(0)
     states = [state(0), state(1)]

@@ -190,6 +190,7 @@ def test_mistakes_are_refused_with_the_value_and_what_would_do(words, expected, 
     assert left <= {".lock"}, "a refusal leaves nothing behind"
 
 
+@pytest.mark.whole
 def test_a_run_is_trained_refused_a_second_time_resumed_tested_and_exported(tmp_path, capfd):
     run_dir = ["--run_dir", str(tmp_path / "run")]
     assert main(["fit", *QUICK, *SMALL, *run_dir]) == 0

@@ -121,6 +121,7 @@ class Knows(CurriculumCallback):
         self.known = state_dict["known"]
 
 
+@pytest.mark.whole
 def test_the_heat_map_of_a_resumed_run_is_that_of_the_unbroken_one_also_with_another_class(tmp_path):
     whole, half, rest = CurriculumCallback(), Knows(), CurriculumCallback()
     fit(tmp_path / "whole", whole).save_checkpoint(tmp_path / "whole.ckpt")

@@ -240,6 +240,7 @@ def outcome(learner, trainer, lines, at):
     }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("name", "updates", "resample"), covering())
 def test_a_resumed_run_is_the_unbroken_one(tmp_path, name, updates, resample):
     whole, resumed = both_ways(tmp_path, name, updates, resample, at=2)

@@ -107,6 +107,7 @@ def use_up(trainer):
     timer._offset += 3600
 
 
+@pytest.mark.whole
 def test_a_run_out_of_time_is_measured_exported_and_goes_on_when_it_has_more(tmp_path, capfd):
     _, unbroken = fit(tmp_path / "unbroken", steps=4)
     run_dir, hour = tmp_path / "run", {"max_time": timedelta(hours=1)}
@@ -143,6 +144,7 @@ QUICK = [
 ]
 
 
+@pytest.mark.whole
 def test_a_fast_dev_run_takes_whole_rollouts_and_leaves_the_run_directory_to_the_real_run(
     tmp_path, monkeypatch, caplog
 ):

@@ -56,6 +56,7 @@ def hanging(power=60):
     return Question("expression", "x^2+1", rf"\int (a+b+c+d+e+f)^{{{power}}} dx")
 
 
+@pytest.mark.whole
 def test_an_expression_that_hangs_is_timed_out(real):
     (result,) = real(workers=1, seconds=1).verify_all([hanging()])
     assert (result.verdict, result.timed_out) == (UNVERIFIABLE, True)

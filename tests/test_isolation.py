@@ -12,6 +12,8 @@ from observer.verifier.verifier import Limits, Question, Result, Verifier
 from processes import HUNG
 from stand_in import ask
 
+pytestmark = pytest.mark.whole
+
 # What is asked and what comes back
 
 

@@ -15,6 +15,8 @@ from isolating import HELPERS, RIGHT, WRONG, comes_true, group_of, members, verd
 from processes import HUNG
 from stand_in import ask
 
+pytestmark = pytest.mark.whole
+
 # Threads, forks and scripts
 
 

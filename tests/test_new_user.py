@@ -135,6 +135,7 @@ def test_a_run_with_classes_of_ones_own_everywhere_from_one_file(seen, folder):
     assert saved["curriculum"]["init_args"]["schedule"]["init_args"]["stride"] == 2
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("seen")
 def test_the_runs_own_configuration_is_all_that_other_commands_need(capsys):
     run = ["--config", "runs/nobody-3/config.yaml"]

@@ -52,11 +52,13 @@ def whole(tmp_path_factory):
     return folder, *run(folder, folder, ONE_UPDATE)
 
 
+@pytest.mark.whole
 def test_a_run_resumed_at_any_step_is_the_unbroken_run(whole, tmp_path):
     folder, *unbroken = whole
     assert_resumed_is_whole(tmp_path, folder, unbroken, ONE_UPDATE)
 
 
+@pytest.mark.whole
 def test_a_run_of_two_updates_and_a_reference_resumed_at_any_step_is_the_unbroken_run(tmp_path):
     options = {"updates_per_rollout": 2, "kl": K3(0.1), "learning_rate": Linear()}
     (tmp_path / "whole").mkdir()
@@ -107,6 +109,7 @@ def test_validation_and_pictures_of_the_log_change_no_number_of_the_training(who
     assert all(torch.equal(value, alone[0][key]) for key, value in weights.items())
 
 
+@pytest.mark.whole
 def test_a_run_killed_before_its_first_step_goes_on_from_its_start(whole, tmp_path):
     """The checkpoint of the start is there as soon as the figures before training are."""
     (tmp_path / "resumed").mkdir()

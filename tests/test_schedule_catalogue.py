@@ -104,13 +104,13 @@ def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_arg
 def test_a_run_resumed_through_its_saved_state_draws_what_the_unbroken_one_does(schedule, tmp_path):
     whole, batches, stops = ladder_of(), [], [1, 17, 59, 63]
     for start, stop in pairwise([0, *stops, 70]):
-        torch.save(whole.state_dict(), tmp_path / f"{start}.pt")
         batches += run(schedule, whole, start, stop)
-    for stop in stops:
-        again = ladder_of()
+        torch.save(whole.state_dict(), tmp_path / f"{stop}.pt")
+    for stop, following in pairwise([*stops, 70]):  # equal up to the next state, and so up to the end
+        again, state = ladder_of(), torch.load(tmp_path / f"{following}.pt", weights_only=True)
         again.load_state_dict(torch.load(tmp_path / f"{stop}.pt", weights_only=True))
-        assert run(schedule, again, stop, 70) == batches[stop:], stop
-        assert str(again.state_dict()) == str(whole.state_dict()), stop
+        assert run(schedule, again, stop, following) == batches[stop:following], stop
+        assert str(again.state_dict()) == str(state), stop
 
 
 @every

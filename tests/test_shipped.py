@@ -111,6 +111,7 @@ def built(tmp_path_factory):
     return next(folder.glob("*.whl")), next(folder.glob("*.tar.gz"))
 
 
+@pytest.mark.whole
 def test_the_wheel_holds_the_package_its_configurations_and_the_cold_start_and_nothing_else(built):
     names = {name for name in zipfile.ZipFile(built[0]).namelist() if ".dist-info/" not in name}
     assert {f"observer/configs/{name}.yaml" for name in CONFIGS} <= names
@@ -124,6 +125,7 @@ def test_the_wheel_holds_the_package_its_configurations_and_the_cold_start_and_n
     assert {name.split("/")[0] for name in names} == {"observer"}
 
 
+@pytest.mark.whole
 def test_the_source_distribution_holds_what_the_wheel_and_the_tests_need_and_no_clutter(built):
     with tarfile.open(built[1]) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}

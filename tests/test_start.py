@@ -53,6 +53,7 @@ def imported_after(*commands):
     return ran.stdout, [(code, set(modules), frozen) for code, modules, frozen in lines]
 
 
+@pytest.mark.whole
 def test_commands_that_compute_nothing_import_no_torch(tmp_path):
     grid = Simulated(tmp_path, {"one": 0.0}, seeds=1, problems=10)
     grid.write()
@@ -74,6 +75,7 @@ def test_commands_that_compute_nothing_import_no_torch(tmp_path):
 
 
 @pytest.mark.usefixtures("in_the_repository")
+@pytest.mark.whole
 def test_lists_scores_and_previews_import_torch_and_no_lightning_and_the_page_is_what_is_listed(tmp_path):
     configured = ["--config", "configs/quickstart.yaml"]
     scored = [

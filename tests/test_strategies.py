@@ -105,6 +105,7 @@ for name, cls in strategies.members("curriculum").items():
 """
 
 
+@pytest.mark.whole
 def test_the_callback_is_listed_without_lightning_as_it_is_with_it():
     done = subprocess.run([sys.executable, "-c", WITHOUT_LIGHTNING], cwd=ROOT, capture_output=True, text=True)
     options, summary = strategies.parameters(CurriculumCallback), strategies.summary(CurriculumCallback)

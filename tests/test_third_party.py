@@ -12,6 +12,8 @@ import pytest
 
 from observer.cli import main
 
+pytestmark = pytest.mark.whole
+
 PACKAGE = Path(__file__).parent / "example_package"
 
 

@@ -264,6 +264,7 @@ def fitted(run, ckpt_path=None, **options):
     return module
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("_torch_as_before")
 def test_options_and_callbacks_that_work_do_what_they_say_and_change_no_weight(tmp_path):
     log, calls = Log(), []

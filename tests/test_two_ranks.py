@@ -83,6 +83,7 @@ def test_a_rank_that_waits_for_another_moves_no_vision_tower(rows, policy):
     assert moved == {name for name in after if ".visual." not in name}
 
 
+@pytest.mark.whole
 def test_a_resumed_run_of_two_ranks_is_the_unbroken_one(tmp_path):
     rows = written(tmp_path, 24)
     done = subprocess.run(
