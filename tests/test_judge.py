@@ -14,6 +14,7 @@ from observer.rewards.judge.client import Client
 from observer.types import RefusedError, Verdict
 from rewarded import group_of, scores_of
 from tables import holds_for
+from waited import hearing
 
 WRONG = Verdict.WRONG
 
@@ -176,6 +177,17 @@ def test_a_slow_judge_is_no_value_and_warns_once(two_minutes_after):
             warnings.simplefilter("error")
             assert judged(judge, "quick", "slower", "slowest", "next") == [1.0, None, None, 1.0]
     assert judge.tally.failures == {"no answer in 60 s": 3}
+
+
+def test_a_judge_that_does_not_answer_is_named_by_the_run():
+    async def late(prompt, count):
+        await until(lambda: heard.lines)
+        return "Score: 5"
+
+    with hearing(0.01) as heard, Endpoint(late) as endpoint:
+        assert judged(judge_of(endpoint), "so") == [0.5]
+    asked = f"a judge answers (a judge at {endpoint.url}: 1 questions, 600 s at most)"
+    assert asked in heard.lines[0]
 
 
 def test_the_deadline_holds_for_all_together(two_minutes_after):

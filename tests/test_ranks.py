@@ -1,5 +1,7 @@
 """What the learner and its figures do on two ranks, without a run."""
 
+import time
+
 import lightning
 import pytest
 import torch
@@ -8,6 +10,7 @@ import runs
 from observer.learner.ranks import OverRanks
 from observer.learner.trainer_options import refuse_sizes
 from observer.types import RefusedError
+from waited import hearing
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:torch.distributed.nn.functional.all_gather:FutureWarning"),
@@ -43,6 +46,23 @@ def test_figures_are_added_or_averaged_by_their_names():
 def test_tensors_are_joined_rank_by_rank():
     joined = on_two_ranks(lambda ranks, rank: ranks.join(torch.arange(2) + 10 * rank).tolist())
     assert joined == [0, 1, 10, 11]
+
+
+@pytest.mark.whole
+def test_a_rank_that_is_late_is_named_by_the_one_that_waits(tmp_path):
+    late, heard_of = "other ranks, for a sum (not here yet: rank 1)", tmp_path / "heard"
+
+    def meet(ranks, rank):
+        ranks.sum(0.0)  # both are there
+        with hearing(0.05, then=lambda line: late in line and heard_of.touch()) as heard:
+            while rank and not heard_of.exists():
+                time.sleep(0.01)
+            return ranks.sum(rank + 1.0), heard.lines
+
+    total, lines = on_two_ranks(meet)
+    assert total == 3.0
+    [line, *_] = [line for line in lines if late in line]
+    assert line.startswith("observer: rank 0: waiting for")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from observer.policy import Policy, PolicySpec, load_processor
-from observer.refusal import refuse_outside
+from observer.refusal import refuse_outside, shown
 from observer.rewards import Observe, ResponseFormat, Reward, Rubric
 from observer.rewards.defaults import DEFAULT_REWARDS
 from observer.rewards.rubric import score_groups
 from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.rollout.engine import SHOWN
 from observer.rollout.sampling import refuse_impossible
 from observer.run.stopwatch import Stopwatch
+from observer.run.waiting import Wait, waiting
 from observer.types import Group, Problem, RefusedError, Sampling, ScoredGroups
 from observer.verifier import Limits, Verifier
 
@@ -98,12 +100,13 @@ class Answerer:
             RefusedError: the weights cannot be loaded.
         """
         self.engine.longest = None if max_tokens is None else self.renderer.max_tokens + max_tokens
-        if self.engine.weights == "own":
-            self.engine.start(spec)
-        elif policy is not None:
-            self.engine.start(policy)
-        else:
-            self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
+        with waiting("the engine starts", type(self.engine).__name__):
+            if self.engine.weights == "own":
+                self.engine.start(spec)
+            elif policy is not None:
+                self.engine.start(policy)
+            else:
+                self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
         if policy is None:
             self.engine.version = 0
         self.started = True
@@ -115,7 +118,7 @@ class Answerer:
             policy: the policy that is trained.
             version: rollouts finished.
         """
-        with self.clock("sync"):
+        with self.clock("sync"), waiting("the engine takes the weights", f"after step {version}"):
             if self.engine.version != version:
                 self.engine.sync(policy.weights(), version)
 
@@ -137,10 +140,10 @@ class Answerer:
         self._refuse_unready(sampling)
         if not problems:
             return []
-        with self.clock("render"):
+        with self.clock("render"), _rendering(problems):
             prompts = self.renderer.render(problems)
             self.renderer.prefetch(next_problems)
-        with self.clock("generate"):
+        with self.clock("generate"), self._drawing(problems, sampling):
             return self._counted(self.engine.generate(prompts, sampling))
 
     def complete(self, groups: Sequence[Group], group_size: int) -> list[Group]:
@@ -158,7 +161,8 @@ class Answerer:
         drawn = groups[0].sampling
         refuse_outside("group_size", group_size, above=drawn.group_size)
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
-        with self.clock("generate"):
+        problems = [group.problem for group in groups]
+        with self.clock("generate"), self._drawing(problems, missing):
             others = self._counted(self.engine.generate([group.prompt for group in groups], missing))
         whole = replace(drawn, group_size=group_size)
         return [
@@ -172,7 +176,7 @@ class Answerer:
 
     def score(self, groups: Sequence[Group], step: int) -> ScoredGroups:
         """Verify and score completions; see ``score_groups``."""
-        with self.clock("score"):
+        with self.clock("score"), waiting("completions are scored", f"step {step}"):
             return score_groups(self.rubric, groups, step)
 
     def answer(self, problems: Sequence[Problem], *samplings: Sampling) -> list[ScoredGroups]:
@@ -191,14 +195,21 @@ class Answerer:
         self._refuse_unready(*samplings)
         if not problems:
             return [ScoredGroups((), ()) for _ in samplings]
-        with self.clock("render"):
+        with self.clock("render"), _rendering(problems):
             prompts = self.renderer.render(problems)
         answers = []
         for sampling in samplings:
-            with self.clock("generate"):
+            with self.clock("generate"), self._drawing(problems, sampling):
                 groups = self.engine.generate(prompts, sampling)
             answers.append(self.score(groups, sampling.step))
         return answers
+
+    def _drawing(self, problems: Sequence[Problem], sampling: Sampling) -> Wait:
+        engine = type(self.engine).__name__
+        return waiting(
+            "the engine draws completions",
+            lambda: f"{engine}: {sampling.group_size} for each of {_rows(problems)}, step {sampling.step}",
+        )
 
     def _refuse_unready(self, *samplings: Sampling) -> None:
         if not self.started:
@@ -210,3 +221,12 @@ class Answerer:
         """End the process that checks answers, and the engine."""
         self.rubric.verifier.close()
         self.engine.close()
+
+
+def _rendering(problems: Sequence[Problem]) -> Wait:
+    return waiting("pictures are read and prompts rendered", lambda: _rows(problems))
+
+
+def _rows(problems: Sequence[Problem]) -> str:
+    named = ", ".join(shown(problem.id) for problem in problems[:SHOWN])
+    return f"{len(problems)} rows, {named}{', ..' if len(problems) > SHOWN else ''}"

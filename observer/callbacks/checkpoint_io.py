@@ -11,6 +11,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from observer.run.checkpoints import refuse_other_version
 from observer.run.files import remove_unfinished, whole_file, writing
+from observer.run.waiting import waiting
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -60,7 +61,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             RefusedError: it is of a run, and of no version of Lightning that a run can go on from.
         """
-        checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=True)
+        with waiting("a checkpoint is read", lambda: str(path)):
+            checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=True)
         if isinstance(checkpoint, dict) and {"state_dict", "loops", "callbacks"} & checkpoint.keys():
             refuse_other_version(checkpoint, path)
         return checkpoint

@@ -25,6 +25,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
 from observer.run.files import temporary_name
+from observer.run.waiting import waiting
 
 
 def _rename_copy(path: Path, target: Path) -> None:
@@ -104,7 +105,8 @@ class Last(Checkpoint):
         followed = self._resumed_from == last  # by the state that is saved now; and it can be read
         if trainer.is_global_zero and followed:
             _rename_copy(self.path, self._previous)
-        trainer.save_checkpoint(self.path, weights_only=False)
+        with waiting("a checkpoint is saved, and ranks meet", self.path.name):
+            trainer.save_checkpoint(self.path, weights_only=False)
         if trainer.is_global_zero and not followed and self._resumed_from != self._previous.resolve():
             self._previous.unlink(missing_ok=True)  # of a run that this one does not go on from
         self._resumed_from = last
@@ -157,6 +159,10 @@ class Best(ModelCheckpoint):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             super().setup(trainer, pl_module, stage)
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        with waiting("a checkpoint is saved, and ranks meet", Path(filepath).name):
+            super()._save_checkpoint(trainer, filepath)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the score to beat if its file is here, also when the run directory was moved."""

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.callbacks.checkpoints import Last
+from observer.run.other_ranks import waiting_for_ranks
 from observer.types import RefusedError
 
 MESSAGE = b"\nfinishing this step, then saving; press Ctrl-C again to stop at once\n"
@@ -99,4 +100,5 @@ class GracefulStop(Callback):
 
     def _agree(self, trainer: Trainer) -> None:
         received = torch.tensor(self._received, device=trainer.strategy.root_device)
-        self.interrupted = int(trainer.strategy.reduce(received, reduce_op="max")) or None
+        with waiting_for_ranks("signals to stop", trainer.world_size):
+            self.interrupted = int(trainer.strategy.reduce(received, reduce_op="max")) or None

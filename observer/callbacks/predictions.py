@@ -16,6 +16,7 @@ from rich.console import Console
 from observer.learner import PolicyModule
 from observer.learner.ranks import OverRanks
 from observer.run.files import refuse_output, remove_unfinished, temporary_name, whole_file, writing
+from observer.run.other_ranks import waiting_for_ranks
 from observer.types import Verdict
 
 
@@ -46,7 +47,8 @@ class Predictions(lightning.Callback):
             self.output.parent.mkdir(parents=True, exist_ok=True)
             if trainer.is_global_zero:
                 remove_unfinished(self.output.parent, self.output.name)
-            trainer.strategy.barrier()
+            with waiting_for_ranks("the start", trainer.world_size):
+                trainer.strategy.barrier()
             self._part = temporary_name(self.output)
             self._file = self._part.open("w", encoding="utf-8", errors="backslashreplace")
         self._counts.clear()
@@ -76,9 +78,11 @@ class Predictions(lightning.Callback):
             self._file.close()
         names = ("completions", "correct", "unverifiable", "formatted", "cut", "tokens")
         sums = OverRanks(trainer).reduce({name: self._counts[name] for name in names}, "sum")
-        parts = [
-            Path(trainer.strategy.broadcast(str(self._part), src=rank)) for rank in range(trainer.world_size)
-        ]
+        with waiting_for_ranks("the files of all", trainer.world_size):
+            files = [
+                trainer.strategy.broadcast(str(self._part), src=rank) for rank in range(trainer.world_size)
+            ]
+        parts = [Path(file) for file in files]
         if trainer.is_global_zero:
             refuse_output(self.output)
             with whole_file(self.output, "wb") as whole:
@@ -86,7 +90,8 @@ class Predictions(lightning.Callback):
             console = Console(soft_wrap=True)
             console.print(_means(sums))
             console.print(str(self.output), markup=False, highlight=False)
-        trainer.strategy.barrier()
+        with waiting_for_ranks("the end", trainer.world_size):
+            trainer.strategy.barrier()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Remove this process's file."""

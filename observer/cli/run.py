@@ -45,6 +45,7 @@ from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import refuse_output, whole_file
 from observer.run.hyperparameters import flat
+from observer.run.waiting import AFTER, set_waits
 from observer.types import RefusedError, Sampling
 
 FORCED = {
@@ -118,7 +119,10 @@ class RunCLI(LightningCLI):
         hide_bars()
         command = {words[0]: cls.subcommands()[words[0]]}  # each parser takes time, and only one is asked
         one = type(cls.__name__, (cls,), {"subcommands": staticmethod(lambda: command)})
-        one(model_class=learner, args=words, save_config_callback=RunConfig, **SETTINGS)
+        try:
+            one(model_class=learner, args=words, save_config_callback=RunConfig, **SETTINGS)
+        finally:
+            set_waits(AFTER, folder=None)  # those of the run are over
 
     @classmethod
     def defaults(cls, learner: type[lightning.LightningModule]) -> dict[str, Any]:
@@ -242,6 +246,12 @@ class RunCLI(LightningCLI):
             default=50,
             help="Optimizer steps from one checkpoints/last.ckpt to the next; validations write it too.",
         )
+        parser.add_argument(
+            "--waits.after",
+            type=float | None,
+            default=AFTER,
+            help="Seconds after which a run names what it waits for: engine, verifier, another rank, disk.",
+        )
         for name, callback in FORCED.items():
             add_callback(parser, callback, name)
             parser.callback_keys.append(name)
@@ -250,6 +260,7 @@ class RunCLI(LightningCLI):
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        set_waits(config.waits.after, folder=None)
         refuse_twice(config.trainer.callbacks, FORCED)
         refuse_flags(config.trainer, fits=self.subcommand == "fit")
         with_plain_values(config.trainer)
@@ -260,6 +271,7 @@ class RunCLI(LightningCLI):
             refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))
             if not config.trainer.fast_dev_run:  # which writes elsewhere
                 rank_zero_only(claim)(config.run_dir, resume=given is not None)
+                set_waits(config.waits.after, Path(config.run_dir))
         if given is not None:
             config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
 

@@ -26,6 +26,8 @@ from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoade
 from observer.data.subset import Subset, list_skipped
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
+from observer.run.other_ranks import waiting_for_ranks
+from observer.run.waiting import waiting
 from observer.types import Problem, RefusedError
 from observer.verifier import Verifier
 
@@ -113,7 +115,8 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
             if row_format is None and (split == "train" or stage != "fit"):
                 raise RefusedError(f"data.{split} is not set; name a row format and its options")
             if row_format is not None and split not in self.rows:
-                self.rows[split] = row_format.read()
+                with waiting("rows are read", f"data.{split}"):
+                    self.rows[split] = row_format.read()
 
     def admit(self, renderer: PromptRenderer, verifier: Verifier, folder: Path) -> None:
         """Check every opened row, before any compute, and build the ladder's index.
@@ -134,7 +137,8 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
         self._folder = folder
         for split, rows in self.rows.items():
             row_format = self.formats[split]
-            bad = self._refused(rows, renderer, verifier)
+            with waiting("rows are checked", f"data.{split}, {len(rows)}"):
+                bad = self._refused(rows, renderer, verifier)
             if bad and getattr(row_format, "on_bad_row", "refuse") != "skip":
                 first = "\n".join(str(error) for _, error in bad[:SHOWN])
                 raise RefusedError(f"data.{split}: {len(bad)} rows are refused, the first:\n{first}")
@@ -260,7 +264,8 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
         """Return what each rank has, by rank; every rank must call it. For what tensors do not hold."""
         if self.trainer is None:
             return [mine]
-        return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]
+        with waiting_for_ranks("what each has found", self._world_size):
+            return [self.trainer.strategy.broadcast(mine, src=rank) for rank in range(self._world_size)]
 
     @property
     def digests(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import torch
 
 from observer.policy import Policy
 from observer.rollout import NotFiniteError
+from observer.run.waiting import waiting
 from observer.types import Experience, Group
 
 SCORES = ("rewards_P_G", "weights_P_G", "advantages_P_G")
@@ -34,7 +35,8 @@ def failure_saved(
         yield
     except FloatingPointError as error:
         drawn = error.groups if isinstance(error, NotFiniteError) else rollout
-        where = save_failure(run_dir, step, drawn, policy)
+        with waiting("rollout and weights of a failure are written", str(run_dir)):
+            where = save_failure(run_dir, step, drawn, policy)
         raise FloatingPointError(f"step {step}: {error}; the batch and the weights are in {where}") from error
 
 

@@ -20,6 +20,7 @@ from observer.learner.logged import LoggedModule
 from observer.metrics import HeldOutMetrics, Outcomes
 from observer.policy import Policy
 from observer.refusal import refuse_outside
+from observer.run.other_ranks import waiting_for_ranks
 from observer.run.stopwatch import Stopwatch
 from observer.types import Experience, Group, Problem, RefusedError, Sampling, ScoredGroups
 
@@ -93,7 +94,9 @@ class HeldOut:
 
     def figures(self) -> dict[str, float]:
         """Return the figures over all ranks: of greedy answers, and as ``sampled_..`` of sampled ones."""
-        greedy, sampled = (metrics.compute() for metrics in self._metrics.values())
+        ranks = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        with waiting_for_ranks("held-out counts", ranks):
+            greedy, sampled = (metrics.compute() for metrics in self._metrics.values())
         figures = {name: float(value) for name, value in greedy.items()}
         return figures | {f"sampled_{name}": float(value) for name, value in sampled.items()}
 

@@ -42,6 +42,7 @@ from observer.objective import update_norm
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
 from observer.refusal import refuse_outside
+from observer.run.waiting import waiting
 from observer.seeding import stable_seed
 from observer.strategies import described
 from observer.types import RefusedError, Sampling
@@ -280,6 +281,14 @@ class PolicyModule(HeldOutModule):
         block = getattr(self.trainer.strategy, "block_backward_sync", None)
         return nullcontext() if last or block is None else block()
 
+    def manual_backward(self, loss: torch.Tensor, *arguments: Any, **options: Any) -> None:
+        """Add up gradients; ranks wait for each other's in here, or where gradients are used first."""
+        with waiting("a backward pass, in which ranks exchange gradients", self._in_step):
+            super().manual_backward(loss, *arguments, **options)
+
+    def _in_step(self) -> str:
+        return f"step {self.data.step}, {self.trainer.world_size} ranks"
+
     def apply_gradients(self) -> dict[str, float]:
         """Clip, and step the optimizer and its schedule.
 
@@ -290,8 +299,10 @@ class PolicyModule(HeldOutModule):
             FloatingPointError: the gradient is not finite, on every rank alike; nothing is applied.
         """
         trained = [p for p in self.policy.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
-        if not bool(norm.isfinite()):
+        with waiting("the gradients of all ranks", self._in_step):
+            norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+            finite = bool(norm.isfinite())
+        if not finite:
             raise FloatingPointError(f"the gradient norm is {norm.item()}")
         if self.optimization.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(trained, self.optimization.gradient_clip, norm)

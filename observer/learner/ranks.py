@@ -8,6 +8,11 @@ from typing import Literal
 import lightning
 import torch
 
+from observer.run.other_ranks import waiting_for_ranks
+
+SHOWN = 3
+"""Figures that a message names at most."""
+
 
 @dataclass(frozen=True)
 class OverRanks:
@@ -23,17 +28,20 @@ class OverRanks:
     def sum(self, value: float) -> float:
         """Add up a number of each rank, in float64."""
         tensor = torch.tensor(float(value), dtype=torch.float64, device=self.device)
-        return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
+        with waiting_for_ranks("a sum", self.trainer.world_size):
+            return float(self.trainer.strategy.reduce(tensor, reduce_op="sum"))
 
     def reduce(self, figures: dict[str, float], operation: Literal["sum", "mean"]) -> dict[str, float]:
         """Add up or average figures in one exchange; every rank must bring the same names."""
         names = sorted(figures)
         values = torch.tensor([figures[name] for name in names], dtype=torch.float64, device=self.device)
-        reduced = self.trainer.strategy.reduce(values, reduce_op=operation)
-        return dict(zip(names, reduced.tolist(), strict=True))
+        with waiting_for_ranks(f"the {operation} of {', '.join(names[:SHOWN])}", self.trainer.world_size):
+            reduced = self.trainer.strategy.reduce(values, reduce_op=operation).tolist()
+        return dict(zip(names, reduced, strict=True))
 
     def join(self, values: torch.Tensor) -> torch.Tensor:
         """Concatenate equally long tensors on their first dimension, rank 0 first; on the CPU."""
         if self.trainer.world_size == 1:
             return values
-        return self.trainer.strategy.all_gather(values.to(self.device)).flatten(0, 1).cpu()
+        with waiting_for_ranks("what each has", self.trainer.world_size):
+            return self.trainer.strategy.all_gather(values.to(self.device)).flatten(0, 1).cpu()

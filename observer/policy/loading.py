@@ -28,6 +28,7 @@ from observer.policy.model_files import (
     model_path,
 )
 from observer.refusal import refuse_outside
+from observer.run.waiting import waiting
 from observer.types import RefusedError
 
 
@@ -102,9 +103,10 @@ def load_processor(spec: PolicySpec) -> Any:
     if (folder := model_folder(spec.path)) is not None:
         check_configs(folder)
     try:
-        processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            local, trust_remote_code=False
-        )
+        with waiting("a processor is loaded, from the hub if it is not here", str(spec.path)):
+            processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                local, trust_remote_code=False
+            )
     except Exception as error:  # its files may hold anything, and transformers then raises anything
         raise RefusedError(
             f"model.policy.path is {spec.path!r} (as a folder: {local.resolve()}): its processor cannot be "
@@ -148,7 +150,8 @@ def load_model(spec: PolicySpec) -> Any:
             "model.policy.vision_attention flash_attention_2 needs a package: pip install flash-attn"
         )
     try:
-        model, missing, left = _from_files(spec)
+        with waiting("a model is loaded, from the hub if it is not here", str(spec.path)):
+            model, missing, left = _from_files(spec)
     except RefusedError:
         raise
     except Exception as error:  # its files may hold anything, and transformers then raises anything

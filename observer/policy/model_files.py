@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.utils.hub import cached_file
 
 from observer.policy.weights_file import INDEX, WEIGHTS
+from observer.run.waiting import waiting
 from observer.types import RefusedError
 
 CONFIGS = (
@@ -70,7 +71,8 @@ def model_folder(path: str) -> Path | None:
     if local.is_dir():
         return local
     try:
-        found = cached_file(path, "config.json")
+        with waiting("a model's files are looked for, on the hub if they are not here", str(path)):
+            found = cached_file(path, "config.json")
     except (OSError, ValueError):  # whoever loads it says why
         return None
     return None if found is None else Path(found).parent

@@ -11,6 +11,7 @@ from observer.refusal import SHOWN, printable, shown
 from observer.rewards.base import Reward
 from observer.rewards.response_format import Reading, ResponseFormat
 from observer.run.names import curve_name
+from observer.run.waiting import waiting
 from observer.types import Group, RefusedError, Score, ScoredGroups, Verdict
 from observer.verifier.verifier import Question, Result, Verifier
 
@@ -111,7 +112,8 @@ class Rubric:
     ) -> list[list[float | None]]:
         """Return the values of one reward, for each completion of each group."""
         try:
-            values = self.rewards[name].of_all(groups, read, step)
+            with waiting("a reward is computed", name):
+                values = self.rewards[name].of_all(groups, read, step)
         except Exception as error:
             raise RuntimeError(f"reward {name}, {error}") from error
         return [_checked(name, row, group) for group, row in zip(groups, values, strict=True)]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from packaging.version import Version
 
+from observer.run.waiting import waiting
 from observer.types import RefusedError
 
 FOLDER = "checkpoints"
@@ -122,7 +123,7 @@ def _steps_in(path: Path) -> int:
 
 def _check_sums(path: Path) -> None:
     """Read the whole file and compare it with its own check sums, which ``torch.load`` never looks at."""
-    with zipfile.ZipFile(path) as archive:
+    with waiting("a checkpoint is checked", lambda: str(path)), zipfile.ZipFile(path) as archive:
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"its part {damaged} is damaged")
 

@@ -22,6 +22,7 @@ REPLACED = (
     "curve.jsonl",
     "heldout.parquet",
     "alarms.jsonl",
+    "waits.jsonl",
     "environment.json",
     "skipped_rows.jsonl",
     "rows",

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from observer.run.waiting import waiting
 from observer.types import RefusedError
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.observer-(?P<process>\d+)-(?P<start>[0-9a-f]{8})-\d+\.tmp")
@@ -126,7 +127,7 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
         WriteError: it cannot be written.
     """
     beside = temporary_name(path)
-    with writing(path):
+    with waiting("a file is written", lambda: str(path)), writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with beside.open(mode, encoding="utf-8" if mode == "w" else None) as file:
@@ -180,7 +181,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         WriteError: it cannot be written.
     """
     beside, old = temporary_name(path), temporary_name(path.with_name(f"{path.name}.old"))
-    with writing(path):
+    with waiting("a folder is written", lambda: str(path)), writing(path):
         beside.mkdir(parents=True)
         try:
             for target in (path.name, f"{path.name}.old"):

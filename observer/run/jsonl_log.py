@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from observer.run.files import remove_unfinished, temporary_name
+from observer.run.waiting import waiting
 
 
 class JsonlLog:
@@ -39,15 +40,16 @@ class JsonlLog:
             OSError: they could not be written, the disk is full for example; the log is as it was.
         """
         data = memoryview(b"".join(_line(record) for record in records))
-        file = self._open()
-        whole = file.seek(0, os.SEEK_END)
-        try:
-            while data:
-                data = data[file.write(data) :]
-        except OSError:
-            if self._path.is_file():  # a device has no end to cut back to
-                file.truncate(whole)
-            raise
+        with waiting("a file is written", lambda: str(self._path)):
+            file = self._open()
+            whole = file.seek(0, os.SEEK_END)
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError:
+                if self._path.is_file():  # a device has no end to cut back to
+                    file.truncate(whole)
+                raise
 
     def sync(self) -> None:
         """Flush to the disk: a power cut then loses nothing.
@@ -56,7 +58,8 @@ class JsonlLog:
             OSError: the disk fails.
         """
         if self._file is not None and self._path.is_file():
-            os.fsync(self._file.fileno())
+            with waiting("a file is written", lambda: str(self._path)):
+                os.fsync(self._file.fileno())
 
     def keep(self, stays: Callable[[dict[str, Any]], bool]) -> int:
         """Cut lines, and those that are no whole record.

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image
 
 from observer.run.files import WriteError, writing
+from observer.run.waiting import waiting
 from observer.types import RefusedError
 
 
@@ -48,7 +49,8 @@ def outlives(logger: Logger, what: str) -> Iterator[None]:
     """
     calls, name = _CALLS.setdefault(logger, _Calls()), type(logger).__name__
     try:
-        with writing(Path(logger.save_dir or f"what {name} writes")):
+        disk = writing(Path(logger.save_dir or f"what {name} writes"))
+        with waiting("a logger takes what it is given", f"{name}, {what}"), disk:
             yield
     except (WriteError, RefusedError):
         raise

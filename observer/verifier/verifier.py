@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,8 @@ from pathlib import Path
 from weakref import WeakSet, finalize
 
 import observer
-from observer.refusal import refuse_outside
+from observer.refusal import refuse_outside, shown
+from observer.run.waiting import waiting
 from observer.types import Verdict
 from observer.verifier.verify import ISOLATED, MAX_LENGTH, verify
 
@@ -105,6 +107,8 @@ class Verifier:
         self.limits = limits
         self._known: dict[Question, Result] = {}
         self._lock = threading.Lock()
+        self._checked = 0
+        """Answers of the batch under way that were checked, as far as the process has told."""
         self._process: subprocess.Popen[bytes] | None = None
         _LIVING.add(self)
 
@@ -162,14 +166,25 @@ class Verifier:
     def _ask(self, questions: Sequence[Question]) -> list[Result] | None:
         """Send a batch to the process; None when it died, or had to be killed because it did not answer."""
         if self._process is None or self._process.poll() is not None:
-            self._start()
+            with waiting("the process that checks answers starts"):
+                self._start()
         batch = [[q.gold, q.prediction, q.kind, q.options] for q in questions]
-        answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
+        self._checked = 0
+        with waiting("answers are checked", lambda: self._pending(questions)):
+            answer = self._exchange(json.dumps(batch) + "\n", self.limits.batch_seconds + GRACE_SECONDS)
         if answer is None:
             if _EXITING.is_set():  # quietly ends a thread that is still waiting
                 raise SystemExit
             return None
         return [Result(Verdict(verdict), *others) for verdict, *others in json.loads(answer)]
+
+    def _pending(self, questions: Sequence[Question]) -> str:
+        """Return how far a batch is, for people: which answer is the first without a result."""
+        first, limits = questions[min(self._checked, len(questions) - 1)], self.limits
+        return (
+            f"{self._checked} of {len(questions)} by now; next is the {first.kind} {shown(first.prediction)} "
+            f"for {shown(first.gold)}; at most {limits.seconds:g} s each, {limits.batch_seconds:g} s in all"
+        )
 
     def _start(self) -> None:
         self._stop()
@@ -195,13 +210,17 @@ class Verifier:
 
     def _exchange(self, line: str, seconds: float) -> bytes | None:
         """Send a line and return the one that comes back; None when the process is gone or too slow."""
-        answer = b""
+        answer, deadline = b"", time.monotonic() + seconds
         self._channel.settimeout(seconds)
         try:
             with suppress(OSError):
                 self._channel.sendall(line.encode())
                 with self._channel.makefile("rb") as lines:
                     answer = lines.readline()
+                    while answer.endswith(b"\n") and answer[:-1].isdigit():  # so many are checked by now
+                        self._checked = int(answer)
+                        self._channel.settimeout(max(0.1, deadline - time.monotonic()))
+                        answer = lines.readline()
         finally:
             if not answer.endswith(b"\n"):  # an interrupted batch must not be the answer to the next one
                 self._stop()

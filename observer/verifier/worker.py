@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
@@ -28,6 +28,8 @@ from observer.verifier.verify import ISOLATED, KINDS, verify
 
 WATCH_SECONDS = 0.5
 """How often the process looks whether its parent still lives."""
+TELL_SECONDS = 2.0
+"""How often the other side is told how many answers of a batch are checked, while that goes on."""
 WARM_UP = (r"\frac{1}{2}+\sqrt{x}", r"\left(3,\pi\right)", r"x^2-1=0", r"\{1,2\}", r"\sin{2y}\le-0.5\cdot3\%")
 """Harmless answers that are checked before the first fork."""
 
@@ -36,7 +38,11 @@ Fields = tuple[str, str, bool, bool]
 
 
 def check_batch(
-    pool: ProcessPool, questions: Sequence[Sequence[Any]], seconds: float, batch_seconds: float
+    pool: ProcessPool,
+    questions: Sequence[Sequence[Any]],
+    seconds: float,
+    batch_seconds: float,
+    tell: Callable[[int], None],
 ) -> tuple[list[Fields], bool]:
     """Check answers in the pool's processes; one that takes too long is killed with its process.
 
@@ -45,23 +51,37 @@ def check_batch(
         questions: (gold, prediction, kind, options) of each.
         seconds: that one answer may take.
         batch_seconds: that all may take together; what is not checked by then is unverifiable.
+        tell: takes how many are checked, every now and then.
 
     Returns:
         The result of each question, in order, and whether the batch took too long: then the pool is still
             busy.
     """
-    deadline = time.monotonic() + batch_seconds
+    told = time.monotonic()
+    deadline = told + batch_seconds
     futures = [pool.schedule(_check, args=question, timeout=seconds) for question in questions]
-    results, overdue = [], False
+    results: list[Fields] = []
+    overdue = False
     for future in futures:
-        try:
-            future.exception(max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
+        while not (ended := _ends(future, min(deadline, told + TELL_SECONDS))):
+            if (told := time.monotonic()) >= deadline:
+                break
+            tell(len(results))
+        if ended:
+            results.append(_result(future, seconds))
+        else:
             overdue = True
             results.append(_stopped(f"timed out: the batch took over {batch_seconds:g} s", timed_out=True))
-        else:
-            results.append(_result(future, seconds))
     return results, overdue
+
+
+def _ends(future: ProcessFuture[Fields], deadline: float) -> bool:
+    """Return whether a check has ended by then."""
+    try:
+        future.exception(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return False
+    return True
 
 
 def _result(future: ProcessFuture[Fields], seconds: float) -> Fields:
@@ -133,10 +153,14 @@ def _serve(options: dict[str, Any]) -> None:
         initargs=(options["memory_mb"], channel.fileno()),
     )
     print("ready", file=answers, flush=True)
+
+    def tell(checked: int) -> None:
+        print(checked, file=answers, flush=True)
+
     overdue = False
     while not overdue:  # what is left of this batch would delay the next one: new processes check that
         questions = json.loads(batches.get())
-        results, overdue = check_batch(pool, questions, options["seconds"], options["batch_seconds"])
+        results, overdue = check_batch(pool, questions, options["seconds"], options["batch_seconds"], tell)
         print(json.dumps(results), file=answers, flush=True)
 
 

@@ -18,6 +18,7 @@ from observer.refusal import refuse_unless
 from observer.rewards.base import Reward
 from observer.rewards.judge.client import Client
 from observer.rewards.run_async import run_async
+from observer.run.waiting import waiting
 from observer.types import Group, RefusedError, Score
 
 PROMPT = """A model was asked this question, with pictures that you do not see:
@@ -200,7 +201,10 @@ class Judge(Reward):
         if not new:
             return values
         faults: Counter[str] = Counter()
-        for key, reply in zip(new, run_async(self._client().ask_all(list(new.values()))), strict=True):
+        limit = f"{self.batch_seconds:g} s at most"
+        with waiting("a judge answers", f"{self.model} at {self.url}: {len(new)} questions, {limit}"):
+            replies = run_async(self._client().ask_all(list(new.values())))
+        for key, reply in zip(new, replies, strict=True):
             value = None if reply.text is None else self.value(reply.text)
             if value is None:
                 faults[reply.fault or "the reply ends in no score"] += 1
