@@ -185,6 +185,16 @@ def test_a_prompt_whose_pads_are_repeated_already_is_refused_with_both(engine, p
         engine.generate(prompts[:1], SAMPLING)
 
 
+def test_every_end_token_of_the_policy_ends_also_one_that_vllm_does_not_know(engine, prompts, monkeypatch):
+    free = completions(engine.generate(prompts, SAMPLING))
+    end = free[0].ids[8]
+    assert sum(end in one.ids[:-1] for one in free) > 1
+    monkeypatch.setattr(engine.served, "end_ids", (*engine.served.end_ids, end))
+    ended = completions(engine.generate(prompts, SAMPLING))
+    assert not any(end in one.ids[:-1] for one in ended)
+    assert sum(one.ids[-1] == end and one.finished for one in ended) > 1
+
+
 def test_many_prompts_that_are_computed_in_parts_are_drawn(engine, policy, renderer, picture, problem):
     problems = [problem("What is it? " * 10, [picture(140, 140, row)], id=f"{row}") for row in range(64)]
     prompts = renderer.render(problems)
