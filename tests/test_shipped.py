@@ -133,6 +133,8 @@ def test_the_source_distribution_holds_what_the_wheel_and_the_tests_need_and_no_
         "README.md",
         "LICENSE",
         "constraints.txt",
+        "constraints-vllm.txt",
+        "overrides-vllm.txt",
         "tox.ini",
         "setup.py",
         "tests/helpers/structure.py",

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from cases import awaken
-from engines import completions, drawn, gap
+from engines import completions, drawn, gap, gaps
 from observer.answering import Answerer
-from observer.policy import Lora, PolicySpec
+from observer.policy import Lora, Policy, PolicySpec, load_processor
 from observer.rewards import Observe
-from observer.rollout import VLLM
+from observer.rollout import VLLM, PromptRenderer, TransformersEngine
 from observer.rollout.vllm import process
 from observer.rollout.vllm.prompts import vllm_prompts
 from observer.types import RefusedError, Sampling
@@ -19,6 +19,8 @@ from observer.types import RefusedError, Sampling
 pytestmark = pytest.mark.vllm
 CLOSE, APART = 1e-4, 0.1
 SAMPLING = Sampling(group_size=2, max_tokens=16)
+GREEDY = Sampling(group_size=1, max_tokens=16, temperature=0)
+SIZES = [(10, 10), (1000, 30), (30, 900), (28, 28), (84, 84), (85, 57), (113, 200), (199, 61), (60, 300)]
 UNUSED = range(7, 260)
 """Tokens that no prompt here holds; their rows of the tied embedding are head alone where none is drawn."""
 
@@ -59,17 +61,39 @@ def test_before_any_sync_the_weights_are_those_of_the_files_also_after_others(
     assert drawn(again) == drawn(groups)
 
 
+@pytest.fixture(scope="session")
+def varied(renderer, prompts, picture, problem):
+    """Ten sizes of pictures, several pictures in a prompt, and text alone beside them.
+
+    Without the first board, of which the model is sure whatever is done to its tower.
+    """
+    problems = [problem("What?", [picture(*size, row)], id=f"{size}") for row, size in enumerate(SIZES)]
+    problems.append(
+        problem("Is <image><image> one?", [picture(30, 60), picture(140, 90)], id="two that touch")
+    )
+    problems.append(problem("What is it? " * 20, id="long text"))
+    return [*prompts[1:], *renderer.render(problems)]
+
+
+def by_transformers(policy, prompts):
+    engine = TransformersEngine()
+    engine.start(policy)
+    return drawn(engine.generate(prompts, GREEDY))
+
+
 @pytest.mark.parametrize("part", ["visual", "language_model.layers", "embed_tokens", ""])
-def test_a_change_of_one_part_is_seen_after_the_sync_and_not_before(engine, fresh_policy, prompts, part):
-    pictured = [prompt for prompt in prompts if prompt.pictures] if part == "visual" else prompts
+def test_a_change_of_one_part_is_seen_after_the_sync_and_not_before(engine, fresh_policy, varied, part):
     policy = fresh_policy()
     engine.sync(policy.weights(), 0)
-    assert gap(policy, engine.generate(pictured, SAMPLING)) < CLOSE  # and all of them are in the caches
+    assert gap(policy, engine.generate(varied, SAMPLING)) < CLOSE  # and all of them are in the caches
     changed(policy, part)
-    assert gap(policy, engine.generate(pictured, SAMPLING)) > APART
+    pictured = {prompt.problem.id for prompt in varied if prompt.pictures}
+    for name, off in gaps(policy, engine.generate(varied, SAMPLING)).items():
+        assert off < CLOSE if part == "visual" and name not in pictured else off > APART, name
     for version in (1, 2):  # the second with nothing new
         engine.sync(policy.weights(), version)
-        assert gap(policy, engine.generate(pictured, SAMPLING)) < CLOSE
+        assert gap(policy, engine.generate(varied, SAMPLING)) < CLOSE
+        assert drawn(engine.generate(varied, GREEDY)) == by_transformers(policy, varied)
         assert engine.version == version
 
 
@@ -83,6 +107,37 @@ def test_a_change_of_the_head_alone_is_seen_too(engine, fresh_policy, prompts):
     assert gap(policy, groups) > APART
     engine.sync(policy.weights(), 1)
     assert gap(policy, engine.generate(prompts, SAMPLING)) < CLOSE
+    assert drawn(engine.generate(prompts, GREEDY)) == by_transformers(policy, prompts)
+
+
+def test_a_sync_empties_all_caches(engine, policy, varied):
+    """Prepared pictures depend on no weight, so that none can be stale; they are memory for nothing then."""
+    core = engine.served.llm.llm_engine.engine_core.engine_core
+    runner = engine.served.llm.llm_engine.model_executor.driver_worker.worker.model_runner
+
+    def held():
+        prepared = engine.served.llm.renderer.mm_processor_cache.make_stats().total
+        prefixes = sum(
+            block.block_hash is not None for block in core.scheduler.kv_cache_manager.block_pool.blocks
+        )
+        return prefixes, prepared, len(core.scheduler.encoder_cache_manager.cached), len(runner.encoder_cache)
+
+    engine.generate(varied, SAMPLING)
+    assert min(held()) > 0
+    engine.sync(policy.weights(), 0)
+    assert held() == (0, 0, 0, 0)
+
+
+def test_pictures_are_prepared_with_the_policys_own_pixels(engine, checkpoint, monkeypatch, picture, problem):
+    spec = PolicySpec(str(checkpoint), min_pixels=20 * 784, max_pixels=30 * 784)
+    own = Policy(spec, load_processor(spec))
+    edges = {"shortest_edge": 20 * 784, "longest_edge": 30 * 784}
+    problems = [problem("What?", [picture(*size)], id=f"{size}") for size in SIZES]
+    prompts = PromptRenderer(own.processor, system_prompt="", max_tokens=1024).render(problems)
+    with pytest.raises(RefusedError, match="vLLM used another prompt"):
+        engine.generate(prompts, SAMPLING)
+    monkeypatch.setattr(engine.served, "picture_size", edges)
+    assert gap(own, engine.generate(prompts, SAMPLING)) < CLOSE
 
 
 @pytest.mark.parametrize(
@@ -128,6 +183,16 @@ def test_a_prompt_whose_pads_are_repeated_already_is_refused_with_both(engine, p
         RefusedError, match=rf"vLLM used another prompt .*: \d+ tokens .*, and not {count} with "
     ):
         engine.generate(prompts[:1], SAMPLING)
+
+
+def test_every_end_token_of_the_policy_ends_also_one_that_vllm_does_not_know(engine, prompts, monkeypatch):
+    free = completions(engine.generate(prompts, SAMPLING))
+    end = free[0].ids[8]
+    assert sum(end in one.ids[:-1] for one in free) > 1
+    monkeypatch.setattr(engine.served, "end_ids", (*engine.served.end_ids, end))
+    ended = completions(engine.generate(prompts, SAMPLING))
+    assert not any(end in one.ids[:-1] for one in ended)
+    assert sum(one.ids[-1] == end and one.finished for one in ended) > 1
 
 
 def test_many_prompts_that_are_computed_in_parts_are_drawn(engine, policy, renderer, picture, problem):

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from observer.policy.hand_over import handed_over, weights_in_files
 from observer.rollout import VLLM
 from observer.rollout.vllm.memory import key_value_bytes
 from observer.rollout.vllm.process import _checked_configs
-from observer.rollout.vllm.prompts import collapsed, refuse_other_prompt
+from observer.rollout.vllm.prompts import collapsed, refuse_other_prompt, vllm_prompts
 from observer.rollout.vllm.undisturbed import undisturbed
 from observer.types import RefusedError
 
@@ -78,6 +79,13 @@ def test_each_picture_is_one_pad_also_where_those_of_two_touch(prompts):
     pads = sum(int(patches.grid.prod()) // 4 for patches in two.pictures)
     touching = type(two)(two.problem, (1, *[IMAGE] * pads, 7), two.pictures)
     assert list(collapsed(touching, Rendering)) == [1, IMAGE, IMAGE, 7]
+
+
+def test_a_pad_without_a_picture_goes_to_no_engine(prompts):
+    text, one = prompts[1], prompts[0]
+    for made in (replace(text, ids=(*text.ids, IMAGE)), replace(one, ids=(*one.ids, IMAGE))):
+        with pytest.raises(ValueError, match=rf"row '{made.problem.id}': its prompt has pads of no picture"):
+            vllm_prompts([made], Rendering)
 
 
 def test_a_prompt_that_the_engine_changed_is_refused_with_both(prompts):

@@ -1,6 +1,9 @@
 """Runs that draw with vLLM: training, evaluation and going on, through the commands and in Python."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -16,7 +19,10 @@ from observer.data import Tiles
 from observer.rollout import VLLM
 from observer.run.checkpoints import newest_checkpoint
 from observer.types import Sampling
+from processes import HUNG
 from scoring import ROOT
+from test_chaos import SMALL as FEW
+from test_chaos import assert_whole, complete, rollouts_logged, start, wait_for
 
 pytestmark = [pytest.mark.vllm, pytest.mark.usefixtures("vllm_engine")]
 SMALL = [
@@ -91,7 +97,64 @@ def test_after_a_fit_the_learner_answers_with_what_was_trained(tmp_path, fresh_p
     assert gap(fresh_policy(), answered.groups) > 1e-3
 
 
+def drawn(run_dir):
+    """The rows of a run in their order, and the completion of each."""
+    lines = [json.loads(line) for line in (run_dir / "completions.jsonl").read_text().splitlines()]
+    rows = [(line["step"], line["id"], line["index"]) for line in lines]
+    return rows, [line["text"] for line in lines]
+
+
 @pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_with_the_same_rows(tmp_path, in_the_repository):
+    unbroken, run_dir, engine = tmp_path / "unbroken", tmp_path / "run", ["--model.engine", "VLLM"]
+    words = ["--config", "quickstart", *engine, *FEW, "--trainer.max_steps", "12"]
+    assert main(["fit", *words, "--run_dir", str(unbroken)]) == 0
+    process = start(run_dir, 12, *engine)
+    try:
+        wait_for(process, run_dir, lambda: rollouts_logged(run_dir) >= 5)
+        assert process.poll() is None
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert_whole(run_dir)
+    assert complete(run_dir, 12, *engine, "--ckpt_path", "last")["steps"] == 12
+    (rows, texts), (expected, others) = drawn(run_dir), drawn(unbroken)
+    assert rows == expected
+    assert {step for step, _, _ in rows} == set(range(12))
+    same = sum(map(str.__eq__, texts, others))
+    print(f"{same} of {len(texts)} completions are those of the unbroken run")  # the engine promises none
+
+
+@pytest.mark.slow
+def test_the_quickstart_gains_twelve_points(tmp_path, in_the_repository):
+    words = ["--config", "quickstart", "--model.engine", "VLLM", "--run_dir", str(tmp_path / "run")]
+    assert main(["fit", *words]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["steps"], summary["problems"]) == ("complete", 60, 1024)
+    assert summary["accuracy_after"] - summary["accuracy_before"] >= 0.12
+    assert summary["sampled_after"] - summary["sampled_before"] >= 0.12
+
+
+def test_two_ranks_draw_with_the_newest_weights_and_not_before_a_sync(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    files = [tmp_path / f"{rank}.json" for rank in range(2)]
+    script = [sys.executable, str(ROOT / "tests" / "helpers" / "vllm_ranks.py")]
+    ranks = [
+        subprocess.Popen([*script, str(rank), port, str(file)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        for rank, file in enumerate(files)
+    ]
+    said = [process.communicate(timeout=HUNG)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    found = [json.loads(file.read_text()) for file in files]
+    assert found[0].pop("prompts") != found[1].pop("prompts")
+    for one in found:
+        assert one.pop("first") < 1e-4
+        for before, after in one.values():
+            assert before > 0.1
+            assert after < 1e-4
+
+
 def test_each_of_two_ranks_draws_from_a_copy_of_its_own(tmp_path):
     words = ["fit", "--config", "quickstart", *SMALL, "--run_dir", str(tmp_path), "--trainer.max_steps", "2"]
     ranks = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.log_every_n_steps", "1"]

@@ -9,12 +9,20 @@ def completions(groups):
 
 def gap(policy, groups):
     """The largest difference between the log-probs that tokens were drawn with and the policy's."""
+    return max(gaps(policy, groups).values())
+
+
+def gaps(policy, groups):
+    """The largest difference in each group, by its problem."""
     with torch.no_grad():
         values_N_T = policy.logprobs(groups, with_entropy=False).values_N_T
-    return max(
-        float((values_N_T[row, : len(one.ids)] - torch.tensor(one.logprobs)).abs().max())
-        for row, one in enumerate(completions(groups))
-    )
+    found = {}
+    for row, (name, one) in enumerate(
+        (group.problem.id, one) for group in groups for one in group.completions
+    ):
+        off = float((values_N_T[row, : len(one.ids)] - torch.tensor(one.logprobs)).abs().max())
+        found[name] = max(off, found.get(name, 0.0))
+    return found
 
 
 def drawn(groups):

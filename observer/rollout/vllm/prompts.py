@@ -60,13 +60,17 @@ def collapsed(prompt: Prompt, rendering: Rendering) -> Iterator[int]:
     Args:
         prompt: as rendered.
         rendering: of the model.
+
+    Raises:
+        ValueError: there are pads of no picture; vLLM would take them as words.
     """
     counts = iter([int(patches.grid.prod()) // rendering.merge for patches in prompt.pictures])
     left = 0
     for token in prompt.ids:
         if token == rendering.image_id:
             if left == 0:
-                left = next(counts)
+                if (left := next(counts, 0)) == 0:
+                    raise ValueError(f"row {shown(prompt.problem.id)}: its prompt has pads of no picture")
                 yield token
             left -= 1
         else:
