@@ -35,9 +35,8 @@ def trained(policy):
 def pair(request, fresh_policy):
     """A policy with what saves memory, and the plain pass without checkpointing; tests change neither."""
     fields = OPTIONS.get(request.param, {})
-    policy, plain = (awaken(fresh_policy(**fields, logprob_pass=kind)) for kind in ("shared", "plain"))
-    plain.model.gradient_checkpointing_disable()
-    return policy, plain
+    kept = fields | {"gradient_checkpointing": False}
+    return awaken(fresh_policy(**fields)), awaken(fresh_policy(**kept, logprob_pass="plain"))
 
 
 @pytest.mark.parametrize("pair", OPTIONS, indirect=True)

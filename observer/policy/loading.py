@@ -176,7 +176,11 @@ def load_model(spec: PolicySpec) -> Any:
     if spec.freeze_vision:
         model.model.visual.requires_grad_(False)
     if spec.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # The second is what transformers before 5.24 calls it; that one warns of the name.
+        enable = (
+            getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        )
+        enable({"use_reentrant": False})
         # Only reentrant checkpoints need this; it would send gradients through a frozen tower.
         model.disable_input_require_grads()
     return model

@@ -8,6 +8,8 @@ vLLM reports afterwards are compared with those of the renderer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any, Protocol
 
 from observer.refusal import shown, still_there
@@ -38,7 +40,8 @@ def vllm_prompts(prompts: Sequence[Prompt], rendering: Rendering) -> list[dict[s
     Raises:
         LostInputError: a picture cannot be decoded any more.
     """
-    return [_prompt(prompt, rendering) for prompt in prompts]
+    with ThreadPoolExecutor() as pool:  # most of the time goes into pictures, and Pillow lets others run
+        return list(pool.map(_prompt, prompts, repeat(rendering)))
 
 
 def _prompt(prompt: Prompt, rendering: Rendering) -> dict[str, Any]:
