@@ -16,6 +16,7 @@ import torch
 
 from observer.rollout.vllm.abilities import refuse_unfit, refuse_without
 from observer.rollout.vllm.memory import key_value_bytes
+from observer.rollout.vllm.sleep import Sleep
 from observer.rollout.vllm.sync import Weights
 from observer.rollout.vllm.undisturbed import undisturbed
 from observer.types import RefusedError
@@ -49,12 +50,24 @@ class Served:
     end_ids: tuple[int, ...]
     own: MutableMapping[str, str] = field(repr=False)
     """vLLM's environment variables."""
+    sleep: Sleep
+    """Whether it is awake."""
+    pid: int = field(default_factory=os.getpid)
+    """The process that it was made in."""
     drawn_at_random: bool = False
     """Whether its weights are those of no file and no policy."""
 
     def undisturbed(self, seed: int | None = None) -> AbstractContextManager[None]:
         """Return a context for vLLM's code; see ``undisturbed``."""
         return undisturbed(self.own, seed)
+
+    def refuse_fork(self) -> None:
+        """Refuse to use the engine in a copy of its process: both would have one scheduler."""
+        if self.pid != os.getpid():
+            raise RefusedError(
+                f"VLLM: process {os.getpid()} was forked from process {self.pid}, which has a vLLM engine; "
+                f"draw there, or start a process of its own (spawn)"
+            )
 
     def refuse_random_weights(self) -> None:
         """Refuse to draw before a sync where the model is to be drawn from scratch: by the trainer alone."""
@@ -90,9 +103,11 @@ def serve(spec: PolicySpec, options: dict[str, Any], longest: int | None) -> Ser
         refuse_without()
         _served = _make(spec, options, longest, key)
         return _served
+    _served.refuse_fork()
     _refuse_another(_served, key, longest)
     if not spec.from_scratch:
         with _served.undisturbed():
+            _served.sleep.wake_weights()
             Weights().replace(_served.llm, weights_in_files(spec))
     _served.drawn_at_random = spec.from_scratch
     return _served
@@ -140,6 +155,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
         banned_ids=banned_ids(config),
         end_ids=end_ids(config, generation, processor.tokenizer),
         own=own,
+        sleep=Sleep(llm, able=options["enable_sleep_mode"]),
         drawn_at_random=spec.from_scratch,
     )
 
