@@ -1,6 +1,9 @@
 """An engine that fails ends a run in a sentence, and the run goes on from before the step as if unbroken."""
 
 import json
+import os
+import subprocess
+import sys
 from itertools import groupby
 
 import pytest
@@ -16,6 +19,8 @@ from observer.policy import PolicySpec
 from observer.policy.hand_over import handed_over
 from observer.rollout import ScriptedEngine
 from observer.types import EngineError, RefusedError, Sampling
+from processes import HUNG
+from scoring import ROOT
 from test_ranks import on_two_ranks
 
 pytestmark = [
@@ -213,14 +218,23 @@ def test_a_failure_of_one_rank_is_one_of_all():
 
 
 FAILING = """
+import os
+
 from observer.rollout import TransformersEngine
 
 class FailsAtStepOne(TransformersEngine):
     def generate(self, prompts, sampling):
-        if sampling.step == 1:
+        if sampling.step == 1 and os.environ.get("LOCAL_RANK") in (None, "1"):
             raise MemoryError("no more")
         return super().generate(prompts, sampling)
 """
+
+
+def small(tmp_path):
+    """The words of a fit of two steps."""
+    words = ["fit", "--config", "quickstart", "--run_dir", str(tmp_path / "run"), "--trainer.max_steps", "2"]
+    words += ["--data.prompts_per_step", "2", "--model.group_size", "2", "--model.max_tokens", "8"]
+    return [*words, "--data.val", "null", "--data.test", "null", "--report.export", "false"]
 
 
 @pytest.mark.whole
@@ -229,9 +243,7 @@ def test_a_command_says_so_in_one_line_and_the_run_goes_on_with_another_engine(
 ):
     (tmp_path / "failing_engines.py").write_text(FAILING)
     monkeypatch.syspath_prepend(tmp_path)
-    words = ["fit", "--config", "quickstart", "--run_dir", str(tmp_path / "run"), "--trainer.max_steps", "2"]
-    words += ["--data.prompts_per_step", "2", "--model.group_size", "2", "--model.max_tokens", "8"]
-    words += ["--data.val", "null", "--data.test", "null", "--report.export", "false"]
+    words = small(tmp_path)
     assert main([*words, "--model.engine", "failing_engines.FailsAtStepOne"]) == 1
     said = capfd.readouterr().err
     assert "Traceback" not in said
@@ -240,3 +252,27 @@ def test_a_command_says_so_in_one_line_and_the_run_goes_on_with_another_engine(
     assert "mend that, then go on with --ckpt_path last" in said.splitlines()[-1]
     assert main([*words, "--ckpt_path", "last"]) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 2
+
+
+@pytest.mark.whole
+def test_of_two_ranks_one_of_which_fails_both_save_and_end_and_both_go_on(tmp_path):
+    (tmp_path / "failing_engines.py").write_text(FAILING)
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
+    words = [sys.executable, "-m", "observer", *small(tmp_path)]
+    words += ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    for more, code in (
+        (["--model.engine", "failing_engines.FailsAtStepOne"], 1),
+        (["--ckpt_path", "last"], 0),
+    ):
+        done = subprocess.run(
+            [*words, *more], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HUNG
+        )
+        assert done.returncode == code, done.stderr
+        last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+        assert last["LadderDataModule"]["step"] == (1 if code else 2)
+        assert "Traceback" not in done.stderr
+        told = [line for line in done.stderr.splitlines() if line.startswith("observer: failed: step 1: ")]
+        assert len(told) == 2 * code
+        assert not code or any("MemoryError: no more" in line for line in told)
+        assert not code or any("the engine of rank 1 failed; its own line says how" in line for line in told)
