@@ -75,7 +75,7 @@ def test_a_strategy_that_leaves_all_to_sharding_is_refused_where_nothing_is_shar
     def trained(devices):
         return runs.trainer(tmp_path, 2, devices=devices, strategy=ModelParallelStrategy(), plugins=[])
 
-    with pytest.raises(RefusedError, match=r"and the policy is not sharded: .*, or use ddp"):
+    with pytest.raises(RefusedError, match=r"and the policy is not sharded: .*; use ddp"):
         refuse_unsharded(trained(2), policy)
     refuse_unsharded(trained(1), policy)
     refuse_unsharded(runs.trainer(tmp_path, 2, devices=2, strategy="ddp"), policy)

@@ -204,8 +204,7 @@ def refuse_unsharded(trainer: lightning.Trainer, policy: torch.nn.Module) -> Non
     if alone and not any(hasattr(weight, "full_tensor") for weight in policy.parameters()):
         raise RefusedError(
             "trainer.strategy is ModelParallelStrategy, and the policy is not sharded: no rank would learn "
-            "from the others' rows; shard it in configure_model of a learner below ObserveLearner "
-            "(torch.distributed.fsdp.fully_shard), or use ddp"
+            "from the others' rows; use ddp"
         )
 
 
