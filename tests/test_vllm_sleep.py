@@ -3,12 +3,13 @@
 import os
 
 import pytest
+import torch
 
 import runs
 from observer.policy import PolicySpec, load_processor
 from observer.rollout import VLLM
 from observer.rollout.vllm import process
-from observer.rollout.vllm.process import Served
+from observer.rollout.vllm.process import Served, launched
 from observer.rollout.vllm.sleep import Sleep
 from observer.types import RefusedError, Sampling
 
@@ -124,3 +125,13 @@ def test_a_copy_of_the_process_is_refused_the_engine(recorded, policy, monkeypat
         with pytest.raises(RefusedError, match=rf"was forked from process {own}, which has a vLLM engine"):
             use()
     assert llm.calls == []
+
+
+def test_ranks_with_a_gpu_each_say_which_they_are_as_lightning_does_not(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert launched() == {}, "one process alone"
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 8)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 7)
+    assert launched() == {"RANK": "7", "LOCAL_RANK": "3", "WORLD_SIZE": "8"}

@@ -141,6 +141,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
     size = {name: processor.image_processor.size[name] for name in ("shortest_edge", "longest_edge")}
     # Its warnings are about speed, by the dozen; a user who sets a level has them.
     own = {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"), **ENVIRONMENT}
+    own |= launched()
     with undisturbed(own):
         refuse_unfit()
         llm = _started(spec, config, options, longest, size)
@@ -210,8 +211,6 @@ def _started(
         tokens = options["max_num_seqs"] * (longest or config.get_text_config().max_position_embeddings)
         share = made.pop("gpu_memory_utilization")
         made["kv_cache_memory_bytes"] = key_value_bytes(config, options["dtype"], tokens, share)
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
-    several = ranks and torch.distributed.get_world_size() > 1 and torch.cuda.is_available()
     return vllm.LLM(
         model=str(model_path(spec.path)),
         max_model_len=-1 if longest is None else longest,  # -1: as long as model and memory allow
@@ -222,7 +221,22 @@ def _started(
         enable_prefix_caching=True,
         limit_mm_per_prompt={"video": 0},
         mm_processor_kwargs={"size": size},
-        distributed_executor_backend="external_launcher" if several else "uni",  # on this rank's device
+        distributed_executor_backend="external_launcher" if launched() else "uni",  # on this rank's device
         use_tqdm_on_load=False,
         **made,
     )
+
+
+def launched() -> dict[str, str]:
+    """Return what an external launcher would have told vLLM, where several ranks with a GPU each run.
+
+    Lightning starts ranks without all of it, and vLLM looks nowhere else.
+    """
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not ranks or not torch.cuda.is_available() or torch.distributed.get_world_size() == 1:
+        return {}
+    return {
+        "RANK": str(torch.distributed.get_rank()),
+        "LOCAL_RANK": str(torch.cuda.current_device()),
+        "WORLD_SIZE": str(torch.distributed.get_world_size()),
+    }
