@@ -37,7 +37,7 @@ Of statistics, in ``observer.statistics`` alone: S seeds, P held-out problems, C
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,22 @@ class NotNowError(RefusedError):
 
 class LostInputError(RefusedError):
     """Input that was checked and has changed or is gone since: the run is interrupted, and can go on."""
+
+
+class EngineError(RuntimeError):
+    """An engine failed, in whatever it draws with. Nothing of the step was applied: the policy is whole."""
+
+    def __init__(self, message: str, prompts: Sequence[Prompt] = ()) -> None:
+        """Note what was being drawn.
+
+        Args:
+            message: names the engine, what it was doing, what was said of it, and what to do.
+            prompts: of the call; none where nothing was drawn.
+        """
+        super().__init__(message)
+        self.prompts = tuple(prompts)
+        self.shared_by: int | None = None
+        """The rank of this process, where all ranks of the run know of the failure and end together."""
 
 
 class Verdict(StrEnum):

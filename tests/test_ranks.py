@@ -5,10 +5,11 @@ import time
 import lightning
 import pytest
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 import runs
 from observer.learner.ranks import OverRanks
-from observer.learner.trainer_options import refuse_sizes
+from observer.learner.trainer_options import refuse_sizes, refuse_unsharded
 from observer.types import RefusedError
 from waited import hearing
 
@@ -88,3 +89,13 @@ def test_prompts_that_do_not_divide_over_ranks_and_updates_are_refused(tmp_path,
         return
     with pytest.raises(RefusedError, match=message):
         refuse_sizes(trainer, data, **options)
+
+
+def test_a_strategy_that_leaves_all_to_sharding_is_refused_where_nothing_is_sharded(tmp_path, policy):
+    def trained(devices):
+        return runs.trainer(tmp_path, 2, devices=devices, strategy=ModelParallelStrategy(), plugins=[])
+
+    with pytest.raises(RefusedError, match=r"and the policy is not sharded: .*; use ddp"):
+        refuse_unsharded(trained(2), policy)
+    refuse_unsharded(trained(1), policy)
+    refuse_unsharded(runs.trainer(tmp_path, 2, devices=2, strategy="ddp"), policy)

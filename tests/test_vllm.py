@@ -15,6 +15,7 @@ from observer.rollout import VLLM, PromptRenderer, TransformersEngine
 from observer.rollout.vllm import process
 from observer.rollout.vllm.prompts import vllm_prompts
 from observer.types import RefusedError, Sampling
+from processes import forked
 
 pytestmark = pytest.mark.vllm
 CLOSE, APART = 1e-4, 0.1
@@ -235,6 +236,52 @@ def test_a_second_engine_in_a_process_is_refused_with_what_differs(engine, check
     longer.longest = 2000
     with pytest.raises(RefusedError, match=r"up to 2000 tokens, and the vLLM engine .* was started for 1024"):
         longer.start(PolicySpec(str(checkpoint)))
+
+
+def test_what_an_error_leaves_queued_or_half_computed_is_forgotten(engine, policy, prompts, monkeypatch):
+    engine.sync(policy.weights(), 0)
+    runner = process._served.llm.llm_engine.model_executor.driver_worker.worker.model_runner
+    execute, left = runner.execute_model, [2]
+
+    def fails(*given, **named):
+        left[0] -= 1
+        if not left[0]:
+            raise MemoryError("no more")
+        return execute(*given, **named)
+
+    for calls in (1, 2, 5):  # in the prefill, and while drawing
+        left[0] = calls
+        monkeypatch.setattr(runner, "execute_model", fails)
+        with pytest.raises(MemoryError):
+            engine.generate(prompts, SAMPLING)
+        monkeypatch.undo()
+        assert not process._served.llm.llm_engine.has_unfinished_requests()
+        assert gap(policy, engine.generate(prompts, SAMPLING)) < CLOSE
+
+
+def test_vllm_that_sleeps_and_wakes_draws_as_before(engine, policy, fresh_policy, prompts, monkeypatch):
+    """On a CPU no memory is given back, but its scheduler stops and goes on."""
+    monkeypatch.setattr(process._served.sleep, "able", True)
+    engine.sync(policy.weights(), 0)
+    before = engine.generate(prompts, SAMPLING)
+    engine.rest()
+    assert process._served.llm.llm_engine.is_sleeping()
+    assert drawn(engine.generate(prompts, SAMPLING)) == drawn(before)
+    other = changed(fresh_policy(), "")
+    engine.rest()
+    engine.sync(other.weights(), 1)
+    assert gap(other, engine.generate(prompts, SAMPLING)) < CLOSE
+    assert not process._served.llm.llm_engine.is_sleeping()
+
+
+def test_a_process_that_is_forked_is_refused_the_engine(engine, prompts):
+    def used():
+        try:
+            engine.generate(prompts, SAMPLING)
+        except RefusedError as error:
+            return str(error)
+
+    assert f"was forked from process {os.getpid()}, which has a vLLM engine" in forked(used)
 
 
 def test_weights_that_are_drawn_by_the_trainer_are_waited_for(

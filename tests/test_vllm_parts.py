@@ -4,7 +4,10 @@ import importlib.util
 import os
 import random
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from observer.rollout.vllm.process import _checked_configs
 from observer.rollout.vllm.prompts import collapsed, refuse_other_prompt, vllm_prompts
 from observer.rollout.vllm.undisturbed import undisturbed
 from observer.types import RefusedError
+from processes import HUNG
 
 IMAGE = 5
 
@@ -120,6 +124,16 @@ def test_weights_are_handed_over_whole_by_their_own_names_with_the_tied_head(
     files = dict(weights_in_files(PolicySpec(str(checkpoint))))
     assert len(files) == len(plain)
     torch.testing.assert_close(files["lm_head.weight"].float(), plain["lm_head.weight"])
+
+
+@pytest.mark.whole
+def test_what_is_sharded_over_ranks_is_gathered_one_by_one_adapters_merged(tmp_path):
+    script = Path(__file__).parent / "helpers" / "two_ranks_sharded.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "store")], capture_output=True, text=True, timeout=HUNG
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "the same weights on both"
 
 
 def _failing(own):

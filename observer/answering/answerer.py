@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -12,12 +15,12 @@ from observer.refusal import refuse_outside, shown
 from observer.rewards import Observe, ResponseFormat, Reward, Rubric
 from observer.rewards.defaults import DEFAULT_REWARDS
 from observer.rewards.rubric import score_groups
-from observer.rollout import Engine, PromptRenderer, TransformersEngine
+from observer.rollout import Engine, PromptRenderer, TransformersEngine, failing
 from observer.rollout.engine import SHOWN
 from observer.rollout.sampling import refuse_impossible
 from observer.run.stopwatch import Stopwatch
 from observer.run.waiting import Wait, waiting
-from observer.types import Group, Problem, RefusedError, Sampling, ScoredGroups
+from observer.types import EngineError, Group, Problem, Prompt, RefusedError, Sampling, ScoredGroups
 from observer.verifier import Limits, Verifier
 
 
@@ -98,15 +101,15 @@ class Answerer:
 
         Raises:
             RefusedError: the weights cannot be loaded.
+            EngineError: the engine failed.
         """
         self.engine.longest = None if max_tokens is None else self.renderer.max_tokens + max_tokens
         with waiting("the engine starts", type(self.engine).__name__):
-            if self.engine.weights == "own":
-                self.engine.start(spec)
-            elif policy is not None:
-                self.engine.start(policy)
-            else:
-                self.engine.start(Policy(spec, self.renderer.processor).to(device).requires_grad_(False))
+            model: Policy | PolicySpec | None = spec if self.engine.weights == "own" else policy
+            if model is None:
+                model = Policy(spec, self.renderer.processor).to(device).requires_grad_(False)
+            with failing(self.engine, "at its start"):
+                self.engine.start(model)
         if policy is None:
             self.engine.version = 0
         self.started = True
@@ -117,10 +120,21 @@ class Answerer:
         Args:
             policy: the policy that is trained.
             version: rollouts finished.
+
+        Raises:
+            EngineError: the engine failed, and its weights are those of no version.
         """
         with self.clock("sync"), waiting("the engine takes the weights", f"after step {version}"):
             if self.engine.version != version:
-                self.engine.sync(policy.weights(), version)
+                weights = policy.weights()
+                try:
+                    with failing(self.engine, "taking the policy's weights"):
+                        self.engine.sync(weights, version)
+                except EngineError:
+                    self.engine.version = -1
+                    with suppress(Exception):
+                        deque(weights, maxlen=0)  # other ranks wait for those that are sharded
+                    raise
 
     def generate(
         self, problems: Sequence[Problem], sampling: Sampling, next_problems: Sequence[Problem] = ()
@@ -136,6 +150,7 @@ class Answerer:
             RefusedError: a picture cannot be decoded, a prompt is too long, the sampling is impossible, or
                 ``start`` was not called.
             NotFiniteError: the model's logits are not finite.
+            EngineError: the engine failed.
         """
         self._refuse_unready(sampling)
         if not problems:
@@ -143,8 +158,7 @@ class Answerer:
         with self.clock("render"), _rendering(problems):
             prompts = self.renderer.render(problems)
             self.renderer.prefetch(next_problems)
-        with self.clock("generate"), self._drawing(problems, sampling):
-            return self._counted(self.engine.generate(prompts, sampling))
+        return self._counted(self._draw(prompts, sampling))
 
     def complete(self, groups: Sequence[Group], group_size: int) -> list[Group]:
         """Draw the missing completions of groups; the result is as if all had been drawn at once.
@@ -161,14 +175,28 @@ class Answerer:
         drawn = groups[0].sampling
         refuse_outside("group_size", group_size, above=drawn.group_size)
         missing = replace(drawn, group_size=group_size - drawn.group_size, first=drawn.group_size)
-        problems = [group.problem for group in groups]
-        with self.clock("generate"), self._drawing(problems, missing):
-            others = self._counted(self.engine.generate([group.prompt for group in groups], missing))
+        others = self._counted(self._draw([group.prompt for group in groups], missing))
         whole = replace(drawn, group_size=group_size)
         return [
             Group(one.prompt, (*one.completions, *other.completions), whole)
             for one, other in zip(groups, others, strict=True)
         ]
+
+    def _draw(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
+        doing = f"drawing {sampling.group_size} completions each"
+        wait = waiting("the engine draws completions", partial(_drawing, self.engine, prompts, sampling))
+        with self.clock("generate"), wait, failing(self.engine, doing, prompts):
+            return self.engine.generate(prompts, sampling)
+
+    def rest(self) -> None:
+        """Let the engine give up what only drawing needs; the next ``sync`` or ``generate`` takes it again.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        if self.started:
+            with failing(self.engine, "when it had drawn"):
+                self.engine.rest()
 
     def _counted(self, groups: list[Group]) -> list[Group]:
         self.drawn += sum(group.tokens for group in groups)
@@ -199,17 +227,8 @@ class Answerer:
             prompts = self.renderer.render(problems)
         answers = []
         for sampling in samplings:
-            with self.clock("generate"), self._drawing(problems, sampling):
-                groups = self.engine.generate(prompts, sampling)
-            answers.append(self.score(groups, sampling.step))
+            answers.append(self.score(self._draw(prompts, sampling), sampling.step))
         return answers
-
-    def _drawing(self, problems: Sequence[Problem], sampling: Sampling) -> Wait:
-        engine = type(self.engine).__name__
-        return waiting(
-            "the engine draws completions",
-            lambda: f"{engine}: {sampling.group_size} for each of {_rows(problems)}, step {sampling.step}",
-        )
 
     def _refuse_unready(self, *samplings: Sampling) -> None:
         if not self.started:
@@ -221,6 +240,11 @@ class Answerer:
         """End the process that checks answers, and the engine."""
         self.rubric.verifier.close()
         self.engine.close()
+
+
+def _drawing(engine: Engine, prompts: Sequence[Prompt], sampling: Sampling) -> str:
+    rows = _rows([prompt.problem for prompt in prompts])
+    return f"{type(engine).__name__}: {sampling.group_size} for each of {rows}, step {sampling.step}"
 
 
 def _rendering(problems: Sequence[Problem]) -> Wait:

@@ -21,11 +21,13 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 
 from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
-from observer.run.files import temporary_name
+from observer.run.files import causes, temporary_name
 from observer.run.waiting import waiting
+from observer.types import EngineError
 
 
 def _rename_copy(path: Path, target: Path) -> None:
@@ -52,6 +54,10 @@ class Last(Checkpoint):
     ``ModelCheckpoint`` loses one if the run is killed there, and its ``every_n_train_steps`` does not save at
     the end of training.)
 
+    When an engine fails it saves the state from before the step, of which nothing was applied, or from before
+    the validation, which is repeated then. Not where the run could not go on from there as it would have: in
+    a validation after the last step or of averaged weights, or where other ranks do not know of the failure.
+
     Args:
         path: the file.
         every_n_steps: optimizer steps from one to the next; written at the first end of a rollout that
@@ -65,13 +71,14 @@ class Last(Checkpoint):
         self.requested = False
         """Whether to save at the next occasion, as if n steps were over."""
         self._saved = 0
+        self._began = False
         self._previous = path.with_name("previous.ckpt")
         self._resumed_from: Path | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count from where the run starts or goes on; save a start, so that there is one to resume."""
         self.requested = False
-        self._saved = trainer.global_step
+        self._saved, self._began = trainer.global_step, True
         self._resumed_from = None if trainer.ckpt_path is None else Path(trainer.ckpt_path).resolve()
         if not trainer.global_step and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._replace(trainer)
@@ -94,6 +101,19 @@ class Last(Checkpoint):
         if any(isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks):  # type: ignore[attr-defined]
             self._saved = -1
         self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Save a run whose engine has failed."""
+        failed = next((each for each in causes(exception) if isinstance(each, EngineError)), None)
+        alone = trainer.world_size > 1 and failed is not None and failed.shared_by is None
+        trains = self._began and trainer.state.fn is TrainerFn.FITTING
+        if failed is None or not trains or alone or _validation_is_lost(trainer):
+            return
+        try:
+            _put_back(trainer)
+            self._save(trainer)
+        except Exception as error:  # must not hide why the run ends, of which it may be a consequence
+            rank_zero_warn(f"no checkpoint of step {trainer.global_step} could be saved: {error}")
 
     def _save(self, trainer: Trainer) -> None:
         if trainer.global_step > self._saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -121,6 +141,32 @@ def _validation_follows(trainer: Trainer) -> bool:
         return False
     loop.val_loop.setup_data()  # the loop itself would do so next; the second time does nothing
     return not loop.val_loop.skip
+
+
+def _put_back(trainer: Trainer) -> None:
+    """Set Lightning's counts to what they were before the batch, or the validation, that has not ended."""
+    loop = trainer.fit_loop.epoch_loop
+    batches: Any = loop.batch_progress
+    validated: Any = loop.val_loop.batch_progress
+    if batches.current.ready > batches.current.processed:
+        batches.is_last_batch = False
+    for counts in (batches.total, batches.current):
+        counts.ready = counts.started = counts.processed
+    if trainer.validating:  # one that has begun, and no batch of it is over: the only kind that is repeated
+        for counts in (validated.total, validated.current):
+            counts.ready = counts.started = 1
+            counts.processed = counts.completed = 0
+
+
+def _validation_is_lost(trainer: Trainer) -> bool:
+    """Return whether nothing that is saved now would make a run repeat the validation that is going on.
+
+    After the last step none would, and while an average stands in for them, the weights that train are not
+    those of the model.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    averages = any(isinstance(callback, WeightAveraging) for callback in callbacks)
+    return trainer.validating and (averages or 0 <= trainer.max_steps <= trainer.global_step)
 
 
 def _average_follows(trainer: Trainer) -> bool:

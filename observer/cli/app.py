@@ -21,15 +21,13 @@ from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
 from observer.run.files import WriteError, causes
-from observer.types import LostInputError, RefusedError
+from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
-MADE_ROOM = (
-    "make room, then go on with --ckpt_path last (or start again, if the run had no checkpoint yet): nothing "
-    "that a checkpoint holds is lost"
-)
+GO_ON = "go on with --ckpt_path last (or start again, if the run had no checkpoint yet)"
+MADE_ROOM = f"make room, then {GO_ON}: nothing that a checkpoint holds is lost"
 LOST = re.compile(r"gloo/transport|gloo::|ncclRemoteError|ncclSystemError|Connection (closed|reset) by peer")
 """What gloo and NCCL say when the process at the other end is gone."""
 MESSAGE_LINE = 4000
@@ -140,6 +138,12 @@ def _command(words: list[str]) -> int:
                 file=sys.stderr,
                 flush=True,
             )
+            raise
+        broken = next((cause for cause in led if isinstance(cause, EngineError)), None)
+        if broken is not None:
+            mend = f"mend that, then {GO_ON}" if words[0] == "fit" else "mend that and run it again"
+            print(f"observer: failed: {_lines(broken)}; {mend}", file=sys.stderr, flush=True)
+            return 0 if broken.shared_by else 1  # Lightning kills rank 0 when one that it has started says 1
         raise
     return 0
 

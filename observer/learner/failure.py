@@ -1,17 +1,19 @@
-"""Saves the rollout and the weights where the model's output or a gradient was not finite."""
+"""Saves what a failure is understood by: an output that is not finite, or an engine that failed."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from observer.learner.ranks import OverRanks
 from observer.policy import Policy
 from observer.rollout import NotFiniteError
 from observer.run.waiting import waiting
-from observer.types import Experience, Group
+from observer.types import EngineError, Experience, Group
 
 SCORES = ("rewards_P_G", "weights_P_G", "advantages_P_G")
 
@@ -20,7 +22,9 @@ SCORES = ("rewards_P_G", "weights_P_G", "advantages_P_G")
 def failure_saved(
     run_dir: str | Path, step: int, policy: Policy, rollout: Experience | Sequence[Group] = ()
 ) -> Iterator[None]:
-    """Save rollout and weights if something inside is not finite; the error names the folder.
+    """Save rollout and weights if something inside is not finite, and the prompts if an engine fails.
+
+    The weights are no part of why an engine fails; a checkpoint has them.
 
     Args:
         run_dir: the run.
@@ -29,10 +33,18 @@ def failure_saved(
         rollout: of the update; none where completions are drawn inside.
 
     Raises:
-        FloatingPointError: in place of the one that was raised inside.
+        FloatingPointError: in place of the one that was raised inside; names the folder.
+        EngineError: likewise.
     """
     try:
         yield
+    except EngineError as error:
+        where = _save_prompts(run_dir, step, error)
+        told = EngineError(
+            f"step {step}: {error}; its trace and what it was asked are in {where}", error.prompts
+        )
+        told.shared_by = error.shared_by
+        raise told from error.__cause__
     except FloatingPointError as error:
         drawn = error.groups if isinstance(error, NotFiniteError) else rollout
         with waiting("rollout and weights of a failure are written", str(run_dir)):
@@ -53,8 +65,7 @@ def save_failure(
     Returns:
         The directory.
     """
-    folder = Path(run_dir) / "failure" / f"step-{step:06d}-rank-{_rank()}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(run_dir, step)
     groups = rollout.groups if isinstance(rollout, Experience) else rollout
     scores = {name: getattr(rollout, name) for name in SCORES if isinstance(rollout, Experience)}
     torch.save(
@@ -77,6 +88,47 @@ def save_failure(
     )
     if _rank() == 0:  # the weights are the same on all
         policy.save_pretrained(folder / "policy")
+    return folder
+
+
+@contextmanager
+def shared(over_ranks: OverRanks) -> Iterator[None]:
+    """Make the failure of an engine on one rank one of all, which can then save and end together.
+
+    Args:
+        over_ranks: of the run; all ranks call it, and none exchanges anything inside.
+
+    Raises:
+        EngineError: the one that was raised inside, or the news that another rank's engine has failed.
+    """
+    failed: EngineError | None = None
+    try:
+        yield
+    except EngineError as error:
+        failed = error
+    ranks = over_ranks.join(torch.tensor([int(failed is not None)])).nonzero()[:, 0].tolist()
+    if ranks:
+        failed = failed or EngineError(f"the engine of rank {ranks[0]} failed; its own line says how")
+        failed.shared_by = over_ranks.trainer.global_rank
+        raise failed
+
+
+def _save_prompts(run_dir: str | Path, step: int, error: EngineError) -> Path:
+    """Write what the engine was asked and the trace of its error; return the directory."""
+    folder = _folder(run_dir, step)
+    prompts = {
+        "step": step,
+        "rows": [prompt.problem.id for prompt in error.prompts],
+        "prompt_ids": [list(prompt.ids) for prompt in error.prompts],
+    }
+    torch.save(prompts, folder / "prompts.pt")
+    (folder / "trace.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return folder
+
+
+def _folder(run_dir: str | Path, step: int) -> Path:
+    folder = Path(run_dir) / "failure" / f"step-{step:06d}-rank-{_rank()}"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -15,8 +15,9 @@ from observer.answering import Answerer, completion_records
 from observer.data.fingerprints import pictures_digest
 from observer.data.module import LadderDataModule
 from observer.learner.averaging import averaging_of, stochastic_of
-from observer.learner.failure import failure_saved
+from observer.learner.failure import failure_saved, shared
 from observer.learner.logged import LoggedModule
+from observer.learner.ranks import OverRanks
 from observer.metrics import HeldOutMetrics, Outcomes
 from observer.policy import Policy
 from observer.refusal import refuse_outside
@@ -144,12 +145,17 @@ class HeldOutModule(LoggedModule):
         return self.answerer.clock
 
     def failure_saved(self, rollout: Experience | Sequence[Group] = ()) -> AbstractContextManager[None]:
-        """Return a context that saves rollout and weights where something is not finite."""
+        """Return a context that saves what a failure inside is to be understood by; see ``failure_saved``."""
         return failure_saved(self.trainer.default_root_dir, self.data.step, self.policy, rollout)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Return a context in which an engine that fails on one rank fails on all; see ``shared``."""
+        return shared(OverRanks(self.trainer))
 
     def sync(self) -> None:
         """Give the engine the policy's weights if it holds older ones."""
-        self.answerer.sync(self.policy, self.data.step)
+        with self.together():
+            self.answerer.sync(self.policy, self.data.step)
 
     def forget_other_weights(self) -> None:
         """Let the next sync hand the weights over, where an average may have taken their place."""
@@ -174,6 +180,7 @@ class HeldOutModule(LoggedModule):
         self.answerer.sync(self.policy, 0)
         with torch.no_grad(), self._precision():
             [scored] = self.answerer.answer(problems, sampling or held_out_sampling(self.sampling))
+        self.answerer.rest()
         self.answerer.engine.version = -1
         return scored
 
@@ -199,6 +206,7 @@ class HeldOutModule(LoggedModule):
             self.sync()
             for problems in batches:
                 held_out.count(problems)
+            self.answerer.rest()
         return held_out.figures()
 
     def _evaluation(self, outcomes: Outcomes | None = None) -> HeldOut:
@@ -207,7 +215,8 @@ class HeldOutModule(LoggedModule):
     def on_validation_epoch_start(self) -> None:
         """Sync the engine and start an evaluation."""
         self.forget_other_weights()
-        self.sync()
+        with self.failure_saved():
+            self.sync()
         self._held_out = self._evaluation()
 
     def validation_step(self, problems: list[Problem], batch_idx: int) -> None:
@@ -217,6 +226,7 @@ class HeldOutModule(LoggedModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/...``."""
+        self.answerer.rest()
         self.validated = self._held_out.figures()
         self.log_held_out("val", self.validated, max(self.data.step - 1, 0))
 
@@ -235,11 +245,17 @@ class HeldOutModule(LoggedModule):
 
     def on_test_epoch_end(self) -> None:
         """Log ``test/...``."""
+        self.answerer.rest()
         self.log_held_out("test", self._held_out.figures(), 0)
 
     def on_predict_epoch_start(self) -> None:
         """Sync the engine."""
-        self.sync()
+        with self.failure_saved():
+            self.sync()
+
+    def on_predict_epoch_end(self) -> None:
+        """Let the engine rest."""
+        self.answerer.rest()
 
     def predict_step(self, problems: list[Problem], batch_idx: int) -> list[dict[str, Any]]:
         """Answer a batch of the rows to predict, as ``prediction`` says.

@@ -37,6 +37,7 @@ from observer.learner.trainer_options import (
     refuse_sizes,
     refuse_spent_time,
     refuse_trainer_options,
+    refuse_unsharded,
 )
 from observer.objective import update_norm
 from observer.policy import Policy, PolicySpec
@@ -168,6 +169,7 @@ class PolicyModule(HeldOutModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer over what trains, and its schedule in optimizer steps."""
+        refuse_unsharded(self.trainer, self.policy)
         steps = self.horizon * self.optimization.updates_per_rollout
         return self.optimization.configured(self.policy, steps)
 

@@ -178,15 +178,15 @@ class ObserveLearner(PolicyModule):
             self._reference.to(self.device)
 
     # The step
-
     def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Any]:
         """Draw one rollout and learn from it."""
         step = self.data.step
-        self.sync()
         with self.failure_saved():
+            self.sync()
             groups = self.generate(problems, step)
             experience = self.weigh(groups, self.score(groups, step))
             experience, replaced = self.resample(experience, step)
+            self.answerer.rest()
         figures = self.update(experience, step)
         self.finish(experience, replaced, figures)
         return {"experience": experience, "update": figures}
@@ -195,7 +195,8 @@ class ObserveLearner(PolicyModule):
         """Draw a group of completions for each problem: G of them, or only ``screen``."""
         sampling = replace(self.sampling, group_size=self.dynamic_sampling.first_draw, step=step)
         ahead = self.renders_ahead and not self.dynamic_sampling.resample
-        return self.answerer.generate(problems, sampling, self.data.upcoming() if ahead else ())
+        with self.together():
+            return self.answerer.generate(problems, sampling, self.data.upcoming() if ahead else ())
 
     def score(self, groups: Sequence[Group], step: int) -> list[tuple[Score, ...]]:
         """Return the verdict and the rewards of each completion."""
@@ -220,7 +221,8 @@ class ObserveLearner(PolicyModule):
         )
         if self.dynamic_sampling.screen:
             replaced.append(experience)  # what decided is observed, not what was drawn because of it
-            groups = self.answerer.complete(experience.groups, self.sampling.group_size)
+            with self.together():
+                groups = self.answerer.complete(experience.groups, self.sampling.group_size)
             experience = self.weigh(groups, self.score(groups, step))
         return experience, replaced
 
@@ -232,8 +234,7 @@ class ObserveLearner(PolicyModule):
             and ``gradient_norm`` and ``update_norm``, means over optimizer steps.
 
         Raises:
-            FloatingPointError: a gradient is not finite, as where a loss is not. Nothing of that optimizer
-                step is applied; rollout and weights are saved under ``failure/`` in the run directory.
+            FloatingPointError: a gradient is not finite; nothing of that optimizer step is applied.
         """
         options, seed = self.optimization, stable_seed(self.sampling.seed, "parts", step)
         parts = equal_parts(len(experience.groups), options.updates_per_rollout, seed)
@@ -345,6 +346,5 @@ class ObserveLearner(PolicyModule):
             "advantage_clip": self.filter.advantage_clip or float("inf"),
             "denominator": self.denominator,
             "left_out_counts": counted_too or None,  # formerly it did not, which such checkpoints lack
-            # Micro-batches change the loss only with this denominator.
-            "micro_batches": passes if self.denominator == "micro_batch" else None,
+            "micro_batches": passes if self.denominator == "micro_batch" else None,  # others change no loss
         }

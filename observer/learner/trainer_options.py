@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import (
     BaseFinetuning,
     BatchSizeFinder,
@@ -184,6 +185,26 @@ def _refuse_devices(trainer: lightning.Trainer, engine: Engine) -> None:
         raise RefusedError(
             f"{type(engine).__name__} samples from the policy's own module, which {strategy} takes apart; "
             f"use an engine with its own weights"
+        )
+
+
+def refuse_unsharded(trainer: lightning.Trainer, policy: torch.nn.Module) -> None:
+    """Refuse a strategy that leaves the exchange of gradients to sharding where nothing is sharded.
+
+    Each rank would train on its own rows alone, and nobody would say so.
+
+    Args:
+        trainer: of the run.
+        policy: with its weights.
+
+    Raises:
+        RefusedError: says what to do.
+    """
+    alone = isinstance(trainer.strategy, ModelParallelStrategy) and trainer.world_size > 1
+    if alone and not any(hasattr(weight, "full_tensor") for weight in policy.parameters()):
+        raise RefusedError(
+            "trainer.strategy is ModelParallelStrategy, and the policy is not sharded: no rank would learn "
+            "from the others' rows; use ddp"
         )
 
 

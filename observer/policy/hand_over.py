@@ -14,7 +14,7 @@ from safetensors import safe_open
 
 from observer.policy.loading import PolicySpec
 from observer.policy.model_files import model_folder, weight_files
-from observer.policy.saving import merged_weight
+from observer.policy.saving import merged_weight, whole
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
@@ -37,9 +37,9 @@ def handed_over(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         layer = layers.get(name.removesuffix(".base_layer.weight"))
         name = name.replace(".base_layer.", ".")
         names.add(name)
-        yield name, _whole(parameter) if layer is None else merged_weight(layer, _whole(parameter))
+        yield name, whole(parameter) if layer is None else merged_weight(layer, whole(parameter))
     if HEAD not in names:
-        yield HEAD, _whole(model.get_output_embeddings().weight)
+        yield HEAD, whole(model.get_output_embeddings().weight)
 
 
 def weights_in_files(spec: PolicySpec) -> Iterator[tuple[str, torch.Tensor]]:
@@ -60,8 +60,3 @@ def weights_in_files(spec: PolicySpec) -> Iterator[tuple[str, torch.Tensor]]:
                 yield key, tensor
     if HEAD not in names and embedding is not None:
         yield HEAD, embedding
-
-
-def _whole(parameter: torch.Tensor) -> torch.Tensor:
-    full: torch.Tensor = parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter
-    return full.detach()

@@ -135,10 +135,16 @@ def merged_weight(layer: Any, base: torch.Tensor, survival: Survival | None = No
         survival: counts what rounding would leave of the adapters; None for no count.
     """
     with torch.autocast(base.device.type, enabled=False):  # a failure is saved inside a mixed-precision step
-        merged: torch.Tensor = layer.get_delta_weight("default").float()
+        merged = whole(layer.get_delta_weight("default")).float()
     if survival is not None:
         survival.add(base, merged)
     return merged.add_(base)
+
+
+def whole(weight: torch.Tensor) -> torch.Tensor:
+    """Return a weight without gradient; one that is sharded over ranks is gathered: all ranks call it."""
+    full: torch.Tensor = weight.full_tensor() if hasattr(weight, "full_tensor") else weight
+    return full.detach()
 
 
 def _as_published(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import reprlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
 
-from observer.types import Group, Prompt, Sampling
+from observer.types import EngineError, Group, Prompt, RefusedError, Sampling
 
 SHOWN = 3
 """Rows that a message names at most."""
+SAID = 300
+"""Characters of another's message that a message holds at most."""
 
 
 class NotFiniteError(FloatingPointError):
@@ -33,13 +36,16 @@ class NotFiniteError(FloatingPointError):
             if math.isnan(completion.logprobs[-1])
         ]
         rows = list(dict.fromkeys(row for row, _ in lost))
-        named = ", ".join(map(reprlib.repr, rows[:SHOWN])) + (", .." if len(rows) > SHOWN else "")
         super().__init__(
             f"the model's output is not finite, at token {lost[0][1]} of {len(lost)} completions of "
-            f"{len(rows)} rows ({named}): a weight is not finite, or weights have grown too far (lower the "
-            f"learning rate)"
+            f"{_named(rows)}: a weight is not finite, or weights have grown too far (lower the learning rate)"
         )
         self.groups = tuple(groups)
+
+
+def _named(rows: Sequence[str]) -> str:
+    some = ", ".join(map(reprlib.repr, rows[:SHOWN])) + (", .." if len(rows) > SHOWN else "")
+    return f"{len(rows)} rows ({some})"
 
 
 class Engine(ABC):
@@ -58,6 +64,9 @@ class Engine(ABC):
     each is drawn from the inverse CDF at a number that depends only on (seed, step, problem, index in the
     group, token), and on a CPU all of them are the same. ``rows``: the engine draws by numbers of its own;
     rows and their order are the same, tokens may be others."""
+
+    if_it_fails: ClassVar[str] = ""
+    """What to try where it failed, such as an option to lower: the end of a sentence."""
 
     longest: int | None = None
     """Tokens of a prompt and its completion at most, set before ``start`` by who knows; None: unknown."""
@@ -86,5 +95,37 @@ class Engine(ABC):
             NotFiniteError: the model's logits are not finite.
         """
 
+    def rest(self) -> None:  # noqa: B027 - an engine that needs no more than the policy has nothing to do
+        """Give up what only drawing needs, such as a GPU's memory. Called when a step or a batch is drawn.
+
+        Until the next ``sync`` or ``generate``, which may come without the other: weights are kept.
+        """
+
     def close(self) -> None:  # noqa: B027 - an engine that holds nothing has nothing to do
         """Release memory and processes; the engine is not used again before another ``start``."""
+
+
+@contextmanager
+def failing(engine: Engine, doing: str, prompts: Sequence[Prompt] = ()) -> Iterator[None]:
+    """Turn whatever an engine's library raises inside into one error that names the engine and the rows.
+
+    Args:
+        engine: at work inside.
+        doing: what it does, in a few words.
+        prompts: that it draws for.
+
+    Raises:
+        EngineError: in place of what was raised inside, which is its cause. What is refused, and output that
+            is not finite, is raised as it is.
+    """
+    try:
+        yield
+    except (RefusedError, NotFiniteError):
+        raise
+    except Exception as error:
+        name, rows = type(engine).__name__, [prompt.problem.id for prompt in prompts]
+        where = f"{doing} for {_named(rows)}" if rows else doing
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        said = said[:SAID] + (".." if len(said) > SAID else "")
+        remedy = f"; {engine.if_it_fails}" if engine.if_it_fails else ""
+        raise EngineError(f"the engine {name} failed {where}: {said}{remedy}", prompts) from error

@@ -21,6 +21,7 @@ class TransformersEngine(Engine):
     """Samples from the policy's own module: no second copy of the weights, a sync is a version bump."""
 
     weights = "shared"
+    if_it_fails = "lower TransformersEngine.tokens_at_once if memory ran out"
 
     def __init__(self, tokens_at_once: int = 262_144) -> None:
         """Set how much is sampled at once.

@@ -13,12 +13,17 @@ INSTALL = (
     "TransformersEngine"
 )
 NEEDED = {
-    "vllm:LLM": ("collective_rpc", "generate", "reset_prefix_cache", "reset_mm_cache"),
-    "vllm.v1.engine.llm_engine:LLMEngine": ("reset_encoder_cache",),
+    "vllm:LLM": (
+        *("collective_rpc", "generate", "reset_prefix_cache", "reset_mm_cache"),
+        *("sleep", "wake_up"),
+    ),
+    "vllm.v1.engine.llm_engine:LLMEngine": ("abort_request", "reset_encoder_cache"),
+    "vllm.v1.engine.output_processor:OutputProcessor": ("abort_requests",),
     "vllm.v1.worker.gpu_worker:Worker": ("reload_weights", "get_model"),
     "vllm:SamplingParams": ("flat_logprobs", "logit_bias", "logprobs", "min_tokens", "stop_token_ids"),
     "vllm.engine.arg_utils:EngineArgs": (
         "distributed_executor_backend",
+        "enable_sleep_mode",
         "generation_config",
         "kv_cache_memory_bytes",
         "logprobs_mode",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -11,6 +11,7 @@ from observer.refusal import refuse_outside
 from observer.rollout.engine import Engine, NotFiniteError
 from observer.rollout.vllm.process import Served, serve
 from observer.rollout.vllm.prompts import vllm_prompts
+from observer.rollout.vllm.requests import drawn
 from observer.rollout.vllm.results import groups_of
 from observer.rollout.vllm.sampling import refuse_without_room, sampling_params, seed_of
 from observer.rollout.vllm.sync import Weights
@@ -30,6 +31,9 @@ class VLLM(Engine):
 
     weights = "own"
     reproducible = "rows"
+    if_it_fails = (
+        "if memory ran out, lower VLLM.memory_share or VLLM.max_num_seqs; TransformersEngine can go on too"
+    )
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class VLLM(Engine):
         max_num_seqs: int = 256,
         enforce_eager: bool = False,
         dtype: Literal["float32", "bfloat16"] | None = None,
+        sleep: bool = True,
     ) -> None:
         """Set what vLLM may take; nothing is imported or loaded before ``start``.
 
@@ -48,6 +53,8 @@ class VLLM(Engine):
                 always so.
             dtype: of vLLM's copy of the weights; null for that of the policy. With ``precision: bf16-mixed``
                 and a policy in float32, ``bfloat16`` draws faster, from weights that are rounded.
+            sleep: on a GPU, give its memory back while the policy trains: weights wait in the host's memory.
+                On a CPU vLLM never sleeps.
 
         Raises:
             RefusedError: a number is out of its range.
@@ -60,6 +67,7 @@ class VLLM(Engine):
         self.max_num_seqs = max_num_seqs
         self.enforce_eager = enforce_eager
         self.dtype = dtype
+        self.sleep = sleep
         self._served: Served | None = None
         self._weights = Weights()
 
@@ -75,6 +83,7 @@ class VLLM(Engine):
             "max_num_seqs": self.max_num_seqs,
             "enforce_eager": self.enforce_eager,
             "dtype": self.dtype or policy.dtype,
+            "enable_sleep_mode": self.sleep and torch.cuda.is_available(),
         }
         self._served = serve(policy, options, self.longest)
         self._weights = Weights()
@@ -84,6 +93,7 @@ class VLLM(Engine):
         """VLLM and what it serves."""
         if self._served is None:
             raise RuntimeError("the engine was not started")
+        self._served.refuse_fork()
         return self._served
 
     def sync(self, named_tensors: Iterable[tuple[str, torch.Tensor]], version: int) -> None:
@@ -94,6 +104,7 @@ class VLLM(Engine):
         """
         served = self.served
         with served.undisturbed():
+            served.sleep.wake_weights()
             self._weights.replace(served.llm, named_tensors)
         served.drawn_at_random = False
         self.version = version
@@ -109,11 +120,19 @@ class VLLM(Engine):
         refuse_without_room(prompts, sampling, served.max_model_len)
         params = sampling_params(sampling, served.banned_ids, served.end_ids)
         with served.undisturbed(seed_of(prompts, sampling)):
-            outputs: list[Any] = served.llm.generate(vllm_prompts(prompts, served), params, use_tqdm=False)
+            made = vllm_prompts(prompts, served)
+            served.sleep.end()
+            outputs = drawn(served.llm, made, params)
         groups, lost = groups_of(prompts, outputs, sampling, served)
         if lost:
             raise NotFiniteError(groups)
         return groups
+
+    def rest(self) -> None:
+        """Sleep until the next ``sync`` or ``generate``; see ``Engine``."""
+        served = self.served
+        with served.undisturbed():
+            served.sleep.begin()
 
     def close(self) -> None:
         """Let go of vLLM. It stays in this process, for the next ``start``: to end it would end DDP too."""

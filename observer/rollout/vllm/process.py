@@ -16,6 +16,7 @@ import torch
 
 from observer.rollout.vllm.abilities import refuse_unfit, refuse_without
 from observer.rollout.vllm.memory import key_value_bytes
+from observer.rollout.vllm.sleep import Sleep
 from observer.rollout.vllm.sync import Weights
 from observer.rollout.vllm.undisturbed import undisturbed
 from observer.types import RefusedError
@@ -49,12 +50,24 @@ class Served:
     end_ids: tuple[int, ...]
     own: MutableMapping[str, str] = field(repr=False)
     """vLLM's environment variables."""
+    sleep: Sleep
+    """Whether it is awake."""
+    pid: int = field(default_factory=os.getpid)
+    """The process that it was made in."""
     drawn_at_random: bool = False
     """Whether its weights are those of no file and no policy."""
 
     def undisturbed(self, seed: int | None = None) -> AbstractContextManager[None]:
         """Return a context for vLLM's code; see ``undisturbed``."""
         return undisturbed(self.own, seed)
+
+    def refuse_fork(self) -> None:
+        """Refuse to use the engine in a copy of its process: both would have one scheduler."""
+        if self.pid != os.getpid():
+            raise RefusedError(
+                f"VLLM: process {os.getpid()} was forked from process {self.pid}, which has a vLLM engine; "
+                f"draw there, or start a process of its own (spawn)"
+            )
 
     def refuse_random_weights(self) -> None:
         """Refuse to draw before a sync where the model is to be drawn from scratch: by the trainer alone."""
@@ -90,9 +103,11 @@ def serve(spec: PolicySpec, options: dict[str, Any], longest: int | None) -> Ser
         refuse_without()
         _served = _make(spec, options, longest, key)
         return _served
+    _served.refuse_fork()
     _refuse_another(_served, key, longest)
     if not spec.from_scratch:
         with _served.undisturbed():
+            _served.sleep.wake_weights()
             Weights().replace(_served.llm, weights_in_files(spec))
     _served.drawn_at_random = spec.from_scratch
     return _served
@@ -126,6 +141,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
     size = {name: processor.image_processor.size[name] for name in ("shortest_edge", "longest_edge")}
     # Its warnings are about speed, by the dozen; a user who sets a level has them.
     own = {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"), **ENVIRONMENT}
+    own |= launched()
     with undisturbed(own):
         refuse_unfit()
         llm = _started(spec, config, options, longest, size)
@@ -140,6 +156,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
         banned_ids=banned_ids(config),
         end_ids=end_ids(config, generation, processor.tokenizer),
         own=own,
+        sleep=Sleep(llm, able=options["enable_sleep_mode"]),
         drawn_at_random=spec.from_scratch,
     )
 
@@ -194,8 +211,6 @@ def _started(
         tokens = options["max_num_seqs"] * (longest or config.get_text_config().max_position_embeddings)
         share = made.pop("gpu_memory_utilization")
         made["kv_cache_memory_bytes"] = key_value_bytes(config, options["dtype"], tokens, share)
-    ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
-    several = ranks and torch.distributed.get_world_size() > 1 and torch.cuda.is_available()
     return vllm.LLM(
         model=str(model_path(spec.path)),
         max_model_len=-1 if longest is None else longest,  # -1: as long as model and memory allow
@@ -206,7 +221,22 @@ def _started(
         enable_prefix_caching=True,
         limit_mm_per_prompt={"video": 0},
         mm_processor_kwargs={"size": size},
-        distributed_executor_backend="external_launcher" if several else "uni",  # on this rank's device
+        distributed_executor_backend="external_launcher" if launched() else "uni",  # on this rank's device
         use_tqdm_on_load=False,
         **made,
     )
+
+
+def launched() -> dict[str, str]:
+    """Return what an external launcher would have told vLLM, where several ranks with a GPU each run.
+
+    Lightning starts ranks without all of it, and vLLM looks nowhere else.
+    """
+    ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not ranks or not torch.cuda.is_available() or torch.distributed.get_world_size() == 1:
+        return {}
+    return {
+        "RANK": str(torch.distributed.get_rank()),
+        "LOCAL_RANK": str(torch.cuda.current_device()),
+        "WORLD_SIZE": str(torch.distributed.get_world_size()),
+    }
