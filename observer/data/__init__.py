@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from observer.data.formats.jsonl import Jsonl
 from observer.data.formats.message import Message
+from observer.data.handwriting.rows import Handwriting
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.rows import Tiles
 from observer.faces import on_demand
@@ -13,4 +14,4 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = on_demand(__name__, LadderDataModule="observer.data.module")
 
-__all__ = ["Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]
+__all__ = ["Handwriting", "Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]
