@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from observer.data.columns.mapping import ColumnMap
+from observer.data.formats.columns import Columns
 from observer.data.formats.jsonl import Jsonl
 from observer.data.formats.message import Message
 from observer.data.rows import RowFormat, Rows
@@ -13,4 +15,4 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = on_demand(__name__, LadderDataModule="observer.data.module")
 
-__all__ = ["Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]
+__all__ = ["ColumnMap", "Columns", "Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]
