@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from documented import parsed
 from observer.cli import main
 from observer.data import ColumnMap, Columns
 from observer.data.columns.mapping import ABOUT, about, preset, presets
@@ -136,8 +137,7 @@ def test_a_folder_of_shards_is_one_source_whose_rows_are_named_by_shard(tmp_path
         Columns(str(folder), preset="easy_r1").read()
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_rows_of_the_hub_are_read_with_their_pictures(tmp_path, monkeypatch, kept):
+def test_rows_of_the_hub_are_read_with_their_pictures(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "hf"))
@@ -146,10 +146,34 @@ def test_rows_of_the_hub_are_read_with_their_pictures(tmp_path, monkeypatch, kep
     pq.write_table(
         pa.Table.from_pylist([SCHEMAS["easy_r1"][0](n) for n in range(4)]), folder / "train.parquet"
     )
-    rows = Columns("hub:somebody/sums", preset="easy_r1", keep_checked=kept).read()
+    rows = Columns("hub:somebody/sums", preset="easy_r1").read()
     assert [problem.answer for problem in rows] == ["1", "2", "3", "4"]
     assert rows[2].id == "train:3"
     assert rows[2].source == "hub:somebody/sums/train:3"
     assert rows[2].pictures[0].load().getpixel((0, 0)) == (2, 0, 7)
     with pytest.raises(RefusedError, match=r"hub:somebody/sums/nonesuch .* cannot be loaded"):
         Columns("hub:somebody/sums", preset="easy_r1", split="nonesuch").read()
+
+
+def test_a_mapping_is_read_from_the_command_line(in_the_repository, monkeypatch):
+    words = ["fit", "--config", "configs/quickstart.yaml", "--data.val", "null", "--data.val_fraction", "0.2"]
+    words += ["--data.train", "Columns", "--data.train.path", "rows.parquet", "--data.train.preset", "verl"]
+    words += [
+        "--data.train.columns.answer",
+        "[gold, extra_info.answer]",
+        "--data.train.columns.take",
+        "[boxed]",
+    ]
+    data = parsed([*words, "--data.train.columns.metadata", "{topic: extra_info.topic}"], monkeypatch).data
+    assert data.train.class_path == "observer.data.Columns"
+    assert data.train.init_args.columns.answer == ["gold", "extra_info.answer"]
+    assert data.train.init_args.columns.metadata == {"topic": "extra_info.topic"}
+    assert (data.val, data.val_fraction) == (None, 0.2)
+
+
+def test_the_list_of_row_formats_shows_it(capsys):
+    assert main(["list", "rows"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Columns" in printed
+    assert "preset: str | None = None" in printed
+    assert "columns: ColumnMap = ColumnMap()" in printed

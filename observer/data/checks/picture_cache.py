@@ -6,13 +6,14 @@ picture of many rows, or of many files of rows, is written once.
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from hashlib import blake2b
 from pathlib import Path
 
 from observer.data.checks import cache
 from observer.refusal import printable
-from observer.run.files import whole_file
 from observer.types import RefusedError
 
 PREFIX = "kept:"
@@ -27,19 +28,33 @@ def keep(content: bytes) -> str:
         RefusedError: it cannot be written.
     """
     name = PREFIX + blake2b(content, digest_size=16).hexdigest()
-    path = kept_path(name)
+    try:
+        path = kept_path(name)
+    except RuntimeError as error:
+        raise RefusedError("its picture has no place, as you have no home; set OBSERVER_CACHE") from error
     assert path is not None
     try:
         if not path.is_file() or path.stat().st_size != len(content):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path, "wb") as file:
-                file.write(content)
+            _write(path, content)
     except OSError as error:
         raise RefusedError(
             f"its picture cannot be kept in {printable(path.parent)} ({error.strerror or error}); set "
             "OBSERVER_CACHE to a folder with room for the pictures"
         ) from error
     return name
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. A disk that loses it costs a check, so nobody waits for the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def kept_path(name: str) -> Path | None:

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO
+from itertools import islice
 
 import pyarrow as pa
 
@@ -17,6 +17,9 @@ from observer.data.checks import cache
 
 ROWS_IN_MEMORY = 65_536
 """Rows up to which nothing is written."""
+ENDING = ".spool"
+_FAULTS = (OSError, RuntimeError)
+"""Of a disk that is full or cannot be written, or of a user without a home: the rows stay in memory."""
 
 
 class Spool:
@@ -25,40 +28,49 @@ class Spool:
     def __init__(self) -> None:
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
-        self._file: IO[bytes] | None = None
-        self._name = ""
+        self._written = 0
+        self._path: str | None = None
+        self._file: pa.NativeFile | None = None
         self._stream: pa.RecordBatchStreamWriter | None = None
+        self._fails = False
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add a batch."""
         self._held.append(batch)
         self._rows += len(batch)
-        if self._rows > ROWS_IN_MEMORY:
-            with suppress(OSError):  # of a disk that is full or cannot be written: the rows stay in memory
+        if self._rows > ROWS_IN_MEMORY and not self._fails:
+            try:
                 self._write()
+            except _FAULTS:
+                self._fails = True
 
     def batches(self) -> list[pa.RecordBatch]:
         """Return all batches. Nothing may be added afterwards."""
-        if self._stream is None or self._file is None:
+        if self._path is None:
             return self._held
-        self._stream.close()
-        self._file.close()
-        mapped = pa.memory_map(self._name)
-        os.unlink(self._name)
-        return [*pa.ipc.open_stream(mapped), *self._held]
+        if self._stream is not None and self._file is not None:
+            with suppress(*_FAULTS):
+                self._stream.close()
+            with suppress(*_FAULTS):
+                self._file.close()
+        mapped = pa.memory_map(self._path)
+        os.unlink(self._path)
+        # What follows the last whole batch may be half of one.
+        whole = islice(pa.ipc.open_stream(mapped), self._written) if self._written else ()
+        return [*whole, *self._held]
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return iter(self.batches())
 
     def _write(self) -> None:
-        if self._file is None:
+        if self._stream is None:
             folder = cache.folder() / "rows"
             folder.mkdir(parents=True, exist_ok=True)
-            number, name = tempfile.mkstemp(dir=folder, suffix=".spool")
-            self._file = os.fdopen(number, "wb")
-            self._name = name
+            number, self._path = tempfile.mkstemp(dir=folder, prefix="rows-", suffix=ENDING)
+            os.close(number)
+            self._file = pa.OSFile(self._path, "wb")
             self._stream = pa.ipc.new_stream(self._file, self._held[0].schema)
-        assert self._stream is not None
         while self._held:
             self._stream.write_batch(self._held[0])
+            self._written += 1
             del self._held[0]
