@@ -291,7 +291,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("OBSERVER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("observer.data.checks.file_cache.LEAST_ROWS", 10)
     monkeypatch.setattr("observer.data.checks.file_cache.STORED_ROWS", 8)
-    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 5)
+    monkeypatch.setattr("observer.data.formats.row_file.BATCH_ROWS", 5)
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def passes(monkeypatch):
         made.append(self.path)
         return check(self)
 
-    monkeypatch.setattr("observer.data.formats.jsonlines.JsonLines._check", counted)
+    monkeypatch.setattr("observer.data.formats.row_file.RowFile._check", counted)
     return made
 
 

@@ -7,6 +7,8 @@ import sys
 from collections import Counter
 from statistics import fmean
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
@@ -15,10 +17,11 @@ from documented import PAGES, ROOT, blocks, file_of, parsed, spans, told
 from observer.ablation.grid import read_grid
 from observer.cli import main
 from observer.curriculum import DrawRequest, NeuraLadder, Schedule, Shuffled
-from observer.data import Jsonl
+from observer.data import Jsonl, RowFormat
 from observer.objective import Permuted, Quadratic, Uniform, Weighting
 from observer.rollout import TransformersEngine
 from observer.types import Verdict
+from published import verl
 from tables import holds_for
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
@@ -238,6 +241,17 @@ def test_the_configurations_of_a_curriculum_draw_in_the_shares_that_they_state(r
     assert means[-1] - means[0] > 0.2
 
 
+def test_the_mapping_of_the_page_reads_the_rows_that_it_states(reader, monkeypatch):
+    pq.write_table(pa.Table.from_pylist([{**verl(n), "source": "x"} for n in range(8)]), "train.parquet")
+    config = parsed(["fit", "--config", "configs/quickstart.yaml", "--config", "columns.yaml"], monkeypatch)
+    form = ArgumentParser()
+    form.add_argument("--rows", type=RowFormat)
+    rows = form.instantiate(form.parse_object({"rows": config.data.train.as_dict()})).rows.read()
+    assert [problem.answer for problem in rows] == [str(n + 1) for n in range(8)]
+    assert rows[0].metadata["source"] == "sums"
+    assert config.data.val_fraction == 0.1
+
+
 def test_the_grids_of_the_page_are_read_and_have_the_runs_that_it_states(reader):
     for page, runs in (("README.md", [15]), ("docs/ablation.md", [45, 24])):
         grids = [block for block in blocks(page, "yaml") if "\nseeds:" in block]
@@ -272,4 +286,5 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
         "docs/curriculum.md": 4,
         "docs/loggers.md": 1,
         "docs/optimizers.md": 2,
+        "docs/rows.md": 1,
     }

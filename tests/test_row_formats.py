@@ -98,7 +98,7 @@ def test_the_index_arrays_cover_all_rows_and_cannot_be_written(train):
 
 
 def test_rows_beyond_one_batch_keep_their_order(train, monkeypatch):
-    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 3)
+    monkeypatch.setattr("observer.data.formats.row_file.BATCH_ROWS", 3)
     good = [ROW | {"id": f"r{number}", "answer": number} for number in range(10)]
     good[4] = ROW | {"id": "r4", "answer": ""}
     rows = Jsonl(written(train, *good), on_bad_row="skip").read()
@@ -289,7 +289,7 @@ def test_a_missing_file_is_refused_with_its_absolute_path(tmp_path, monkeypatch)
 @holds_for(
     ("options", "message"),
     [
-        ({"path": ""}, "path is empty; name a JSONL file"),
+        ({"path": ""}, "path is empty; name a file of rows"),
         ({"on_bad_row": "drop"}, "on_bad_row is 'drop'; set it to one of ('refuse', 'skip')"),
         ({"check_images": "no"}, "check_images is 'no'; set it to one of ('decode', 'header')"),
         ({"max_image_pixels": 0}, "max_image_pixels is 0; set it within 1 .. 178956970"),

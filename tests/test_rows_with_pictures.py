@@ -37,7 +37,12 @@ def test_the_pixel_limit_reaches_the_check_and_the_problem(folder, train):
 
 def test_a_picture_of_many_rows_is_decoded_once(folder, train, monkeypatch):
     opened = []
-    monkeypatch.setattr("observer.data.formats.jsonlines.BATCH_ROWS", 4)
-    monkeypatch.setattr("observer.data.images.open_picture", lambda path, limits: opened.append(path.name))
+    monkeypatch.setattr("observer.data.formats.row_file.BATCH_ROWS", 4)
+
+    def opening(path, limits):
+        opened.append(path.name)
+        return Image.new("RGB", (4, 4))
+
+    monkeypatch.setattr("observer.data.images.open_picture", opening)
     Jsonl(written(train, *[ROW | {"images": ["a.png", "b.png", "a.png"]}] * 10)).read()
     assert sorted(opened) == ["a.png", "b.png"]

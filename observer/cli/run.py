@@ -305,7 +305,9 @@ class RunCLI(LightningCLI):
         kwargs["callbacks"] = [
             *(callbacks if isinstance(callbacks, list) else [callbacks]),
             *checkpoint_callbacks(
-                Path(config.run_dir), config.checkpoints.every_n_steps, validates=config.data.val is not None
+                Path(config.run_dir),
+                config.checkpoints.every_n_steps,
+                validates=(config.data.val, config.data.val_fraction) != (None, None),
             ),
             GracefulStop(),
         ]

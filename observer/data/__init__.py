@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from observer.data.columns.mapping import ColumnMap
+from observer.data.formats.columns import Columns
 from observer.data.formats.jsonl import Jsonl
 from observer.data.formats.message import Message
 from observer.data.handwriting.rows import Handwriting
@@ -14,4 +16,14 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = on_demand(__name__, LadderDataModule="observer.data.module")
 
-__all__ = ["Handwriting", "Jsonl", "LadderDataModule", "Message", "RowFormat", "Rows", "Tiles"]
+__all__ = [
+    "ColumnMap",
+    "Columns",
+    "Handwriting",
+    "Jsonl",
+    "LadderDataModule",
+    "Message",
+    "RowFormat",
+    "Rows",
+    "Tiles",
+]

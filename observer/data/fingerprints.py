@@ -82,6 +82,27 @@ def picture_digest(picture: Image.Image) -> str:
     return found.hexdigest()
 
 
+def picture_number(picture: Image.Image) -> int:
+    """Return the first eight bytes of a picture's digest, as a number below 2**64."""
+    return int(picture_digest(picture)[:16], 16)
+
+
+def shown_digests(problem: Problem) -> list[int]:
+    """Return a number below 2**64 for each picture of a problem, or one for its text if it has none.
+
+    Raises:
+        LostInputError: a picture that was checked is gone or another one.
+    """
+    with still_there(problem):
+        found = [picture_number(picture.load()) for picture in problem.pictures]
+    return found or [text_number([turn.text for turn in problem.turns if turn.role != "system"])]
+
+
+def text_number(texts: Sequence[str]) -> int:
+    """Return a number below 2**64 for what turns ask, whatever blanks are between its words."""
+    return _number("\0".join(" ".join(text.split()) for text in texts))
+
+
 def pictures_digest(problem: Problem) -> str:
     """Return a digest of all pictures of a problem in their order; "" without one.
 

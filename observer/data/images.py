@@ -21,6 +21,8 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
+from observer.data.checks.picture_cache import folder as kept_folder
+from observer.data.checks.picture_cache import kept_path
 from observer.refusal import printable, shown
 from observer.types import Picture, RefusedError
 
@@ -69,7 +71,8 @@ def resolve_picture(name: str, root: str | Path) -> Path:
     """Return the file that a picture's name means, links followed.
 
     Args:
-        name: a path relative to ``root``, an absolute path or a ``file://`` URL.
+        name: a path relative to ``root``, an absolute path, a ``file://`` URL, or the name of a picture that
+            was kept (``checks.picture_cache``).
         root: the data folder; the file has to lie in it after all links are followed.
 
     Raises:
@@ -80,7 +83,7 @@ def resolve_picture(name: str, root: str | Path) -> Path:
             f"picture {shown(name)} is a URL; only local files are opened: download it into the data folder"
         )
     try:
-        folder = os.path.realpath(root)
+        folder = os.path.realpath(kept_folder() if kept_path(name) else root)
         files = [os.path.realpath(os.path.join(folder, reading)) for reading in readings(name)]
     except (OSError, ValueError) as error:
         raise RefusedError(
@@ -99,6 +102,8 @@ def resolve_picture(name: str, root: str | Path) -> Path:
 
 def readings(name: str) -> list[str]:
     """Return the paths that a picture's name may mean, the likelier one first."""
+    if (kept := kept_path(name)) is not None:
+        return [str(kept)]
     local = _LOCAL_URL.match(name)
     if local is None:
         return [name]

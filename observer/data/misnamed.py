@@ -92,7 +92,11 @@ def instead(record: Mapping[str, Any], field: str) -> str:
 
 
 def refuse_unread_pictures(
-    record: Mapping[str, Any], known: frozenset[str], read: Sequence[str], place: str
+    record: Mapping[str, Any],
+    known: frozenset[str],
+    read: Sequence[str],
+    place: str,
+    note: str = "move the field into `metadata`",
 ) -> None:
     """Refuse a field that holds a picture and is not read.
 
@@ -105,6 +109,7 @@ def refuse_unread_pictures(
         known: names of the fields that are read.
         read: names of the row's pictures.
         place: where pictures belong, for the message.
+        note: how to keep the field as a note, for the message.
 
     Raises:
         RefusedError: names the field, the picture and the place.
@@ -122,7 +127,7 @@ def refuse_unread_pictures(
         if lost is not None:
             raise RefusedError(
                 f"holds {shown(key)} ({shown(lost)}), which looks like a picture and is not read; name the "
-                f"picture in {place}, or move the field into `metadata` to keep it as a note"
+                f"picture in {place}, or {note} to keep it as a note"
             )
 
 

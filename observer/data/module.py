@@ -24,6 +24,7 @@ from observer.data.options import LadderOptions
 from observer.data.rows import Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
 from observer.data.subset import Subset, list_skipped
+from observer.data.validation_part import OneSide
 from observer.rollout import PromptRenderer
 from observer.run.checkpoints import restoring
 from observer.run.other_ranks import waiting_for_ranks
@@ -117,6 +118,9 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
             if row_format is not None and split not in self.rows:
                 with waiting("rows are read", f"data.{split}"):
                     self.rows[split] = row_format.read()
+        if isinstance(self.formats["train"], OneSide) and stage == "fit":
+            train, val = len(self.rows["train"]), len(self.rows["val"])
+            rank_zero_info(f"data.val: {val} of {train + val} rows are held out of data.train")
 
     def admit(self, renderer: PromptRenderer, verifier: Verifier, folder: Path) -> None:
         """Check every opened row, before any compute, and build the ladder's index.

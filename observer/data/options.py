@@ -8,7 +8,9 @@ from pathlib import Path
 from observer.curriculum import Draws, LadderIndex, Random
 from observer.data.row_record import RowRecord
 from observer.data.rows import RowFormat, Rows
+from observer.data.validation_part import OneSide, ValidationSplit
 from observer.refusal import refuse_outside
+from observer.types import RefusedError
 
 
 class LadderOptions:
@@ -28,6 +30,8 @@ class LadderOptions:
         seed: int = 0,
         allow_other_draws: bool = False,
         predict: RowFormat | None = None,
+        val_fraction: float | None = None,
+        val_seed: int = 0,
     ) -> None:
         """Keep the options; nothing is opened before ``setup``.
 
@@ -43,6 +47,10 @@ class LadderOptions:
                 than it was made with. Pass rates of other data and the memory of another schedule are
                 dropped.
             predict: problems that ``predict`` answers; None takes ``test``.
+            val_fraction: in place of ``val``: hold out about this share of the training rows, so that no
+                picture, and no question without one, is on both sides.
+            val_seed: which rows are held out. It is not ``seed``, so that runs with other seeds hold out the
+                same rows.
 
         Raises:
             RefusedError: a number is out of range.
@@ -51,9 +59,7 @@ class LadderOptions:
         refuse_outside("data.prompts_per_step", prompts_per_step, 1)
         refuse_outside("data.eval_batch", eval_batch, 1)
         refuse_outside("data.steps_per_epoch", steps_per_epoch, 1, hint=", or null")
-        test = test if test is not None else val
-        predict = predict if predict is not None else test
-        self.formats = {"train": train, "val": val, "test": test, "predict": predict}
+        self.formats = _formats(train, val, test, predict, val_fraction, val_seed)
         self.eval_batch = eval_batch
         self.allow_other_draws = allow_other_draws
         self._steps_per_epoch = steps_per_epoch
@@ -68,3 +74,28 @@ class LadderOptions:
     def prompts_per_step(self) -> int:
         """Prompts of one rollout, over all ranks."""
         return self.draws.prompts_per_step
+
+
+def _formats(
+    train: RowFormat | None,
+    val: RowFormat | None,
+    test: RowFormat | None,
+    predict: RowFormat | None,
+    val_fraction: float | None,
+    val_seed: int,
+) -> dict[str, RowFormat | OneSide | None]:
+    """Return the source of each split's rows."""
+    trained: RowFormat | OneSide | None = train
+    held_out: RowFormat | OneSide | None = val
+    if val_fraction is not None:
+        if val is not None:
+            raise RefusedError(
+                f"data.val_fraction is {val_fraction:g}, and data.val names rows; set one of them"
+            )
+        if train is None:
+            raise RefusedError(f"data.val_fraction is {val_fraction:g}, and data.train is not set; name rows")
+        split = ValidationSplit(train, val_fraction, val_seed)
+        trained, held_out = OneSide(split, "train"), OneSide(split, "val")
+    measured = test if test is not None else held_out
+    answered = predict if predict is not None else measured
+    return {"train": trained, "val": held_out, "test": measured, "predict": answered}

@@ -6,15 +6,17 @@ tokens, of the order of draws, or of rewards, except whether a rule can check th
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from observer.curriculum import LadderIndex
-from observer.data.fingerprints import with_sizes
+from observer.data.fingerprints import shown_digests, with_sizes
 from observer.refusal import shown
 from observer.types import Problem
 
@@ -97,6 +99,22 @@ class Rows(ABC):
         This one makes every problem; a source of many rows has a faster one of its own.
         """
         return np.fromiter(map(with_sizes, self), np.uint64, len(self))
+
+    def digests(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return pairs of a row and a digest of what it shows: of each of its pictures, else of its text.
+
+        This one decodes every picture; a source that has decoded them knows their digests.
+
+        Returns:
+            The rows, (D,), int64, and the digests, (D,), uint64.
+
+        Raises:
+            LostInputError: a picture that was checked is gone or another one.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            found_R = threads.map(shown_digests, self)
+            pairs = [(row, digest) for row, digests in enumerate(found_R) for digest in digests]
+        return np.array([row for row, _ in pairs], np.int64), np.array([one for _, one in pairs], np.uint64)
 
     def __iter__(self) -> Iterator[Problem]:
         return (self[row] for row in range(len(self)))

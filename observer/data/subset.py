@@ -17,7 +17,7 @@ from observer.types import Problem, RefusedError
 
 
 class Subset(Rows):
-    """Rows without those that were refused before training, numbered anew."""
+    """Some rows of a source, numbered anew: those that were not refused, or a part of them."""
 
     def __init__(self, rows: Rows, bad: Sequence[tuple[int, RefusedError]]) -> None:
         """Leave rows out.
@@ -29,19 +29,36 @@ class Subset(Rows):
         Raises:
             RefusedError: nothing is left.
         """
-        self._rows = rows
-        self._kept_R = np.delete(np.arange(len(rows)), [row for row, _ in bad])
-        if not len(self._kept_R):
+        kept_R = np.delete(np.arange(len(rows)), [row for row, _ in bad])
+        if not len(kept_R):
             raise RefusedError(f"all {len(rows)} rows were refused, the first: {bad[0][1]}")
+        self._keep(rows, kept_R, [row for row, _ in bad])
+        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
+
+    @classmethod
+    def of(cls, rows: Rows, kept_R: np.ndarray, name: str) -> Subset:
+        """Return a part of rows.
+
+        Args:
+            rows: an opened source.
+            kept_R: numbers of the part's rows.
+            name: what tells this part from others, for the cache of checks.
+        """
+        part = cls.__new__(cls)
+        part._keep(rows, kept_R, name)
+        part.skipped = rows.skipped
+        return part
+
+    def _keep(self, rows: Rows, kept_R: np.ndarray, name: object) -> None:
+        self._rows = rows
+        self._kept_R: np.ndarray = kept_R
         self.difficulty = rows.difficulty[self._kept_R]
         self.complexity = rows.complexity[self._kept_R]
         self.level = rows.level[self._kept_R]
         self.source = None if rows.source is None else rows.source[self._kept_R]
         self.sources = rows.sources
         if rows.identity is not None:
-            parts = rows.identity.digest, [row for row, _ in bad]
-            self.identity = Identity(rows.identity.place, digest(parts))
-        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
+            self.identity = Identity(rows.identity.place, digest((rows.identity.digest, name)))
 
     def __len__(self) -> int:
         return len(self._kept_R)
@@ -51,7 +68,17 @@ class Subset(Rows):
 
     def fingerprints(self) -> np.ndarray:
         """Return those of the rows that are left."""
-        return self._rows.fingerprints()[self._kept_R]
+        left_R: np.ndarray = self._rows.fingerprints()[self._kept_R]
+        return left_R
+
+    def digests(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return those of the rows that are left."""
+        row_D, digest_D = self._rows.digests()
+        place_R = np.full(len(self._rows), -1)
+        place_R[self._kept_R] = np.arange(len(self._kept_R))
+        own_D: np.ndarray = place_R[row_D]
+        kept_D = np.flatnonzero(own_D >= 0)
+        return own_D[kept_D], digest_D[kept_D]
 
     def checked_rows(self) -> list[int]:
         """Return the source's rows to check, without those that were left out."""

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, zip_longest
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from observer.data.fingerprints import fingerprint
+from observer.data.fingerprints import fingerprint, shown_digests
 from observer.data.images import PictureLimits, file_picture
 from observer.data.rows import Identity, Rows, Skipped
 from observer.types import Problem, Turn
@@ -23,6 +24,7 @@ _TEXTS = pa.list_(pa.string())
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
+        "file": pa.int32(),
         "line": pa.int64(),
         "roles": _TEXTS,
         "texts": _TEXTS,
@@ -30,6 +32,7 @@ SCHEMA = pa.schema(
         "kind": pa.string(),
         "pictures": _TEXTS,
         "marks": _TEXTS,
+        "pixels": pa.list_(pa.uint64()),
         "options": _TEXTS,
         "difficulty": pa.float64(),
         "complexity": pa.float64(),
@@ -39,19 +42,23 @@ SCHEMA = pa.schema(
         "fingerprint": pa.uint64(),
     }
 )
-"""One row per problem; ``marks`` are those of its pictures once they were checked (``images.picture_mark``);
+"""One row per problem. ``file`` is which of the source's files it is from. ``marks`` are those of its
+pictures once they were checked (``images.picture_mark``), ``pixels`` their digests if they were decoded.
 ``metadata`` is JSON, since its fields differ; ``source`` is one of them. The fingerprint knows pictures by
 name until they are looked at."""
 
 
-def record_batch(problems: Sequence[tuple[int, Problem]]) -> pa.RecordBatch:
-    """Store problems with their lines and the names of their pictures."""
-    return pa.RecordBatch.from_pylist([_record(line, problem) for line, problem in problems], schema=SCHEMA)
+def record_batch(problems: Sequence[tuple[tuple[int, int], Problem]]) -> pa.RecordBatch:
+    """Store problems with the number of their file, their line, and the names of their pictures."""
+    return pa.RecordBatch.from_pylist(
+        [_record(*place, problem) for place, problem in problems], schema=SCHEMA
+    )
 
 
-def _record(line: int, problem: Problem) -> dict[str, object]:
+def _record(file: int, line: int, problem: Problem) -> dict[str, object]:
     return {
         "id": problem.id,
+        "file": file,
         "line": line,
         "roles": [turn.role for turn in problem.turns],
         "texts": [turn.text for turn in problem.turns],
@@ -59,6 +66,7 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
         "kind": problem.kind,
         "pictures": [picture.name for picture in problem.pictures],
         "marks": None,
+        "pixels": None,
         "options": problem.options,
         "difficulty": problem.difficulty,
         "complexity": problem.complexity,
@@ -69,16 +77,23 @@ def _record(line: int, problem: Problem) -> dict[str, object]:
     }
 
 
+def distinct_pictures(batches: Iterable[pa.RecordBatch]) -> pa.ChunkedArray:
+    """Return the names of the pictures of rows, each once, in the order in which they come."""
+    names = [batch["pictures"].flatten().cast(pa.large_string()) for batch in batches]
+    return pa.chunked_array([pc.unique(pa.chunked_array(names, pa.large_string()))])
+
+
 class FileRows(Rows):
-    """The problems of a file.
+    """The problems of a file, or of several that are one source.
 
     Args:
-        batches: stored problems, in the order of the file.
-        path: the file.
+        batches: stored problems, in the order of the files.
+        path: the source.
         root: the data folder of their pictures.
         limits: the most pixels of a picture.
         skipped: rows of the file that were left out.
         identity: what tells whether they are still the same, if they are kept.
+        files: of the source, where it is not one file.
     """
 
     def __init__(
@@ -89,10 +104,12 @@ class FileRows(Rows):
         limits: PictureLimits,
         skipped: Sequence[Skipped] = (),
         identity: Identity | None = None,
+        files: Sequence[str] = (),
     ) -> None:
         self._batches = [batch for batch in batches if len(batch)]
         self._starts = [0, *accumulate(len(batch) for batch in self._batches)]
         self._path = path
+        self._files = tuple(files) or (path,)
         self._root = root
         self._limits = limits
         self.skipped = tuple(skipped)
@@ -129,12 +146,28 @@ class FileRows(Rows):
             complexity=record["complexity"],
             level=record["level"],
             metadata=json.loads(record["metadata"] or "{}"),
-            source=f"{self._path}:{record['line']}",
+            source=f"{self._files[record['file']]}:{record['line']}",
         )
 
     def fingerprints(self) -> np.ndarray:
         """Return those that were stored with the rows."""
         return self._column("fingerprint", np.uint64)
+
+    def digests(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return those of pictures that were stored with the rows, and those of texts."""
+        if any(batch["pixels"].null_count for batch in self._batches):  # only headers were read
+            return super().digests()
+        rows: list[np.ndarray] = []
+        found: list[np.ndarray] = []
+        for start, batch in zip(self._starts, self._batches, strict=False):
+            lengths_B = _array(pc.list_value_length(batch["pixels"]))
+            rows.append(start + np.repeat(np.arange(len(batch)), lengths_B))
+            found.append(_array(batch["pixels"].flatten()))
+            plain = np.flatnonzero(lengths_B == 0)
+            asked = [shown_digests(self[start + row])[0] for row in plain.tolist()]
+            rows.append(start + plain)
+            found.append(np.array(asked, np.uint64))
+        return np.concatenate(rows), np.concatenate(found)
 
     def checked_rows(self) -> range:
         """Return all rows: any row of a file may be too long."""

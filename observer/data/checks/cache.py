@@ -37,8 +37,11 @@ LIBRARIES = (
     "sympy",
 )
 """Packages whose versions decide the result of a check, beside the code of this one."""
-_OURS = re.compile(r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.(\d+|observer-\d+-[0-9a-f]{8}-\d+)\.tmp)?")
-"""Names of the files, whole or half-written; ``.door`` is what ``.admission`` was once called."""
+_OURS = re.compile(
+    r"\.?[0-9a-f]{64}\.(rows|admission|door)(\.(\d+|observer-\d+-[0-9a-f]{8}-\d+)\.tmp)?|rows-\w+\.spool"
+)
+"""Names of the files, whole or half-written, and of rows that are being checked; ``.door`` is what
+``.admission`` was once called."""
 _LOADED = time.time()
 """When this process loaded its code, to within a second or so."""
 
@@ -158,5 +161,5 @@ def _tidy(directory: Path) -> None:
             continue
         with suppress(OSError):  # another process may be faster
             days = (time.time() - file.stat().st_mtime) / 86400
-            if days > (1 if file.suffix == ".tmp" else UNUSED_DAYS):
+            if days > (1 if file.suffix in (".tmp", ".spool") else UNUSED_DAYS):
                 file.unlink()

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from observer.data.checks import cache, stat_files
 from observer.data.checks.stat_files import digest
@@ -67,12 +66,6 @@ def checked_once(entry: Entry, check: Callable[[], Checked]) -> Checked:
     if depends is None:
         return check()
     return entry.find(depends) or entry.keep(check(), depends)
-
-
-def distinct_pictures(batches: Iterable[pa.RecordBatch]) -> pa.ChunkedArray:
-    """Return the names of the pictures of rows, each once, in the order in which they come."""
-    names = [batch["pictures"].flatten().cast(pa.large_string()) for batch in batches]
-    return pa.chunked_array([pc.unique(pa.chunked_array(names, pa.large_string()))])
 
 
 def stamp(pictures: pa.ChunkedArray, root: str) -> str:
