@@ -45,7 +45,7 @@ from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import refuse_output, whole_file
 from observer.run.hyperparameters import flat
-from observer.run.waiting import AFTER, set_waits
+from observer.run.waiting import AFTER, set_waits, waiting
 from observer.types import RefusedError, Sampling
 
 FORCED = {
@@ -321,6 +321,14 @@ class RunCLI(LightningCLI):
                 f"trainer.strategy is {config.trainer.strategy}, whose processes know nothing of the run's "
                 f"lock, signals and plugins; use ddp, which starts them by the same command line"
             )
+        meet = built.strategy.setup_environment
+
+        def met() -> None:
+            with waiting("ranks start and meet", f"{built.world_size} of them"):
+                meet()
+
+        if built.world_size > 1:
+            built.strategy.setup_environment = met  # type: ignore[method-assign]
         return built
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> lightning.Trainer:
