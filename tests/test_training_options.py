@@ -80,10 +80,10 @@ def entries(policy):
     for layer in layers:
         counts[layer] = 0
 
-        def count(module, *_):
-            counts[module] += 1
+        def count(*_, layer=layer):
+            counts[layer] += 1
 
-        layer.register_forward_pre_hook(count)
+        layer.mlp.register_forward_pre_hook(count)  # newer releases keep a layer's own hooks out of it
     return counts
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,10 +39,20 @@ def check_limits(text: str) -> None:
         RefusedError: they are too many, or it is too deep.
         yaml.YAMLError: it is no YAML.
     """
+    try:
+        _count(text, _LOADER)
+    except yaml.YAMLError:
+        # libyaml has a depth of its own in newer releases, and gives up before it says how deep a text is.
+        with suppress(yaml.YAMLError):
+            _count(text, yaml.SafeLoader)
+        raise
+
+
+def _count(text: str, loader: Any) -> None:
     count = 0
     begun: list[tuple[str | None, int]] = []  # the anchor of each collection that is open, and its start
     sizes: dict[str, int] = {}
-    for event in yaml.parse(text, Loader=_LOADER):
+    for event in yaml.parse(text, Loader=loader):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise yaml.YAMLError(f"line {event.start_mark.line + 1}: *{event.anchor} stands for no value")
