@@ -9,6 +9,7 @@ import pytest
 from observer.callbacks import Alarms
 from observer.callbacks.alarms import NAMES
 from observer.metrics.alarms import FIGURES, RULES, Validation, alarms, held_out_falling, unsolved
+from observer.metrics.mismatch_alarm import FIGURE
 from observer.types import RefusedError
 from tables import holds_for
 
@@ -78,7 +79,7 @@ WRONG = {
 def test_every_rule_is_tried_and_has_an_option():
     assert WRONG.keys() == RULES.keys()
     options = set(inspect.signature(Alarms).parameters) - {"window"}
-    assert options == set(NAMES) == {*RULES, "unsolved", "held_out_falling"}
+    assert options == set(NAMES) == {*RULES, *FIGURE, "unsolved", "held_out_falling"}
     assert set(FIGURES) == HEALTHY.keys()
 
 

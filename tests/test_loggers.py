@@ -147,7 +147,9 @@ def test_every_curve_is_on_the_page_and_every_one_on_the_page_is_known(run):
     missing = [
         name
         for pattern, name in patterns.items()
-        if name not in rare and not any(re.fullmatch(pattern, logged) for logged in names)
+        if name not in rare
+        and not name.startswith("zoom_mismatch/")  # of engines with weights of their own
+        and not any(re.fullmatch(pattern, logged) for logged in names)
     ]
     assert missing == []
 

@@ -15,6 +15,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from observer.callbacks.step_log import StepLog
 from observer.metrics.alarms import FIGURES, RULES, Alarm, Validation, alarms, held_out_falling, unsolved
+from observer.metrics.mismatch import PREFIX
+from observer.metrics.mismatch_alarm import FIGURE, mismatched
 from observer.refusal import refuse_outside, shown
 from observer.run.loggers import show_word
 from observer.types import Experience
@@ -24,9 +26,11 @@ OF_UPDATE = ("entropy", "sampler_gap", "kl", "gradient_norm")
 """Figures that a step without an update lacks; Lightning would repeat those of the step before."""
 GROUPS = ("train", "zoom_rollout", "zoom_update")
 """Groups of curves that the figures are in."""
-NAMES = (*RULES, "unsolved", "held_out_falling")
+NAMES = (*RULES, *FIGURE, "unsolved", "held_out_falling")
 SHARES = ("silent_groups", "identical", "truncated", "no_format", "unverifiable", "timed_out", "no_gradient")
 """Thresholds that cannot be above 1."""
+FROM_ONE = ("unsolved", "prob_error")
+"""Thresholds that cannot be below 1."""
 
 
 class Alarms(StepLog):
@@ -48,6 +52,8 @@ class Alarms(StepLog):
         length_collapse: float | None = 0.5,
         entropy_collapse: float | None = 0.2,
         sampler_gap: float | None = 0.1,
+        prob_error: float | None = 1.05,
+        token_gap: float | None = 0.3,
         unsolved: int | None = 20,
         no_format: float | None = 0.05,
         unverifiable: float | None = 0.2,
@@ -69,6 +75,9 @@ class Alarms(StepLog):
             length_collapse: share of the first window's length, below which it warns unless accuracy rose.
             entropy_collapse: the same of entropy, unless accuracy is above .9.
             sampler_gap: mean difference between the log-probs of drawing and of training, nats per token.
+            prob_error: mean over tokens of exp|difference of these log-probs|, from 1 on: of engines with
+                weights of their own, with the likely cause.
+            token_gap: the same of the largest difference at one token, nats.
             unsolved: steps in a row without any right answer, or any to rows of one kind.
             no_format: share of responses in the format, below which it warns.
             unverifiable: share of answers that cannot be checked.
@@ -86,7 +95,7 @@ class Alarms(StepLog):
         refuse_outside("alarms.window", window, 2)
         for name, value in given.items():
             most = 1.0 if name in SHARES else math.inf
-            refuse_outside(f"alarms.{name}", value, int(name == "unsolved"), most, hint=", or null")
+            refuse_outside(f"alarms.{name}", value, int(name in FROM_ONE), most, hint=", or null")
         self.window = window
         self.thresholds: dict[str, float | None] = given
         super().__init__(FILE)
@@ -120,6 +129,8 @@ class Alarms(StepLog):
             figures["wasted"] = 0.0 if figures["gradient_norm"] else 1 - figures["zero_signal"]
         self._note(figures)
         raised = alarms(self._first, self._last, self.window, self.thresholds)
+        coarse = any("16" in word for word in _precisions(trainer, pl_module))
+        raised += filter(None, [mismatched(self._first, self._last, self.window, self.thresholds, coarse)])
         if (steps := self.thresholds["unsolved"]) is not None and experience is not None:
             raised += filter(None, [unsolved(self._last, int(steps), _examples(experience))])
         for alarm in raised:
@@ -198,7 +209,15 @@ def _figures(trainer: lightning.Trainer, update: dict[str, float] | None) -> dic
     curves = {name: f"{group}/{name}" for name in names for group in GROUPS if f"{group}/{name}" in logged}
     found = {name: float(logged[curve]) for name, curve in curves.items()}
     found |= {name: update[name] for name in OF_UPDATE if update is not None and name in update}
+    found |= {name: value for name, value in (update or {}).items() if name.startswith(PREFIX)}
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _precisions(trainer: lightning.Trainer, module: Any) -> list[str]:
+    """Return in what trainer, policy and engine compute, as far as they say so."""
+    engine = getattr(module, "answerer", None) and module.answerer.engine
+    spec = getattr(module, "spec", None)
+    return [str(trainer.precision), str(getattr(spec, "dtype", "")), str(getattr(engine, "dtype", ""))]
 
 
 def _identical(experience: Experience) -> float:

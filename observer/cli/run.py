@@ -29,6 +29,7 @@ from observer.callbacks import (
 )
 from observer.cli.board import Board
 from observer.cli.callback_options import add_callback, left_out, refuse_twice
+from observer.cli.configuration.settled import settle_correction
 from observer.cli.parser import default_rewards, hide_bars, quieten
 from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
@@ -168,6 +169,7 @@ class RunCLI(LightningCLI):
                 refuse_twice(config.trainer.callbacks, FORCED)
                 refuse_flags(config.trainer, fits=True)
                 with_plain_values(config.trainer)
+                settle_correction(config.model)
                 found.update(yaml.safe_load(self._parser("fit").dump(config, skip_none=False)))
                 raise _EnoughError
 
@@ -264,6 +266,7 @@ class RunCLI(LightningCLI):
         refuse_twice(config.trainer.callbacks, FORCED)
         refuse_flags(config.trainer, fits=self.subcommand == "fit")
         with_plain_values(config.trainer)
+        settle_correction(config.model)
         if self.subcommand == "predict":
             rank_zero_only(refuse_output)(config.output)
             held_out_sampling(Sampling(), config.samples, config.temperature)

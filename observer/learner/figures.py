@@ -45,7 +45,11 @@ def shown_pass_rates(experiences: Sequence[Experience], over_ranks: OverRanks) -
 
 
 def step_figures(
-    experience: Experience, update: dict[str, float], seconds: dict[str, float], over_ranks: OverRanks
+    experience: Experience,
+    update: dict[str, float],
+    seconds: dict[str, float],
+    over_ranks: OverRanks,
+    constant: Sequence[str] = (),
 ) -> dict[str, float]:
     """Return the figures that every step has, by the names of their curves.
 
@@ -54,16 +58,20 @@ def step_figures(
         update: figures of the update over all ranks.
         seconds: by stage, of this rank.
         over_ranks: collective.
+        constant: curves that are left out.
     """
     tokens = over_ranks.sum(sum(group.tokens for group in experience.groups))
     own = {_curve(name, "zoom_rollout"): value for name, value in rollout_figures(experience).items()}
     own |= {f"zoom_seconds/{name}": value for name, value in seconds.items()}
     figures = {_curve(name, "zoom_update"): value for name, value in update.items()}
     figures |= over_ranks.reduce(own, "mean")
-    return figures | {"train/tokens_per_second": tokens / figures["zoom_seconds/step"]}
+    figures["train/tokens_per_second"] = tokens / figures["zoom_seconds/step"]
+    return {name: value for name, value in figures.items() if name not in constant}
 
 
 def _curve(figure: str, group: str) -> str:
+    if "/" in figure:  # it has a group of its own
+        return f"zoom_{figure}"
     return f"{'train' if figure in MAIN else group}/{figure}"
 
 

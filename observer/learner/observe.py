@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -21,6 +21,7 @@ from observer.learner.dynamic_sampling import DynamicSampling
 from observer.learner.figures import WATCHED, constant_curves, shown_pass_rates, sparse_figures, step_figures
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
+from observer.metrics import Mismatch, update_figures
 from observer.objective import (
     KL,
     Advantage,
@@ -86,7 +87,8 @@ class ObserveLearner(PolicyModule):
         combine: whether rewards are added up before they are normalised or after (GDPO), each alone.
         weighting: the weight of each group in the update, mostly by its difficulty.
         loss: the policy loss per token.
-        correction: importance weights for a sampler whose log-probs differ from the trainer's; null for none.
+        correction: importance weights for a sampler whose log-probs differ from the trainer's; null for none,
+            ``auto`` for truncated ones (``Correction``) where the engine has weights of its own.
         kl: the term that keeps the policy near the reference; null for none, and no reference is loaded.
         entropy_bonus: coefficient, >= 0, of each token's entropy, which is subtracted from its loss.
         advantage_clip: advantages are clipped to plus or minus this; null for no limit.
@@ -131,7 +133,7 @@ class ObserveLearner(PolicyModule):
         combine: Combine = "sum_then_normalise",
         weighting: Weighting = Quadratic(),
         loss: Loss = PPOClip(),
-        correction: Correction | None = None,
+        correction: Correction | Literal["auto"] | None = "auto",
         kl: KL | None = None,
         entropy_bonus: float = 0.0,
         advantage_clip: float | None = None,
@@ -159,7 +161,9 @@ class ObserveLearner(PolicyModule):
         refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
         self.dynamic_sampling = DynamicSampling(group_size, resample, screen)
         self.advantage, self.weighting, self.combine = advantage, weighting, combine
-        self.objective = Objective(loss, kl, correction, entropy_bonus)
+        weights, image_id = self.answerer.engine.weights, self.answerer.renderer.image_id
+        self.objective = Objective(loss, kl, Correction.chosen(correction, weights), entropy_bonus)
+        self.mismatch = Mismatch(image_id, watches=weights == "own")
         self.filter = UpdateFilter(advantage_clip, zero_signal, truncated)
         if not self.objective.silent_without_advantages or denominator == "micro_batch":
             self.filter = replace(self.filter, zero_signal="keep")
@@ -177,7 +181,6 @@ class ObserveLearner(PolicyModule):
         if self._reference is not None:
             self._reference.to(self.device)
 
-    # The step
     def training_step(self, problems: list[Problem], batch_idx: int) -> dict[str, Any]:
         """Draw one rollout and learn from it."""
         step = self.data.step
@@ -256,11 +259,8 @@ class ObserveLearner(PolicyModule):
                 for of_one_step, part in zip(micro_batches, parts, strict=True):
                     totals += self.accumulate_gradient(of_one_step, [experience.groups[i] for i in part])
                     norms.append(self.apply_gradients())
-            named = dict(zip(self.objective.figures, totals.tolist(), strict=True))
-            sums = self.over_ranks.reduce(named, "sum")
-        tokens = sums.pop("tokens")
-        means = {name: value / tokens for name, value in sums.items()} if tokens else {}
-        return means | {name: sum(norm[name] for norm in norms) / len(norms) for name in norms[0]}
+            figures = update_figures(self.objective.figures, totals, norms, self.over_ranks.reduce)
+            return figures | self.mismatch.figures(self.over_ranks.join)
 
     @torch.no_grad()
     def old_logprobs(self, groups: Sequence[Group]) -> torch.Tensor:
@@ -313,6 +313,7 @@ class ObserveLearner(PolicyModule):
             entropy_N_T=seen.entropy_N_T,
             reference_N_T=micro_batch.reference_N_T,
         )
+        self.mismatch.note(tokens.old_N_T, tokens.drawn_N_T, tokens.mask_N_T, micro_batch.groups)
         loss_N_T, figures = self.objective(tokens)
         return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens), figures
 
@@ -321,11 +322,10 @@ class ObserveLearner(PolicyModule):
         """Count the rollout as finished, give the pass rates of its first draws to the schedule, and log."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)
         self.data.finish_step(list(shown), list(shown.values()))
-        logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks)
+        constant = constant_curves(self.weighting, self.optimization.updates_per_rollout)
+        logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks, constant)
         if self.dynamic_sampling.resample:
             logged["zoom_rollout/resampled"] = len(shown) / self.data.prompts_per_step - 1
-        for name in constant_curves(self.weighting, self.optimization.updates_per_rollout):
-            logged.pop(name, None)
         self.log_step(logged, WATCHED, sparse_figures(experience, self.over_ranks))
 
     def recipe(self) -> dict[str, Any]:

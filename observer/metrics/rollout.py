@@ -1,9 +1,10 @@
-"""Figures of a rollout: means over its completions and groups."""
+"""Figures of a rollout, means over its completions and groups, and of the update that learned from it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 
@@ -34,6 +35,26 @@ def rollout_figures(experience: Experience) -> dict[str, float]:
         "weight": float(experience.weights_P_G.mean()),
         "zero_signal": float(experience.silent_P.double().mean()),
     }
+
+
+def update_figures(
+    names: Sequence[str],
+    totals: torch.Tensor,
+    norms: Sequence[dict[str, float]],
+    reduce: Callable[[dict[str, float], Literal["sum"]], dict[str, float]],
+) -> dict[str, float]:
+    """Return the figures of an update: means over the tokens that entered, and over its optimizer steps.
+
+    Args:
+        names: of the totals; the first counts the tokens.
+        totals: sums over the tokens of this rank.
+        norms: ``gradient_norm`` and ``update_norm`` of each optimizer step.
+        reduce: adds up over ranks; a collective.
+    """
+    sums = reduce(dict(zip(names, totals.tolist(), strict=True)), "sum")
+    tokens = sums.pop("tokens")
+    means = {name: value / tokens for name, value in sums.items()} if tokens else {}
+    return means | {name: sum(norm[name] for norm in norms) / len(norms) for name in norms[0]}
 
 
 def component_means(

@@ -56,6 +56,24 @@ class Correction:
         refuse_unless(self.cap > 1, self, "cap", "it must be > 1, or .inf for no upper bound")
         refuse_unless(0 <= self.floor <= 1, self, "floor", "it must be in [0, 1]; 0 is no bound")
 
+    @classmethod
+    def chosen(cls, written: Correction | Literal["auto"] | None, weights: str) -> Correction | None:
+        """Return the correction of a learner's updates: what was written, or what its engine needs.
+
+        Args:
+            written: ``auto``: this one where the engine has weights of its own, none where it samples from
+                the policy itself, whose log-probs are the trainer's.
+            weights: ``own`` or ``shared``; see ``Engine``.
+
+        >>> Correction.chosen("auto", "own")
+        Correction(level='token', mode='truncate', cap=2.0, floor=0.0)
+        >>> Correction.chosen("auto", "shared"), Correction.chosen(None, "own")
+        (None, None)
+        """
+        if written == "auto":
+            return cls() if weights == "own" else None
+        return written
+
     def __call__(
         self, old_N_T: torch.Tensor, drawn_N_T: torch.Tensor, mask_N_T: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -37,7 +37,7 @@ class PromptRenderer:
         self.processor = processor
         self.system_prompt = system_prompt
         self.max_tokens = max_tokens
-        self._image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
+        self.image_id = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         self._special = tuple(processor.tokenizer.all_special_tokens)
         self._threads = threads
         self._start()
@@ -169,7 +169,7 @@ class PromptRenderer:
         merge = self.processor.image_processor.merge_size**2
         counts = iter([int(patches.grid.prod()) // merge for patches in pictures])
         for token in ids:
-            yield from repeat(token, next(counts) if token == self._image_id else 1)
+            yield from repeat(token, next(counts) if token == self.image_id else 1)
 
     def _length(self, problem: Problem) -> int:
         ids: list[int] = self.processor.tokenizer(self.text(problem)).input_ids
@@ -180,7 +180,7 @@ class PromptRenderer:
         except RefusedError as error:
             raise _refused(problem, str(error)) from error
         counts: list[int] = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
-        return len(ids) - ids.count(self._image_id) + sum(counts)
+        return len(ids) - ids.count(self.image_id) + sum(counts)
 
     def _refuse_long(self, problem: Problem, length: int) -> int:
         if length > self.max_tokens:
