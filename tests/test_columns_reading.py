@@ -16,6 +16,7 @@ from observer.data.columns.golds import gold_in
 from observer.types import RefusedError
 from published import SCHEMAS, png, published, written_as
 
+PICTURED = {"decoded_image", "image", "image_path", "ImagePath"}
 PLAIN = ColumnMap(question="q", answer="a", pictures="p")
 
 
@@ -141,6 +142,13 @@ def test_a_picture_of_many_rows_is_kept_once_and_one_that_is_lost_is_kept_anew(t
     again = Columns(path, columns=PLAIN).read()
     assert again[0].pictures[0].load().size == (12, 8)
     assert again.fingerprints().tolist() == rows.fingerprints().tolist()
+
+
+@pytest.mark.parametrize("name", ["math_vision", "we_math", "polymath", "scemqa", "mathv360k"])
+def test_a_row_of_a_source_of_pictures_does_not_train_as_text_where_its_picture_is_missing(tmp_path, name):
+    row = {key: value for key, value in SCHEMAS[name][0](1).items() if key not in PICTURED}
+    with pytest.raises(RefusedError, match=r"has no picture: columns.pictures is .*; the row holds"):
+        Columns(written_as(tmp_path, "rows", [row], "jsonl"), preset=name).read()
 
 
 def test_a_folder_of_caches_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -77,10 +77,19 @@ def _record(file: int, line: int, problem: Problem) -> dict[str, object]:
     }
 
 
-def distinct_pictures(batches: Iterable[pa.RecordBatch]) -> pa.ChunkedArray:
-    """Return the names of the pictures of rows, each once, in the order in which they come."""
+def numbered_pictures(batches: Iterable[pa.RecordBatch]) -> tuple[pa.ChunkedArray, list[pa.Array]]:
+    """Return the names of the pictures of rows, each once, as they come first, and their numbers.
+
+    Returns:
+        The names, and for each batch the number of the name of each of its pictures.
+    """
     names = [batch["pictures"].flatten().cast(pa.large_string()) for batch in batches]
-    return pa.chunked_array([pc.unique(pa.chunked_array(names, pa.large_string()))])
+    if not any(map(len, names)):
+        return pa.chunked_array([], pa.large_string()), [pa.array([], pa.int32()) for _ in names]
+    encoded = pc.dictionary_encode(pa.chunked_array(names)).chunks
+    parts = iter(encoded)  # Arrow leaves out parts without a name
+    codes = [next(parts).indices if len(part) else pa.array([], pa.int32()) for part in names]
+    return pa.chunked_array([encoded[-1].dictionary], pa.large_string()), codes
 
 
 class FileRows(Rows):

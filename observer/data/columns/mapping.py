@@ -46,6 +46,7 @@ class ColumnMap:
             of an explanation; only of rows with options). Where none fits, the whole answer counts.
         pictures: columns of the pictures: a picture, or a list. A picture is a path, its bytes, or
             ``{"bytes": .., "path": ..}``.
+        pictures_needed: refuse rows that show none; else a row whose pictures' column is missing is a text.
         picture_folder: folder of the pictures' names, below the data folder.
         picture_endings: endings to try for names that have none, such as ``.png``.
         marks: how a question marks the place of a picture; ``{n}`` stands for the number of the picture.
@@ -74,6 +75,7 @@ class ColumnMap:
     answer_after: list[str] | None = None
     take: list[Take] | None = None
     pictures: str | list[str] | None = None
+    pictures_needed: bool | None = None
     picture_folder: str | None = None
     picture_endings: list[str] | None = None
     marks: str | None = None

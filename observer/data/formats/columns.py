@@ -179,6 +179,8 @@ class Columns(RowFile):
                 f"holds {len(held)} pictures in its chat and {len(pictures)} in columns.pictures; keep one"
             )
         pictures = held or pictures
+        if mapping.pictures_needed and not pictures:
+            raise self._lacking("picture", "pictures", record)
         shown_turns, order = placed(turns, len(pictures), mapping)
         asked = cut(shown_turns[-1].text, mapping.cut or ())
         if mapping.show_options:

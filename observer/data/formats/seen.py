@@ -7,7 +7,6 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from observer.data.checks.spool import Spool
 from observer.data.fingerprints import picture_number, with_pictures
 from observer.data.formats.bad_rows import BadRows, Place
 from observer.data.images import PictureLimits, file_picture, picture_mark
-from observer.data.table import SCHEMA, distinct_pictures
+from observer.data.table import SCHEMA, numbered_pictures
 from observer.types import RefusedError
 
 
@@ -91,8 +90,8 @@ class PicturesSeen:
         self, batches: Sequence[pa.RecordBatch], root: str, limits: PictureLimits, decode: bool
     ) -> None:
         self._batches, self._root, self._limits, self._decode = batches, root, limits, decode
-        self.names = distinct_pictures(batches)
-        """The names of all distinct pictures."""
+        self.names, self._codes = numbered_pictures(batches)
+        """The names of all distinct pictures, in the order in which they come."""
         self._reasons: dict[int, str] = {}
         width = 16 if decode else 64
         self._marks_U = np.zeros(len(self.names), f"S{width}")
@@ -110,9 +109,9 @@ class PicturesSeen:
         """
         kept, row, done = Spool(), 0, 0
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for batch in self._batches:
-                codes = self._codes(batch)
-                known = max(codes, default=-1) + 1  # names are numbered in the order in which they come
+            for batch, numbers in zip(self._batches, self._codes, strict=True):
+                codes = numbers.to_pylist()
+                known = max(codes, default=-1) + 1
                 new = self.names.slice(done, known - done).to_pylist() if known > done else []
                 for number, finding in enumerate(threads.map(self._looked_at, new), start=done):
                     self._note(number, finding)
@@ -120,16 +119,6 @@ class PicturesSeen:
                 kept.add(self._marked(batch, codes, row, without, bad))
                 row += len(batch)
         return kept.batches()
-
-    @cached_property
-    def _all(self) -> pa.Array:
-        return self.names.combine_chunks()
-
-    def _codes(self, batch: pa.RecordBatch) -> list[int]:
-        found: list[int] = pc.index_in(
-            batch["pictures"].flatten().cast(pa.large_string()), value_set=self._all
-        ).to_pylist()
-        return found
 
     def _note(self, number: int, finding: Finding) -> None:
         if finding.reason:
