@@ -11,8 +11,15 @@ from observer.ladder.asked import AskedModel
 from observer.ladder.recipe import Recipe
 from observer.ladder.selection import Selection
 from observer.ladder.step import BuildStep
+from observer.ladder.steps.decontaminate import Decontaminate
 from observer.ladder.steps.duplicates import Duplicates
+from observer.ladder.steps.low_complexity import LowComplexity
 from observer.ladder.steps.measure import Measure
+from observer.ladder.steps.mix import Mix
+from observer.ladder.steps.no_picture import NoPicture
+from observer.ladder.steps.review import Review
+from observer.ladder.steps.sample import Sample
+from observer.ladder.steps.simple_questions import SimpleQuestions
 from observer.ladder.steps.sort import Sort
 from observer.ladder.steps.verifiable import Verifiable
 from observer.ladder.table import Table
@@ -25,10 +32,17 @@ else:
 __all__ = [
     "AskedModel",
     "BuildStep",
+    "Decontaminate",
     "Duplicates",
+    "LowComplexity",
     "Measure",
+    "Mix",
+    "NoPicture",
     "Recipe",
+    "Review",
+    "Sample",
     "Selection",
+    "SimpleQuestions",
     "Sort",
     "Table",
     "Verifiable",

@@ -18,6 +18,7 @@ from observer.ladder.measured import ROW, Measured, write_columns
 from observer.ladder.progress import Shown
 from observer.ladder.provenance import stated, versions
 from observer.ladder.recipe import Recipe, asked_of
+from observer.ladder.selection import Selection
 from observer.ladder.step import BuildStep
 from observer.ladder.table import Table
 from observer.types import RefusedError
@@ -90,16 +91,14 @@ class Measuring:
                 mine = part if place >= self._first and part is not None else Part()
                 self._measure(place, mine, np.sort(table.rows_N), shown, stopped)
             if place < self._first:
-                self.select(step, table)
+                table.apply(self.select(step, table))
 
-    def select(self, step: BuildStep, table: Table) -> Any:
-        """Let a step select from all rows; return its selection, which the table then has."""
+    def select(self, step: BuildStep, table: Table) -> Selection:
+        """Let a step select from all rows; its reasons are read before the table goes on with it."""
         if step.measures:
             chunks = self.chunks(step)
             table.add(Measured(map(chunks.file, range(len(chunks)))))
-        selection = step.select(table)
-        table.apply(selection)
-        return selection
+        return step.select(table)
 
     def _measure(
         self, place: int, part: Part, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from observer.ladder.measuring import Measuring
-from observer.ladder.selection import Selection
 from observer.ladder.table import Table
 from observer.refusal import shown
 from observer.run.files import whole_file
@@ -63,13 +62,14 @@ def select(measuring: Measuring, path: Path) -> Selected:
             _write(file, bad.id, None, READING, bad.reason)
         for place, step in enumerate(measuring.recipe.steps):
             name, before = type(step).__name__, len(table)
-            selection: Selection = measuring.select(step, table)
+            selection = measuring.select(step, table)
             first = None
             for row, reason in selection.removed:
                 first = first or (row, reason)
                 if step.unfit:
                     usable_R[row] = False
                 _write(file, rows[row].id, row, name, reason)
+            table.apply(selection)
             selected.stages.append(Stage(name, before, len(table)))
             selected.review += [(row, name, why) for row, why in selection.review]
             if not len(table):
