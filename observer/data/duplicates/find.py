@@ -32,7 +32,8 @@ class Copies:
     doubtful: tuple[Found, ...]
     """Of the rows that are first: those with another gold answer than an earlier one, and rewordings."""
     crowded: NDArray[np.int64]
-    """Rows that look like so many others that they were compared with the nearest of them alone."""
+    """Rows that look like so many others that they were compared with the nearest alone, (N, 2): in front of
+    each one that was passed over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,8 @@ class Leaks:
     found: tuple[Found, ...]
     """By row, each once: a duplicate where there is one, else another gold answer, else a rewording."""
     crowded: NDArray[np.int64]
-    """Rows of the benchmark that look like so many rows that they were compared with the nearest alone."""
+    """Rows of the benchmark that look like so many rows that they were compared with the nearest alone,
+    (N, 2): in front of each a row that was passed over."""
 
 
 def find_copies(problems: Sequence[Problem], signatures: NDArray[np.void]) -> Copies:
@@ -83,7 +85,7 @@ def find_copies(problems: Sequence[Problem], signatures: NDArray[np.void]) -> Co
     return Copies(
         first_R,
         tuple(related),
-        np.flatnonzero(nominations.crowded),
+        nominations.crowded,
     )
 
 
@@ -117,7 +119,7 @@ def find_leaks(
                 best[row] = min(best.get(row, (len(order), 0)), (order[found], like))
     relations = list(Relation)
     found_rows = tuple(Found(row, like, relations[place]) for row, (place, like) in sorted(best.items()))
-    return Leaks(found_rows, np.flatnonzero(nominations.crowded))
+    return Leaks(found_rows, nominations.crowded)
 
 
 def _equal(

@@ -41,7 +41,7 @@ Pairs = NDArray[np.int64]
 
 
 class Nominations:
-    """Pairs that may be copies, each of them once. Iterate, then ask for ``crowded``.
+    """Pairs that may be copies, each of them once; iterate, then ask for ``crowded``.
 
     Args:
         rows: signatures of R rows.
@@ -52,8 +52,7 @@ class Nominations:
         self._rows = rows
         self._others = rows if benchmark is None else benchmark
         self._within = benchmark is None
-        self.crowded: NDArray[np.bool_] = np.zeros(len(self._others), bool)
-        """Of ``benchmark``, or of ``rows`` where there is none: rows compared with some neighbours only."""
+        self._passed_over = np.full(len(self._others), -1)
 
     def __iter__(self) -> Iterator[Pairs]:
         """Yield pairs, ``PAIRS_AT_ONCE`` at most at a time."""
@@ -67,6 +66,15 @@ class Nominations:
         else:
             yield from _cut(_equal_between(self._rows, self._others))
             yield from self._near(np.arange(len(self._rows)), np.arange(len(self._others)))
+
+    @property
+    def crowded(self) -> Pairs:
+        """Rows that were compared with some of their neighbours alone, each with one that was passed over.
+
+        First those of ``rows``, then those of ``benchmark``, or of ``rows`` where there is none.
+        """
+        crowded = np.flatnonzero(self._passed_over >= 0)
+        return np.stack([self._passed_over[crowded], crowded], axis=1)
 
     def _near(self, kept: NDArray[np.int64], asked: NDArray[np.int64]) -> Iterator[Pairs]:
         families, others = _families(self._rows, kept, self._others, asked)
@@ -84,7 +92,8 @@ class Nominations:
                 last = np.searchsorted(keys, _shifted(own, LIGHT), "right")
                 queries = asked
             counts = last - first
-            self.crowded[queries[counts > MOST_NEIGHBOURS]] = True
+            many = counts > MOST_NEIGHBOURS
+            self._passed_over[queries[many]] = kept[order[last[many] - 1]]
             if not self._within:  # those in the middle are the nearest
                 first = first + np.maximum(0, counts - MOST_NEIGHBOURS) // 2
             for query, neighbour in _ranges(first, np.minimum(counts, MOST_NEIGHBOURS)):
