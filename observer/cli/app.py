@@ -24,7 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
-LADDER_COMMANDS = ("build", "merge")
+LADDER_COMMANDS = ("build", "merge", "inspect")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 MADE_ROOM = (
@@ -49,6 +49,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   curriculum estimates   write the difficulties of rows as a run has measured them
   ladder build           build a difficulty ladder from rows, step by step; resumable
   ladder merge           put the parts of a ladder together that several jobs have built
+  ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -213,6 +214,11 @@ def ladder_command(what: str, words: list[str]) -> None:
     """Build a ladder, put its parts together, or show what is in it."""
     if what not in LADDER_COMMANDS:
         raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
+    if what == "inspect":
+        from observer.cli.ladder.inspect import inspect_command
+
+        inspect_command(words)
+        return
     with uncollected():
         words = prepared(words, run_defaults)[1]
         from observer.cli.ladder import build

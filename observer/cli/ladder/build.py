@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -9,6 +10,7 @@ from jsonargparse import Namespace
 from observer.cli.parser import Parser, hide_bars, quieten
 from observer.ladder import Recipe
 from observer.ladder.recipe import models
+from observer.refusal import refuse_outside
 from observer.run.files import refuse_output
 from observer.types import RefusedError
 
@@ -39,8 +41,18 @@ def build_command(words: list[str]) -> None:
     parser.add_argument(
         "--part", type=str | None, default=None, help="Every n-th chunk alone: 3/8 is the third of eight."
     )
+    parser.add_argument(
+        "--plan", action="store_true", help="Print what it costs at most, without a model, and build nothing."
+    )
+    parser.add_argument(
+        "--timed_rows", type=int, default=0, help="Rows that --plan answers, to tell tokens and hours."
+    )
     given = parser.parse_args(words)
+    refuse_outside("--timed_rows", given.timed_rows, 0)
     recipe, folder = _recipe(parser, given)
+    if given.plan:
+        _print_plan(recipe, given.timed_rows)
+        return
     from observer.ladder.building import build
     from observer.ladder.chunks import Part
 
@@ -49,6 +61,19 @@ def build_command(words: list[str]) -> None:
         hide_bars()
     build(recipe, folder, part)
     print(folder)
+
+
+def _print_plan(recipe: Recipe, timed: int) -> None:
+    """Print what a build costs, and what of it is a guess."""
+    from rich.console import Console
+
+    from observer.ladder.asker import ModelAsker
+    from observer.ladder.plan import plan, table
+
+    if timed:
+        hide_bars()
+    costs = plan(recipe, recipe.rows.read(), timed, ModelAsker)
+    Console(width=None if sys.stdout.isatty() else 110).print(table(costs))
 
 
 def merge_command(words: list[str]) -> None:
