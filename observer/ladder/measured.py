@@ -52,10 +52,19 @@ class Measured:
         values_M = _array(self._batches, name, np.float64)
         return np.where(place_N >= 0, values_M[place_N], np.nan)
 
-    def integers(self, name: str, rows_N: np.ndarray) -> np.ndarray:
-        """Return a column of whole numbers for some rows, all of which were measured, (N,), int64."""
-        values_N: np.ndarray = _array(self._batches, name, np.int64)[self._places(rows_N)]
-        return values_N
+    def records(self, name: str, rows_N: np.ndarray, into_N: np.ndarray) -> None:
+        """Copy a column of bytes for some rows, all of which were measured; one chunk at a time.
+
+        Args:
+            name: of the column, of as many bytes as a record.
+            rows_N: the rows.
+            into_N: records that are written to, one for each row.
+        """
+        place_N = self._places(rows_N)
+        for start, batch in zip(self._starts, self._batches, strict=False):
+            here_N = np.flatnonzero((place_N >= start) & (place_N < start + len(batch)))
+            cells = np.frombuffer(b"".join(batch[name].to_pylist()), into_N.dtype)
+            into_N[here_N] = cells[place_N[here_N] - start]
 
     def record(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         """Return some columns of a row, of any type; None where it was not measured."""

@@ -19,7 +19,18 @@ from observer.rollout import Engine
 from observer.run.environment import PART, WHOLE
 from observer.types import RefusedError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "vllm", "numpy", "pillow", "pyarrow", "math-verify")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "vllm",
+    "numpy",
+    "pillow",
+    "pyarrow",
+    "math-verify",
+    "imagehash",
+    "datasketch",
+)
 """Packages that decide what is drawn, verified and written."""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,8 @@ from observer.ladder.selection import Selection
 from observer.types import Problem
 
 
-class Table:
-    """Rows of the input by their numbers, in an order, with columns.
+class Table(Sequence[Problem]):
+    """Rows of the input by their numbers, in an order, with columns; as a sequence, their problems.
 
     Args:
         source: the input.
@@ -33,6 +35,9 @@ class Table:
     def __len__(self) -> int:
         return len(self.rows_N)
 
+    def __getitem__(self, place: Any) -> Any:
+        return self.source[int(self.rows_N[place])]
+
     def add(self, measured: Measured) -> None:
         """Add the columns of a step."""
         self._measured.append(measured)
@@ -50,16 +55,28 @@ class Table:
                 return measured.numbers(name, self.rows_N)
         raise KeyError(name)
 
-    def integers(self, name: str) -> np.ndarray:
-        """Return a column of whole numbers that every row has, (N,), int64: digests, which floats round.
+    @contextmanager
+    def records(self, name: str, kind: np.dtype[Any]) -> Iterator[np.ndarray]:
+        """Lend a column of records of several numbers, (N,), mapped from a file: it need not fit the memory.
+
+        Args:
+            name: of a column of bytes that every row has.
+            kind: of a record.
 
         Raises:
             KeyError: no step has measured it.
         """
         for measured in reversed(self._measured):
             if name in measured.names:
-                return measured.integers(name, self.rows_N)
-        raise KeyError(name)
+                break
+        else:
+            raise KeyError(name)
+        with tempfile.TemporaryFile() as file:
+            found: np.ndarray = np.empty(0, kind)
+            if len(self):
+                found = np.memmap(file, kind, "w+", shape=(len(self),))
+                measured.records(name, self.rows_N, found)
+            yield found
 
     def value(self, name: str, row: int) -> Any:
         """Return the measured value of a row of the input, of any type; None where it was not measured."""

@@ -50,7 +50,7 @@ class Writing:
             name: kind
             for step in measuring.recipe.steps
             for name, kind in step.measures.items()
-            if not name.endswith(LEFT_OUT)
+            if not name.endswith(LEFT_OUT) and not pa.types.is_fixed_size_binary(kind)
         }
 
     def write(self) -> dict[str, Any]:
