@@ -11,8 +11,6 @@ from laddered import table
 from observer.curriculum.schedules.neura_ladder import PAPER_SHARES, NeuraLadder
 from observer.data import Jsonl
 from observer.ladder import (
-    Decontaminate,
-    Duplicates,
     LowComplexity,
     Mix,
     NoPicture,
@@ -174,29 +172,6 @@ def test_decisions_on_nothing_are_refused(choice, told, tmp_path_factory):
     shown = table(folder, laddered.rows(folder / "ten", 3), other_count=[0] * 3)
     with pytest.raises(RefusedError, match=f"Review.decisions is .*{told}"):
         Review(decisions=decided(folder, choice))._decided(shown)
-
-
-def test_the_first_of_equal_rows_stays_and_one_picture_may_have_two_questions(tmp_path):
-    form = laddered.rows(
-        tmp_path,
-        6,
-        images=lambda row: ["0.png"] if row < 4 else [f"{row}.png"],
-        question=lambda row: "How  MANY?" if row == 1 else "How many?" if row != 2 else "How much?",
-        answer=lambda row: "8" if row == 3 else "7",
-    )
-    shown = table(tmp_path, form, **Duplicates().measure(list(form.read()), None))
-    selection = Duplicates().select(shown)
-    assert selection.rows_N.tolist() == [0, 2, 3, 4, 5]
-    assert dict(selection.removed) == {1: "shows, asks and answers the same as row 'r0'"}
-
-
-def test_rows_of_a_benchmark_go_and_name_it(tmp_path):
-    form = laddered.rows(tmp_path / "rows", 5)
-    benchmark = laddered.rows(tmp_path / "benchmark", 2, answer=lambda row: "999")
-    step = Decontaminate(against=(benchmark,))
-    selection = step.select(table(tmp_path, form, **step.measure(list(form.read()), None)))
-    assert selection.rows_N.tolist() == [2, 3, 4]
-    assert all("benchmark/rows.jsonl:" in reason for _, reason in selection.removed)
 
 
 # No row goes by luck
