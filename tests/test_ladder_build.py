@@ -133,7 +133,7 @@ def test_steps_in_an_order_that_cannot_be_are_refused(steps, told, source):
 def test_a_step_that_leaves_no_row_is_named_with_a_reason(source, tmp_path):
     steps = (measure(), Review(unreviewed="drop"), Sort())
     wrong = replace(laddered.MODEL, engine=laddered.ScriptedEngine(["no"]))
-    with pytest.raises(RefusedError, match=r"Review \(step 2\) has left none of 10 rows; row 'r0' has diff"):
+    with pytest.raises(RefusedError, match=r"Review \(step 2\) has left none of 10 rows; row 'r0': has diff"):
         build(recipe(source, *steps, model=wrong), tmp_path, shown=Silent())
     assert not (tmp_path / "removed.jsonl").exists()
 

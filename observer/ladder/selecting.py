@@ -73,7 +73,7 @@ def select(measuring: Measuring, path: Path) -> Selected:
             selected.stages.append(Stage(name, before, len(table)))
             selected.review += [(row, name, why) for row, why in selection.review]
             if not len(table):
-                told = f"; row {shown(rows[first[0]].id)} {first[1]}" if first else ""
+                told = f"; row {shown(rows[first[0]].id)}: {first[1]}" if first else ""
                 raise RefusedError(
                     f"steps: {name} (step {place + 1}) has left none of {before} rows{told}; change its "
                     f"options or leave it out"
