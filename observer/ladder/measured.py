@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from observer.run.files import whole_file
 
 ROW = "row"
 """The column that says which row of the input the others are of; in ascending order."""
+OPEN = 512
+"""Files that stay mapped for the next row that is looked up: some 16 kB of memory each."""
 
 
 def write_columns(path: Path, schema: pa.Schema, batch: pa.RecordBatch) -> None:
@@ -24,33 +26,30 @@ def write_columns(path: Path, schema: pa.Schema, batch: pa.RecordBatch) -> None:
 
 
 class Measured:
-    """The columns of a step's chunks. Texts and samples stay on the disk until one is asked for.
+    """The columns of a step's chunks. They stay on the disk until some are asked for.
 
     Args:
-        paths: Arrow files, whose rows ascend from each to the next.
+        paths: Arrow files of one batch, whose rows ascend from each to the next.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self._batches: list[pa.RecordBatch] = []
         self.names: tuple[str, ...] = ()
+        self._paths: list[Path] = []
+        self._firsts: list[int] = []
         for path in paths:
-            with pa.memory_map(str(path)) as mapped:
-                opened = pa.ipc.open_file(mapped)
-                self.names = tuple(name for name in opened.schema.names if name != ROW)
-                self._batches += map(opened.get_batch, range(opened.num_record_batches))
-        self._starts = [0, *accumulate(len(batch) for batch in self._batches)]
-        self._rows_M = _array(self._batches, ROW, np.int64)
-
-    def __len__(self) -> int:
-        return len(self._rows_M)
+            batch = _read(path)
+            self.names = tuple(name for name in batch.schema.names if name != ROW)
+            if len(batch):
+                self._paths.append(path)
+                self._firsts.append(batch[ROW][0].as_py())
+        self._opened = lru_cache(OPEN)(_read)
 
     def numbers(self, name: str, rows_N: np.ndarray) -> np.ndarray:
         """Return a column of numbers for some rows, (N,), float64; nan where it was not measured."""
-        place_N = self._places(rows_N)
-        if not len(self):
-            return np.full(len(rows_N), np.nan)
-        values_M = _array(self._batches, name, np.float64)
-        return np.where(place_N >= 0, values_M[place_N], np.nan)
+        values_N = np.full(len(rows_N), np.nan)
+        for batch, place_N, cell_N in self._found(rows_N):
+            values_N[place_N] = _array(batch[name], np.float64)[cell_N]
+        return values_N
 
     def records(self, name: str, rows_N: np.ndarray, into_N: np.ndarray) -> None:
         """Copy a column of bytes for some rows, all of which were measured; one chunk at a time.
@@ -60,35 +59,42 @@ class Measured:
             rows_N: the rows.
             into_N: records that are written to, one for each row.
         """
-        place_N = self._places(rows_N)
-        for start, batch in zip(self._starts, self._batches, strict=False):
-            here_N = np.flatnonzero((place_N >= start) & (place_N < start + len(batch)))
-            cells = np.frombuffer(b"".join(batch[name].to_pylist()), into_N.dtype)
-            into_N[here_N] = cells[place_N[here_N] - start]
+        for batch, place_N, cell_N in self._found(rows_N):
+            into_N[place_N] = np.frombuffer(b"".join(batch[name].to_pylist()), into_N.dtype)[cell_N]
 
     def record(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         """Return some columns of a row, of any type; None where it was not measured."""
-        place = int(self._places(np.array([row]))[0])
-        if place < 0:
-            return dict.fromkeys(names)
-        part = bisect_right(self._starts, place) - 1
-        cell = place - self._starts[part]
-        return {name: self._batches[part][name][cell].as_py() for name in names}
+        if names and (at := bisect_right(self._firsts, row) - 1) >= 0:
+            batch = self._opened(self._paths[at])
+            rows_M = _array(batch[ROW], np.int64)
+            cell = int(np.searchsorted(rows_M, row))
+            if cell < len(rows_M) and rows_M[cell] == row:
+                return {name: batch[name][cell].as_py() for name in names}
+        return dict.fromkeys(names)
 
-    def _places(self, rows_N: np.ndarray) -> np.ndarray:
-        if not len(self._rows_M):
-            return np.full(len(rows_N), -1)
-        place_N = np.minimum(np.searchsorted(self._rows_M, rows_N), len(self._rows_M) - 1)
-        return np.where(self._rows_M[place_N] == rows_N, place_N, -1)
+    def _found(self, rows_N: np.ndarray) -> Iterator[tuple[pa.RecordBatch, np.ndarray, np.ndarray]]:
+        """Yield (batch, places in ``rows_N``, places in the batch) of the rows that were measured."""
+        order_N = np.argsort(rows_N, kind="stable")
+        starts = [*np.searchsorted(rows_N, self._firsts, sorter=order_N).tolist(), len(rows_N)]
+        for path, begin, end in zip(self._paths, starts, starts[1:], strict=False):
+            place_N = order_N[begin:end]
+            if len(place_N):
+                batch = _read(path)
+                rows_M = _array(batch[ROW], np.int64)
+                cell_N = np.minimum(np.searchsorted(rows_M, rows_N[place_N]), len(rows_M) - 1)
+                good_N = rows_M[cell_N] == rows_N[place_N]
+                yield batch, place_N[good_N], cell_N[good_N]
 
 
-def _array(batches: Sequence[pa.RecordBatch], name: str, dtype: type[np.generic]) -> np.ndarray:
+def _read(path: Path) -> pa.RecordBatch:
+    """Return what a file holds, mapped: columns that nobody reads are not read."""
+    with pa.memory_map(str(path)) as mapped:
+        return pa.ipc.open_file(mapped).get_batch(0)
+
+
+def _array(column: pa.Array, dtype: type[np.generic]) -> np.ndarray:
     """Return a column of numbers; a missing one is nan."""
-    parts = []
-    for batch in batches:
-        column = batch[name]
-        numbers = np.from_dlpack(column.fill_null(0) if column.null_count else column).astype(dtype)
-        if column.null_count:
-            numbers[np.array(column.is_null().to_pylist())] = np.nan
-        parts.append(numbers)
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+    numbers = np.from_dlpack(column.fill_null(0) if column.null_count else column).astype(dtype)
+    if column.null_count:
+        numbers[np.array(column.is_null().to_pylist())] = np.nan
+    return numbers
