@@ -36,6 +36,7 @@ FAMILIES: dict[str, str] = {
     "curriculum": "observer.curriculum.hooks:CurriculumHooks",
     "engine": "observer.rollout:Engine",
     "rows": "observer.data:RowFormat",
+    "build_step": "observer.ladder:BuildStep",
 }
 """Family -> import path of its base class. Importing the base's package imports the built-in members.
 

@@ -26,7 +26,7 @@ from tables import holds_for
 
 QUICK = ("fit", "--config", "configs/quickstart.yaml")
 TRL = "def brevity(completions, **columns):\n    return [-len(text) for text in completions]\n"
-OWN = {"layers", "lines", "mine", "order", "weakest", "stages", "watch", "my_rewards"}
+OWN = {"layers", "lines", "mine", "order", "short", "weakest", "stages", "watch", "my_rewards"}
 """Modules that the pages tell a reader to write."""
 
 
@@ -80,6 +80,14 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
+    elif command == "ladder":
+        if words[1] in ("inspect", "review"):
+            assert main(words) == 2
+            assert "holds no ladder" in capfd.readouterr().err
+            return
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--print_config"])
+        assert stop.value.code == 0
     elif command == "ablate":
         lines = grid_lines(words, capfd)
         assert len(lines) >= 10
@@ -149,7 +157,7 @@ def help_of(command, helps, capsys):
 
 
 COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
-COMMANDS += ("ablate run", "ablate plan")
+COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 
 
 def having(option, helps, capsys):
@@ -277,7 +285,7 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     assert kinds == {"bash", "json", "jsonl", "python", "yaml"}
     python = {page: len(blocks(page, "python")) for page in PAGES if blocks(page, "python")}
     docs = {"architecture": 2, "curriculum": 2, "loggers": 1, "optimizers": 2, "predict": 2, "score": 1}
-    docs |= {"statistics": 1}
+    docs |= {"statistics": 1, "ladder": 1}
     assert python == {"README.md": 3, **{f"docs/{page}.md": count for page, count in docs.items()}}
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
         "README.md": 2,

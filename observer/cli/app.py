@@ -24,6 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
+LADDER_COMMANDS = ("build", "merge", "inspect", "review")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 GO_ON = "go on with --ckpt_path last (or start again, if the run had no checkpoint yet)"
@@ -44,6 +45,10 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ablate report          what a grid shows and what it does not, with intervals and figures
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
+  ladder build           build a difficulty ladder from rows, step by step; resumable
+  ladder merge           put the parts of a ladder together that several jobs have built
+  ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
+  ladder review          write a page of the rows that a person should look at, to decide on them
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -102,6 +107,8 @@ def _command(words: list[str]) -> int:
             score_command(words[1:])
         elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
             curriculum_command(words[1], words[2:])
+        elif words[:1] == ["ladder"]:
+            ladder_command(" ".join(words[1:2]), words[2:])
         elif words[0] == "ablate":
             from observer.cli.ablate import ablate_command
 
@@ -206,6 +213,27 @@ def curriculum_command(what: str, words: list[str]) -> None:
     from observer.cli.curriculum.estimates import estimates_command
 
     estimates_command(words, configured)
+
+
+def ladder_command(what: str, words: list[str]) -> None:
+    """Build a ladder, put its parts together, show what is in it, or write what is to be reviewed."""
+    if what not in LADDER_COMMANDS:
+        raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
+    if what == "inspect":
+        from observer.cli.ladder.inspect import inspect_command
+
+        inspect_command(words)
+        return
+    if what == "review":
+        from observer.cli.ladder.review import review_command
+
+        review_command(words)
+        return
+    with uncollected():
+        words = prepared(words, run_defaults)[1]
+        from observer.cli.ladder import build
+
+    {"build": build.build_command, "merge": build.merge_command}[what](words)
 
 
 def score_command(words: list[str]) -> None:

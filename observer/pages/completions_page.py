@@ -14,8 +14,18 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from observer.pages.marked_text import FAINT, INK, Colour, colours, lines, printable, shorten
-from observer.types import Completion, Group, Picture, RefusedError, Score, Verdict
+from observer.pages.marked_text import (
+    FAINT,
+    INK,
+    VERDICT_COLOURS,
+    Colour,
+    colours,
+    lines,
+    printable,
+    shorten,
+)
+from observer.pages.pictures import fitting
+from observer.types import Completion, Group, Score
 
 LEFT, RIGHT, PAD = 320, 800, 16
 """Widths of the two columns of text and of the space around them, in pixels."""
@@ -27,11 +37,6 @@ LINE = 17
 PAPER: Colour = (255, 255, 255)
 SHADE: Colour = (243, 245, 248)
 WARNING: Colour = (188, 76, 0)
-VERDICT_COLOURS: dict[Verdict, Colour] = {
-    Verdict.CORRECT: (26, 127, 55),
-    Verdict.WRONG: (207, 34, 46),
-    Verdict.UNVERIFIABLE: FAINT,
-}
 
 Run = tuple[str, str, Colour]
 """Text, font and colour."""
@@ -93,7 +98,7 @@ def _problem(column: _Column, group: Group, pass_rate: float, weights_G: Sequenc
     problem = group.problem
     pictures = problem.pictures[:MOST_PICTURES]
     side = LEFT if len(pictures) == 1 else (LEFT - PAD) // 2
-    column.pictures([_loaded(picture, side) for picture in pictures], side)
+    column.pictures([fitting(picture, side) for picture in pictures], side)
     if more := len(problem.pictures) - len(pictures):
         column.flow([[(f"and {more} more pictures", SANS, WARNING)]])
     column.heading("question")
@@ -240,23 +245,3 @@ def _font(name: str) -> ImageFont.FreeTypeFont:
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"
     # The basic layout is the same everywhere and leaves characters in the order in which they were drawn.
     return ImageFont.truetype(file, 13, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _loaded(picture: Picture, side: int) -> Image.Image | str:
-    """Return a picture that fits a square, or why it cannot be read."""
-    try:
-        return _fitted(picture.load(), side)
-    except RefusedError as error:  # its file may be gone since the prompt was made: no reason to end a run
-        return shorten(f"{error}", NOTE_BUDGET)
-
-
-def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    """Return a picture that fits a square: a tiny one enlarged pixel by pixel, a huge one shrunk."""
-    factor = side // max(picture.size)
-    if factor > 1:
-        return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
-    if factor == 1:
-        return picture
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)

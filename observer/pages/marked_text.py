@@ -1,11 +1,14 @@
 """Prepares a response for a page of fixed-width type: shortens it, colours its tags, breaks it into lines.
 
-Places are characters and columns here; ``completions_page`` turns them into pixels.
+Places are characters and columns here; ``completions_page`` turns them into pixels, ``review_page`` into
+HTML.
 """
 
 from __future__ import annotations
 
 import re
+
+from observer.types import Verdict
 
 Colour = tuple[int, int, int]
 
@@ -17,6 +20,11 @@ TAG_COLOURS: dict[str, tuple[Colour, Colour]] = {
     "answer": ((188, 76, 0), (115, 45, 0)),
 }
 """Colours of a tag and of the text between it and its end."""
+VERDICT_COLOURS: dict[Verdict, Colour] = {
+    Verdict.CORRECT: (26, 127, 55),
+    Verdict.WRONG: (207, 34, 46),
+    Verdict.UNVERIFIABLE: FAINT,
+}
 LEFT_OUT = "[... {:,} characters left out ...]"
 NEW_LINE_COST = 60
 """Characters that a new line counts for."""

@@ -11,5 +11,6 @@ from observer.statistics.holm import holm, holm_error
 from observer.statistics.pass_at_k import pass_at_k
 from observer.statistics.planning import seeds_to_resolve
 from observer.statistics.student import student
+from observer.statistics.wilson import wilson
 
-__all__ = ["Estimate", "crossed", "holm", "holm_error", "pass_at_k", "seeds_to_resolve", "student"]
+__all__ = ["Estimate", "crossed", "holm", "holm_error", "pass_at_k", "seeds_to_resolve", "student", "wilson"]

@@ -71,15 +71,23 @@ def clean(text: str) -> str:
     >>> clean("<answer> 3 </answer>"), clean("We add. #### 42")
     ('3', '42')
     """
-    if not (text.isascii() and text.isprintable()):
-        text = _BLANK.sub(" ", _INVISIBLE.sub("", text))
-    if not text.isascii():
-        text = _as_ascii(text)
+    text = keyboard_signs(text)
     if "####" in text:
         text = text.rpartition("####")[2]
     if "</" in text and len(tagged := _TAGGED.findall(text)) == 1:
         text = tagged[0][1]
     return text.strip(" ")
+
+
+def keyboard_signs(text: str) -> str:
+    r"""Write a text with the signs of a keyboard: blanks, dashes, full-width signs, digits; see ``clean``.
+
+    >>> keyboard_signs("2\u00a0−\u200b ３")
+    '2 - 3'
+    """
+    if not (text.isascii() and text.isprintable()):
+        text = _BLANK.sub(" ", _INVISIBLE.sub("", text))
+    return text if text.isascii() else _as_ascii(text)
 
 
 def _as_ascii(text: str) -> str:

@@ -24,7 +24,7 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score"],
+    ["learner", "score", "ladder"],
     ["callbacks", "ablation"],
     ["cli"],
 ]

@@ -1,0 +1,136 @@
+"""Builds a ladder in a folder, or a part of its chunks, or puts parts together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from observer.ladder.asker import ModelAsker
+from observer.ladder.chunks import MADE, ChunkFolder, Part
+from observer.ladder.interrupting import finishing
+from observer.ladder.measuring import Measuring
+from observer.ladder.output.answers import spoken
+from observer.ladder.output.writing import REMOVED, Writing
+from observer.ladder.progress import Shown
+from observer.ladder.recipe import Recipe
+from observer.ladder.selecting import select
+from observer.run.directory import lock
+from observer.run.files import remove_unfinished, temporary_name
+from observer.types import RefusedError
+
+WORK, PARTS = "work", "parts"
+"""Below the folder of a ladder: its chunks, and those of parts."""
+
+
+def build(
+    recipe: Recipe, folder: Path, part: Part | None = None, shown: Shown | None = None
+) -> dict[str, Any]:
+    """Build a ladder; what an earlier build of the same has finished is not done again.
+
+    Args:
+        recipe: what is built.
+        folder: of the ladder, made where it does not exist.
+        part: measure this part of the chunks and write nothing else; None for all.
+        shown: where progress goes.
+
+    Returns:
+        The manifest; empty for a part.
+
+    Raises:
+        RefusedError: the input or an option is refused, the folder holds something else, or a step leaves no
+            row.
+        KeyboardInterrupt: it was stopped between two chunks.
+    """
+    shown = shown or Shown()
+    work = folder / WORK if part is None else folder / PARTS / part.folder
+    with only_builder(folder, work), finishing() as stopped:
+        measuring = Measuring(recipe, recipe.rows.read(), work, ModelAsker)
+        measuring.run(part, shown, stopped)
+        if part is not None:
+            shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
+            return {}
+        return _write(measuring, folder, shown)
+
+
+def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None = None) -> dict[str, Any]:
+    """Put the parts of a ladder together, which are below its folder or in others, and write it.
+
+    Args:
+        recipe: as the parts were built.
+        folder: of the ladder.
+        others: further folders with parts.
+        shown: where progress goes.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        RefusedError: chunks are missing, or were made by another recipe or from another input.
+    """
+    shown = shown or Shown()
+    work = folder / WORK
+    with only_builder(folder, work):
+        measuring = Measuring(recipe, recipe.rows.read(), work, ModelAsker)
+        found = sorted(path for each in (folder, *others) for path in (each / PARTS).glob("*-of-*"))
+        for path in found:
+            _take(measuring, path)
+        measuring.refuse_unfinished([Part.read(path.name.replace("-of-", "/")) for path in found])
+        return _write(measuring, folder, shown)
+
+
+def _take(measuring: Measuring, path: Path) -> None:
+    """Copy the chunks of a part that are not there yet."""
+    for place, step in enumerate(measuring.recipe.steps):
+        if not step.measures:
+            continue
+        theirs = ChunkFolder(path / type(step).__name__, measuring.count, measuring.recipe.chunk_rows)
+        own = measuring.chunks(step)
+        if not (theirs.folder / MADE).is_file():
+            continue
+        theirs.claim(measuring.made(place))
+        own.claim(measuring.made(place))
+        for chunk in own.missing(range(len(own))):
+            if theirs.file(chunk).is_file():
+                beside = temporary_name(own.file(chunk))
+                shutil.copyfile(theirs.file(chunk), beside)
+                beside.replace(own.file(chunk))
+
+
+def _write(measuring: Measuring, folder: Path, shown: Shown) -> dict[str, Any]:
+    selected = select(measuring, folder / REMOVED)
+    for stage in selected.stages:
+        shown.say(f"{stage.step}: {stage.after:,} of {stage.before:,} rows stay")
+    shown.say(f"writing {len(selected.table):,} rows")
+    manifest = Writing(measuring, selected, folder).write()
+    for line in spoken(manifest["answers"]["ladder"], manifest["answers"]["input"]):
+        shown.say(line)
+    return manifest
+
+
+@contextmanager
+def only_builder(folder: Path, work: Path) -> Iterator[None]:
+    """Keep a second builder out of a folder of chunks.
+
+    Raises:
+        RefusedError: another process holds it, or it cannot be written.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        descriptor = lock(work)
+    except OSError as error:
+        raise RefusedError(f"--output {folder} cannot be written: {error}; choose another") from error
+    if descriptor is None:
+        raise RefusedError(
+            f"--output {folder} is being built by another process ({work}); wait for it, or choose another"
+        )
+    try:
+        for place in (folder, *work.iterdir()):
+            if place.is_dir():
+                remove_unfinished(place, ended=True)
+        yield
+    finally:
+        os.close(descriptor)

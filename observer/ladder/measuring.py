@@ -1,0 +1,177 @@
+"""Measures what the steps of a recipe measure: chunk by chunk, what is finished is never done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from observer.data.fingerprints import digest
+from observer.data.rows import Rows
+from observer.ladder.asked import AskedModel
+from observer.ladder.asking import Asker
+from observer.ladder.chunks import ChunkFolder, Part
+from observer.ladder.measured import ROW, Measured, write_columns
+from observer.ladder.progress import Shown
+from observer.ladder.provenance import stated, versions
+from observer.ladder.recipe import Recipe, asked_of
+from observer.ladder.selection import Selection
+from observer.ladder.step import BuildStep
+from observer.ladder.table import Table
+from observer.types import RefusedError
+
+
+class Measuring:
+    """The chunks of a recipe in a folder.
+
+    Steps that ask no model and come before those that do are measured whole, and what they select decides
+    what the others measure. From the first step that asks, a chunk depends on the same chunk of earlier
+    steps and on nothing else, so that parts need not know of each other.
+
+    Args:
+        recipe: what is built.
+        rows: the opened input.
+        folder: of the work.
+        asker: makes what asks models, of the build's model and its seed.
+    """
+
+    def __init__(
+        self, recipe: Recipe, rows: Rows, folder: Path, asker: Callable[[AskedModel, int], Asker]
+    ) -> None:
+        self.recipe = recipe
+        self.rows = rows
+        self.count = min(len(rows), recipe.limit or len(rows))
+        self.folder = folder
+        self._asker = asker
+        asking = [place for place, step in enumerate(recipe.steps) if step.asks]
+        self._first = asking[0] if asking else len(recipe.steps)
+        """The first step that asks a model."""
+        self.input = {
+            "format": type(recipe.rows).__name__,
+            "rows": self.count,
+            "digest": digest(rows.fingerprints()[: self.count]),
+        }
+
+    def chunks(self, step: BuildStep) -> ChunkFolder:
+        """Return the folder of a step's chunks."""
+        return ChunkFolder(self.folder / type(step).__name__, self.count, self.recipe.chunk_rows)
+
+    def made(self, place: int) -> dict[str, Any]:
+        """Return what the chunks of a step depend on."""
+        steps = self.recipe.steps
+        before = [step for at, step in enumerate(steps[:place]) if at < self._first or step.by_row]
+        found = {
+            "input": self.input,
+            "chunk_rows": self.recipe.chunk_rows,
+            "steps": [stated(step) for step in (*before, steps[place])],
+            "versions": versions(),
+        }
+        if any(step.asks for step in (*before, steps[place])):
+            found |= {"seed": self.recipe.seed, "model": stated(self.recipe.model)}
+        return found
+
+    def run(self, part: Part | None, shown: Shown, stopped: Callable[[], bool]) -> None:
+        """Measure what is missing.
+
+        Args:
+            part: the share of the chunks that ask a model; None for all.
+            shown: is told of each chunk.
+            stopped: whether to stop after this chunk.
+
+        Raises:
+            RefusedError: the folder holds chunks of something else.
+            KeyboardInterrupt: it was stopped; what is finished is kept.
+        """
+        table = Table(self.rows, np.arange(self.count))
+        for place, step in enumerate(self.recipe.steps):
+            if step.measures:
+                mine = part if place >= self._first and part is not None else Part()
+                self._measure(place, mine, np.sort(table.rows_N), shown, stopped)
+            if place < self._first:
+                table.apply(self.select(step, table))
+
+    def select(self, step: BuildStep, table: Table) -> Selection:
+        """Let a step select from all rows; its reasons are read before the table goes on with it."""
+        if step.measures:
+            chunks = self.chunks(step)
+            table.add(Measured(map(chunks.file, range(len(chunks)))))
+        return step.select(table)
+
+    def _measure(
+        self, place: int, part: Part, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
+    ) -> None:
+        step, name = self.recipe.steps[place], type(self.recipe.steps[place]).__name__
+        chunks = self.chunks(step)
+        chunks.claim(self.made(place))
+        own = part.chunks(len(chunks))
+        missing = chunks.missing(own)
+        asker = self._asker(self.recipe.model, self.recipe.seed)
+        shown.begin(name, len(own), len(missing))
+        try:
+            for chunk in missing:
+                asked_N = self._left(place, chunk, chunks.among(chunk, rows_N))
+                self._write(step, chunks.file(chunk), asked_N, asker)
+                shown.chunk(len(chunks.range(chunk)), asker.tokens)
+                if stopped():
+                    shown.say(f"{name}: stopped after chunk {chunk}; the same command goes on from here")
+                    raise KeyboardInterrupt
+        finally:
+            shown.end()
+            asker.close()
+
+    def _left(self, place: int, chunk: int, rows_N: np.ndarray) -> np.ndarray:
+        """Return the rows of a chunk that are still in when a step measures it."""
+        table = Table(self.rows, rows_N)
+        for step in self.recipe.steps[self._first : place]:
+            if step.measures:
+                table.add(Measured([self.chunks(step).file(chunk)]))
+            if step.by_row and len(table):
+                table.apply(step.select(table))
+        return np.sort(table.rows_N)
+
+    def _write(self, step: BuildStep, path: Path, rows_N: np.ndarray, asker: Asker) -> None:
+        """Measure rows and write their columns: the file is there once all of them are."""
+        schema = pa.schema({ROW: pa.int64(), **step.measures})
+        problems = [self.rows[int(row)] for row in rows_N]
+        values = step.measure(problems, asker) if problems else {name: [] for name in step.measures}
+        if values.keys() != step.measures.keys():
+            raise TypeError(
+                f"{type(step).__name__}.measure returned {sorted(values)}; it must return "
+                f"{sorted(step.measures)}"
+            )
+        batch = pa.RecordBatch.from_pydict({ROW: rows_N, **values}, schema)
+        write_columns(path, schema, batch)
+
+    def refuse_unfinished(self, parts: Sequence[Part]) -> None:
+        """Refuse to put together what is not all there.
+
+        Args:
+            parts: those that were found, for the message.
+
+        Raises:
+            RefusedError: names the step, its missing chunks and, where parts are known, whose they are.
+        """
+        for step in self.recipe.steps:
+            chunks = self.chunks(step)
+            if step.measures and (missing := chunks.missing(range(len(chunks)))):
+                owners = {str(part) for part in parts if set(part.chunks(len(chunks))) & set(missing)}
+                lost = {str(Part(at + 1, of)) for of in {p.parts for p in parts} for at in range(of)}
+                lost -= {str(part) for part in parts}
+                told = f"; unfinished: {', '.join(sorted(owners))}" if owners else ""
+                told += f"; not there: {', '.join(sorted(lost))}" if lost else ""
+                raise RefusedError(
+                    f"{type(step).__name__}: {len(missing)} of {len(chunks)} chunks are missing, the first "
+                    f"is {missing[0]}{told}; run observer ladder build --part for those that are missing"
+                )
+
+
+def named_models(recipe: Recipe) -> dict[str, Any]:
+    """Return step -> the models that it asks, as builtins."""
+    return {
+        type(step).__name__: [stated(model) for model in asked_of(step) or [recipe.model]]
+        for step in recipe.steps
+        if step.asks
+    }

@@ -1,0 +1,24 @@
+"""What a build step decides: which rows stay, in which order, and why the others go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a step decides."""
+
+    rows_N: np.ndarray
+    """The rows that stay, by their number in the input, in their order from now on."""
+    removed: Iterable[tuple[int, str]] = ()
+    """Each row that goes, and why; read once, so that the reasons need not be in memory."""
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """New columns of the rows that stay, each (N,); one that is known is replaced."""
+    answers: Mapping[int, str] = field(default_factory=dict)
+    """Row -> its corrected gold answer."""
+    review: Sequence[tuple[int, str]] = ()
+    """Rows that a person should look at, the most urgent first, and why."""

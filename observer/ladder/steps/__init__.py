@@ -1,0 +1,1 @@
+"""The build steps, one file each."""

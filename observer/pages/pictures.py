@@ -1,0 +1,70 @@
+"""Pictures of problems as pages show them: they fit a square, and one that cannot be read is a text."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import NamedTuple
+
+from PIL import Image
+
+from observer.pages.marked_text import shorten
+from observer.types import Picture, RefusedError
+
+NOTE_BUDGET = 160
+"""Characters shown of why a picture cannot be read."""
+LARGEST_SIDE, SMALL_SIDE = 1024, 160
+"""Pixels of the longer side of a picture in a page of HTML: shrunk above, enlarged below."""
+
+
+class Embedded(NamedTuple):
+    """A picture in a page of HTML, or why there is none."""
+
+    url: str
+    """Its content, a ``data:`` URL of a PNG; "" where it cannot be read."""
+    size: str
+    """Its own width and height, also where it was shrunk."""
+    small: bool
+    """Whether it is enlarged, pixel by pixel."""
+    fault: str
+    """Why it cannot be read; "" where it can."""
+
+
+def fitting(picture: Picture, side: int) -> Image.Image | str:
+    """Return a picture that fits a square, or why it cannot be read.
+
+    Args:
+        picture: its file may be gone since its row was read: no reason to end a run.
+        side: of the square, in pixels.
+    """
+    try:
+        return _fitted(picture.load(), side)
+    except RefusedError as error:
+        return shorten(f"{error}", NOTE_BUDGET)
+
+
+def embedded(picture: Picture) -> Embedded:
+    """Return a picture for a page of HTML, pixel by pixel; one above ``LARGEST_SIDE`` is shrunk."""
+    try:
+        image = picture.load()
+    except RefusedError as error:
+        return Embedded("", "", False, shorten(f"{error}", NOTE_BUDGET))
+    size = f"{image.width} x {image.height}"
+    if max(image.size) > LARGEST_SIDE:
+        image, size = _fitted(image, LARGEST_SIDE), f"{size}, shown smaller"
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Embedded(url, size, max(image.size) < SMALL_SIDE, "")
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """Return a picture that fits a square: a tiny one enlarged pixel by pixel, a huge one shrunk."""
+    factor = side // max(picture.size)
+    if factor > 1:
+        return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    if factor == 1:
+        return picture
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
