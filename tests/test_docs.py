@@ -78,7 +78,7 @@ def understood(words, monkeypatch, capfd):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
     elif command == "ladder":
-        if words[1] == "inspect":
+        if words[1] in ("inspect", "review"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
             return
@@ -154,7 +154,7 @@ def help_of(command, helps, capsys):
 
 
 COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
-COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect")
+COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 
 
 def having(option, helps, capsys):

@@ -24,7 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
-LADDER_COMMANDS = ("build", "merge", "inspect")
+LADDER_COMMANDS = ("build", "merge", "inspect", "review")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 MADE_ROOM = (
@@ -50,6 +50,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder build           build a difficulty ladder from rows, step by step; resumable
   ladder merge           put the parts of a ladder together that several jobs have built
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
+  ladder review          write a page of the rows that a person should look at, to decide on them
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -211,13 +212,18 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
 
 def ladder_command(what: str, words: list[str]) -> None:
-    """Build a ladder, put its parts together, or show what is in it."""
+    """Build a ladder, put its parts together, show what is in it, or write what is to be reviewed."""
     if what not in LADDER_COMMANDS:
         raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
     if what == "inspect":
         from observer.cli.ladder.inspect import inspect_command
 
         inspect_command(words)
+        return
+    if what == "review":
+        from observer.cli.ladder.review import review_command
+
+        review_command(words)
         return
     with uncollected():
         words = prepared(words, run_defaults)[1]

@@ -137,7 +137,8 @@ restore();
 options(reason, "reason");
 options(kind, "kind");
 for (const row of rows) {
-  row.words = row.textContent.toLowerCase();
+  const said = row.querySelectorAll(".seen, .why, .question, .gold, dl, table");
+  row.words = Array.from(said, (part) => part.textContent.toLowerCase()).join(" ");
   mark(row);
   row.addEventListener("click", (event) => {
     if (here && here !== row) here.classList.remove("here");
