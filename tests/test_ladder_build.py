@@ -11,7 +11,7 @@ from laddered import Silent, files, lines, measure, recipe
 from observer.data import Message
 from observer.ladder import LowComplexity, Mix, Review, Sample, SimpleQuestions, Sort, Verifiable, build
 from observer.ladder.building import merge
-from observer.ladder.chunks import Part
+from observer.ladder.chunks import ChunkFolder, Part
 from observer.types import RefusedError
 
 
@@ -98,6 +98,15 @@ def test_steps_that_only_select_are_changed_without_measuring_again(source, tmp_
 def test_chunks_of_something_else_are_refused_with_what_differs(changed, told, source, built):
     with pytest.raises(RefusedError, match=f"{told}.*remove the folder"):
         build(replace(recipe(source), **changed), built, shown=Silent())
+
+
+def test_a_folder_without_a_chunk_binds_nobody(tmp_path):
+    folder = ChunkFolder(tmp_path / "Measure", 8, 4)
+    folder.claim({"seed": 0})
+    folder.claim({"seed": 1})
+    folder.file(0).touch()
+    with pytest.raises(RefusedError, match="seed was 1 and is 2"):
+        folder.claim({"seed": 2})
 
 
 def test_a_merge_names_the_parts_that_are_missing(source, tmp_path):

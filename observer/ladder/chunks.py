@@ -102,7 +102,7 @@ class ChunkFolder:
         """
         path = self.folder / MADE
         before = self.made()
-        if before is None:
+        if before is None or not any(self.folder.glob("*.arrow")):
             write_json(path, made)
         elif changed := list(differences(before, json.loads(json.dumps(made)))):
             more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""

@@ -86,6 +86,9 @@ class Measuring:
             KeyboardInterrupt: it was stopped; what is finished is kept.
         """
         table = Table(self.rows, np.arange(self.count))
+        made = {place: self.made(place) for place, step in enumerate(self.recipe.steps) if step.measures}
+        for place, depends in made.items():  # all are refused before any is measured
+            self.chunks(self.recipe.steps[place]).claim(depends)
         for place, step in enumerate(self.recipe.steps):
             if step.measures:
                 mine = part if place >= self._first and part is not None else Part()
@@ -105,7 +108,6 @@ class Measuring:
     ) -> None:
         step, name = self.recipe.steps[place], type(self.recipe.steps[place]).__name__
         chunks = self.chunks(step)
-        chunks.claim(self.made(place))
         own = part.chunks(len(chunks))
         missing = chunks.missing(own)
         asker = self._asker(self.recipe.model, self.recipe.seed)

@@ -38,8 +38,6 @@ class Recipe:
     def __post_init__(self) -> None:
         refuse_outside("chunk_rows", self.chunk_rows, 1)
         refuse_outside("limit", self.limit, 1, hint=", or null")
-        if self.rows is None:
-            raise RefusedError("rows is not set; name a row format and its options, such as Jsonl")
         if not self.steps:
             raise RefusedError("steps is empty; name at least one, such as Measure")
         self._refuse_lacking()

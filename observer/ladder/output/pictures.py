@@ -15,6 +15,8 @@ from observer.types import Problem
 
 FOLDER = "pictures"
 """Where they are, beside the files that name them."""
+COMPRESSION = 3
+"""Of zlib's nine levels: twice as fast as Pillow's own six, and files are as small."""
 
 
 class PictureFolder:
@@ -49,7 +51,7 @@ class PictureFolder:
                 beside = temporary_name(path)
                 with writing(path):
                     try:
-                        image.save(beside, format="PNG")
+                        image.save(beside, format="PNG", compress_level=COMPRESSION)
                         beside.replace(path)
                     finally:
                         beside.unlink(missing_ok=True)
