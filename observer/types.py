@@ -15,6 +15,7 @@ Of a step:
 - S: tokens of prompt and completion together, or of the prompt alone where T is beside it
 - K: tokens of all completions, flat, no padding; of a reward table, its components; of a schedule, its tasks
 - V: vocabulary
+- U: distinct pictures of a source
 - E: end tokens
 - B: sequences of a batch; of a random stream, numbers drawn at once
 

@@ -9,6 +9,7 @@ from observer.answering import Answerer
 from observer.callbacks import AtomicCheckpointIO
 from observer.cli import main
 from observer.data import Tiles
+from observer.policy import PolicySpec
 from observer.rewards import Accuracy, Observe, Rubric
 from observer.rollout import Engine
 from observer.run.waiting import AFTER, WATCH
@@ -43,7 +44,7 @@ def test_an_engine_that_hangs_is_named_with_its_rows(renderer):
         answerer = Answerer(
             Hanging(heard), renderer, Rubric({"accuracy": Accuracy()}, Observe(system_prompt=""), Verifier())
         )
-        answerer.start(None)
+        answerer.start(PolicySpec("observer:tiles"))
         answerer.sync(SimpleNamespace(weights=dict), 7)
         answerer.generate(problems, Sampling(group_size=4, max_tokens=8, step=7))
         heard.until("over after")

@@ -92,31 +92,37 @@ def _nobody_reads() -> bool:
     return gone
 
 
+def _run(words: list[str]) -> int:
+    """Run the command that a command line names."""
+    if words[:1] in ([], ["-h"], ["--help"]):
+        print(HELP)
+    elif words == ["--version"]:
+        print(f"observer {__version__}")
+    elif words[0] == "list":
+        list_command(words[1:])
+    elif words[0] == "export":
+        export_command(words[1:])
+    elif words[0] == "score":
+        score_command(words[1:])
+    elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
+        curriculum_command(words[1], words[2:])
+    elif words[:1] == ["ladder"]:
+        ladder_command(" ".join(words[1:2]), words[2:])
+    elif words[0] == "ablate":
+        from observer.cli.ablate import ablate_command
+
+        return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
+    elif words[0] in RUN_COMMANDS:
+        run_command(words)
+    else:
+        raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
+    return 0
+
+
 def _command(words: list[str]) -> int:
     """Run a command line, and print a line for what goes wrong."""
     try:
-        if words[:1] in ([], ["-h"], ["--help"]):
-            print(HELP)
-        elif words == ["--version"]:
-            print(f"observer {__version__}")
-        elif words[0] == "list":
-            list_command(words[1:])
-        elif words[0] == "export":
-            export_command(words[1:])
-        elif words[0] == "score":
-            score_command(words[1:])
-        elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
-            curriculum_command(words[1], words[2:])
-        elif words[:1] == ["ladder"]:
-            ladder_command(" ".join(words[1:2]), words[2:])
-        elif words[0] == "ablate":
-            from observer.cli.ablate import ablate_command
-
-            return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
-        elif words[0] in RUN_COMMANDS:
-            run_command(words)
-        else:
-            raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
+        return _run(words)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -152,7 +158,6 @@ def _command(words: list[str]) -> int:
             print(f"observer: failed: {_lines(broken)}; {mend}", file=sys.stderr, flush=True)
             return 0 if broken.shared_by else 1  # Lightning kills rank 0 when one that it has started says 1
         raise
-    return 0
 
 
 def lost_rank(error: BaseException) -> bool:

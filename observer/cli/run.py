@@ -42,6 +42,7 @@ from observer.cli.trainer_flags import (
 from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.learner import PolicyModule, held_out_sampling
+from observer.refusal import refuse_outside
 from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import refuse_output, whole_file
@@ -262,6 +263,7 @@ class RunCLI(LightningCLI):
         """Claim the run directory and find the checkpoint, before anything is opened."""
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        refuse_outside("waits.after", config.waits.after, above=0, hint=", or null")
         set_waits(config.waits.after, folder=None)
         refuse_twice(config.trainer.callbacks, FORCED)
         refuse_flags(config.trainer, fits=self.subcommand == "fit")

@@ -20,8 +20,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from observer.refusal import printable, refuse_outside
-
 AFTER = 60.0
 """Seconds after which a wait is named, unless a run says otherwise."""
 LOOKS = 10
@@ -80,7 +78,8 @@ class Wait:
             detail = self.detail() if callable(self.detail) else self.detail
         except Exception as error:  # what is asked may be changing meanwhile
             detail = f"more is not known: {type(error).__name__}"
-        self.text = printable(f"{self.what} ({detail})" if detail else self.what, LONGEST_LINE)
+        text = f"{self.what} ({detail})" if detail else self.what
+        self.text = "".join(mark if mark.isprintable() else " " for mark in text[:LONGEST_LINE])
         return self.text
 
     def chain(self) -> Iterator[Wait]:
@@ -219,11 +218,7 @@ def set_waits(after: float | None, folder: Path | None) -> None:
     Args:
         after: seconds, > 0; None for never.
         folder: of the run, which gets a ``waits.jsonl`` once there is a wait to name; None for no file.
-
-    Raises:
-        RefusedError: the time is not above 0.
     """
-    refuse_outside("waits.after", after, above=0, hint=", or null")
     WATCH.after, WATCH.folder = after, folder
     WATCH.wake()
 
