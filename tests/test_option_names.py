@@ -24,6 +24,10 @@ ABBREVIATED = {
     "ablate plan": (["ablate", "plan", "grid.yaml", "--comm"], "commands"),
     "ablate run": (["ablate", "run", "grid.yaml", "--job", "2"], "jobs"),
     "ablate report": (["ablate", "report", "grid.yaml", "--outp", "y"], "output"),
+    "ladder build": (["ladder", "build", "--config", "ladder", "--lim", "8"], "limit"),
+    "ladder merge": (["ladder", "merge", "--config", "ladder", "--outp", "y"], "output"),
+    "ladder inspect": (["ladder", "inspect", "--outp", "y"], "output"),
+    "ladder review": (["ladder", "review", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }
 
@@ -53,7 +57,7 @@ def test_every_command_has_its_abbreviations_tested():
     from observer.cli.app import HELP
 
     commands = {line.split("   ")[0].strip() for line in HELP.splitlines() if line.startswith("  ")}
-    two = ("curriculum", "ablate")  # whose commands have two words
+    two = ("curriculum", "ablate", "ladder")  # whose commands have two words
     tested = {" ".join(words[: 1 + (words[0] in two)]) for words, _ in ABBREVIATED.values()}
     assert commands <= tested
 
