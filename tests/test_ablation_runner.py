@@ -113,6 +113,15 @@ def test_options_that_the_parser_has_refused_are_not_tried(grid_of, tmp_path):
     assert log[1:] == ["observer: refused: no such option"]
 
 
+@pytest.fixture
+def heeded():
+    """SIGHUP as it is by default: where the tests run under nohup it is ignored, and so it is by a runner."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_lets_the_processes_save_and_the_next_runner_goes_on(grid_of, tmp_path, name, code):
     before = signal.getsignal(getattr(signal, name))
