@@ -80,6 +80,10 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
+    elif command == "evaluate":
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--print_config"])
+        assert stop.value.code == 0
     elif command == "ladder":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2

@@ -49,6 +49,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder merge           put the parts of a ladder together that several jobs have built
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   ladder review          write a page of the rows that a person should look at, to decide on them
+  evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -108,6 +109,8 @@ def _run(words: list[str]) -> int:
         curriculum_command(words[1], words[2:])
     elif words[:1] == ["ladder"]:
         ladder_command(" ".join(words[1:2]), words[2:])
+    elif words[0] == "evaluate":
+        evaluate_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 
@@ -239,6 +242,15 @@ def ladder_command(what: str, words: list[str]) -> None:
         from observer.cli.ladder import build
 
     {"build": build.build_command, "merge": build.merge_command}[what](words)
+
+
+def evaluate_command(words: list[str]) -> None:
+    """Measure a model on benchmarks."""
+    with uncollected():
+        words = prepared(words, run_defaults)[1]
+        from observer.cli.evaluation import evaluate
+
+    evaluate.evaluate_command(words)
 
 
 def score_command(words: list[str]) -> None:
