@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from observer.data.formats.ladder import MANIFEST
 from observer.data.images import file_picture
-from observer.ladder.output.writing import MANIFEST, REVIEW
+from observer.ladder.output.writing import REVIEW
 from observer.pages.review_page import Answer, PageRow, review_page
 from observer.types import RefusedError, Verdict
 

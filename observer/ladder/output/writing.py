@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data.checks.cache import file_digest
+from observer.data.formats.ladder import COLUMNS, CONTROL, LADDER, MANIFEST
 from observer.ladder.measuring import Measuring, named_models
 from observer.ladder.output.answers import Answers
 from observer.ladder.output.card import card
@@ -25,8 +26,7 @@ from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
 
-LADDER, COLUMNS, CONTROL, REVIEW = "ladder.jsonl", "ladder.parquet", "control.jsonl", "review.jsonl"
-REMOVED, MANIFEST, CARD = "removed.jsonl", "manifest.json", "card.md"
+REVIEW, REMOVED, CARD = "review.jsonl", "removed.jsonl", "card.md"
 LEFT_OUT = ("samples", "fault")
 """Columns that are not in the parquet file: responses, for a review, and faults, which no row of it has."""
 FAULT = "fault"
@@ -172,6 +172,7 @@ def _own(problem: Problem, row: int, pictures: list[str], line: Mapping[str, Any
         "id": problem.id,
         "row": row,
         "source": line["metadata"]["source"],
+        "message": line["message"],
         "question": problem.question,
         "answer": line["answer"],
         "kind": problem.kind,
