@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from observer.data.rows import RowFormat
+from observer.data.rows import RowFormat, Rows
 from observer.ladder.asked import AskedModel
 from observer.ladder.step import BuildStep
+from observer.ladder.steps.verifiable import Verifiable
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -41,6 +42,10 @@ class Recipe:
         if not self.steps:
             raise RefusedError("steps is empty; name at least one, such as Measure")
         self._refuse_lacking()
+
+    def opened(self) -> Rows:
+        """Open the input; if the first step judges gold answers, with the rows that no rule can check."""
+        return self.rows.read_any_gold() if isinstance(self.steps[0], Verifiable) else self.rows.read()
 
     def _refuse_lacking(self) -> None:
         """Refuse a step whose columns no earlier step gives, or that asks a model that is not named."""
