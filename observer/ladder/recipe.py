@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from observer.data.rows import RowFormat, Rows
 from observer.ladder.asked import AskedModel
 from observer.ladder.step import BuildStep
-from observer.ladder.steps.verifiable import Verifiable
 from observer.refusal import refuse_outside
 from observer.types import RefusedError
 
@@ -45,7 +44,7 @@ class Recipe:
 
     def opened(self) -> Rows:
         """Open the input; if the first step judges gold answers, with the rows that no rule can check."""
-        return self.rows.read_any_gold() if isinstance(self.steps[0], Verifiable) else self.rows.read()
+        return self.rows.read_any_gold() if self.steps[0].judges_golds else self.rows.read()
 
     def _refuse_lacking(self) -> None:
         """Refuse a step whose columns no earlier step gives, or that asks a model that is not named."""

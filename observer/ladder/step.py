@@ -48,6 +48,8 @@ class BuildStep(ABC):
     by the steps that follow, also where they cannot see all rows."""
     unfit: ClassVar[bool] = False
     """Whether what it removes cannot be trained on at all, and so is not in the control either."""
+    judges_golds: ClassVar[bool] = False
+    """Whether it removes rows whose gold answer no rule can check: as the first step it is given them all."""
     files: ClassVar[tuple[str, ...]] = ()
     """The options that name files: their content decides what the step does, and not where they lie."""
 

@@ -34,6 +34,7 @@ class Verifiable(BuildStep):
     measures: ClassVar[Mapping[str, pa.DataType]] = {"checked": pa.int32(), "unverifiable": pa.string()}
     by_row: ClassVar[bool] = True
     unfit: ClassVar[bool] = True
+    judges_golds: ClassVar[bool] = True
 
     def measure(self, problems: Sequence[Problem], asker: Asker) -> Values:
         """Verify the gold answers."""
