@@ -102,7 +102,8 @@ def main() -> None:
         others = here - set(blind)
         print(
             f"| {level} | {len(here)} | {len(w)} | {len(w & listed)} ({len(w & listed) / len(w):.0%}) | "
-            f"{len(b)} | {len(b & gone)} ({len(b & gone) / len(b):.0%}) | {len(others & gone)} of {len(others)} |"
+            f"{len(b)} | {len(b & gone)} ({len(b & gone) / len(b):.0%}) | "
+            f"{len(others & gone)} of {len(others)} |"
         )
     print(f"\nOf {len(listed)} listed rows {len(listed & set(wrong))} have a planted wrong gold answer.")
 
