@@ -88,8 +88,7 @@ def _sources(axes: Axes, figures: Figures) -> None:
         below_L += share_L
     axes.set(title="Sources by level", xlabel="difficulty", ylabel="share of the level")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-    axes.legend(frameon=False, fontsize=7, **beside)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _wide(axes: Axes, figures: Figures) -> None:

@@ -49,8 +49,9 @@ class Verifiable(BuildStep):
 
         def reason(place: int) -> str:
             row = int(table.rows_N[place])
-            answer = quote(table.problem(row).answer)
-            return f"no rule can check the answer {answer}: {table.value('unverifiable', row)}"
+            told = f"no rule can check the answer {quote(table.problem(row).answer)}"
+            why = str(table.value("unverifiable", row))
+            return told if why.startswith(told) else f"{told}: {why}"
 
         good_N = (table.numbers("checked") == np.float64(1)) | table.among("correct")
         review = doubted(table, good_N, reason, "correct the gold answer to bring the row back")
@@ -65,5 +66,5 @@ def gold_refused(problem: Problem) -> str:
         else:  # it was read as of no kind
             infer_kind(problem.answer, problem.options)
     except RefusedError as error:
-        return str(error)
+        return str(error).rpartition("; ")[0]  # without how a file is mended
     return ""
