@@ -32,6 +32,7 @@ ABBREVIATED = {
     "ladder merge": (["ladder", "merge", "--config", "ladder", "--outp", "y"], "output"),
     "ladder inspect": (["ladder", "inspect", "--outp", "y"], "output"),
     "ladder review": (["ladder", "review", "--outp", "y"], "output"),
+    "ladder learned": (["ladder", "learned", "--run_di", "x"], "run_dir"),
     "evaluate": (["evaluate", "--config", "eval", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }

@@ -1,6 +1,7 @@
 """The review page in a real browser: opened from its file, filtered, searched, decided on, exported."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -162,3 +163,31 @@ def test_a_page_that_only_shows_rows_decides_nothing(opened):
     assert one(browser, "#count").text == "9 of 9 rows"
     assert browser.execute_script("return localStorage.length") == 0
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+
+
+def test_an_unverifiable_row_is_found_corrected_and_brought_back_by_the_next_build(browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    import laddered
+    from observer.cli import main
+    from observer.ladder import Review, Sort, Verifiable, build
+
+    source = laddered.rows(tmp_path / "rows", 4, answer=lambda row: "x^{2" if row == 2 else str(row))
+    source = replace(source, on_bad_row="skip")
+    folder = tmp_path / "ladder"
+    build(laddered.recipe(source, Verifiable(), laddered.measure(), Review(), Sort()), folder)
+    assert [row["id"] for row in laddered.lines(folder / "ladder.jsonl")] == ["r0", "r1", "r3"]
+    assert main(["ladder", "review", "--output", str(folder)]) == 0
+    browser.get((folder / "review.html").as_uri())
+    choose(browser, "reason", "unverifiable")
+    assert shown(browser) == [0]
+    assert "no rule can check the answer 'x^{2'" in one(browser, "article").text
+    typed(browser, "j", "c")
+    browser.switch_to.active_element.send_keys(Keys.CONTROL, "a")
+    typed(browser, "99", Keys.ENTER)
+    one(browser, "#export").click()
+    decisions = str(exported(browser, tmp_path))
+    steps = (Verifiable(), laddered.measure(), Review(decisions=decisions), Sort())
+    build(laddered.recipe(source, *steps), folder)
+    found = {row["id"]: row for row in laddered.lines(folder / "ladder.jsonl")}
+    assert (found["r2"]["answer"], found["r2"]["difficulty"]) == ("99", 0.75)

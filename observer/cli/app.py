@@ -24,7 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
-LADDER_COMMANDS = ("build", "merge", "inspect", "review")
+LADDER_COMMANDS = ("build", "merge", "inspect", "review", "learned")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 GO_ON = "go on with --ckpt_path last (or start again, if the run had no checkpoint yet)"
@@ -49,6 +49,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder merge           put the parts of a ladder together that several jobs have built
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   ladder review          write a page of the rows that a person should look at, to decide on them
+  ladder learned         write what a run has learned of a ladder's rows as new columns
   evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
@@ -215,19 +216,24 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
         preview_command(words)
         return
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--run_dir", default="")
-    run_dir = parser.parse_known_args(words)[0].run_dir
-    configured: list[str] = []
-    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
-        configured = prepared(["--config", str(config)], run_defaults)[1]
+    configured = _configured(words)
     from observer.cli.curriculum.estimates import estimates_command
 
     estimates_command(words, configured)
 
 
+def _configured(words: list[str]) -> list[str]:
+    """Return the words that name the configuration of the run that ``--run_dir`` names, if it has one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run_dir", default="")
+    run_dir = parser.parse_known_args(words)[0].run_dir
+    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
+        return prepared(["--config", str(config)], run_defaults)[1]
+    return []
+
+
 def ladder_command(what: str, words: list[str]) -> None:
-    """Build a ladder, put its parts together, show what is in it, or write what is to be reviewed."""
+    """Build a ladder, merge its parts, show it, write what is to be reviewed or what a run has learned."""
     if what not in LADDER_COMMANDS:
         raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
     if what == "inspect":
@@ -239,6 +245,12 @@ def ladder_command(what: str, words: list[str]) -> None:
         from observer.cli.ladder.review import review_command
 
         review_command(words)
+        return
+    if what == "learned":
+        configured = _configured(words)
+        from observer.cli.ladder.learned import learned_command
+
+        learned_command(words, configured)
         return
     with uncollected():
         words = prepared(words, run_defaults)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from observer.data.checks.admission import faults_of_golds
@@ -59,7 +60,7 @@ class ModelAsker(Asker):
         )
         if not problems:
             return []
-        [scored] = answerer.answer(problems, sampling)
+        [scored] = answerer.answer(list(map(_readable, problems)), sampling)
         self.tokens += sum(group.tokens for group in scored.groups)
         return [
             list(zip(group.completions, scores, strict=True))
@@ -117,3 +118,8 @@ def opened(model: AskedModel, response_format: ResponseFormat, max_tokens: int) 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     answerer.start(spec, device=device, max_tokens=max_tokens)
     return answerer
+
+
+def _readable(problem: Problem) -> Problem:
+    """Return a problem that can be scored: an answer of no kind, which is to be corrected, is a text."""
+    return problem if problem.kind else replace(problem, kind="text")

@@ -48,7 +48,7 @@ def build(
     shown = shown or Shown()
     work = folder / WORK if part is None else folder / PARTS / part.folder
     with only_builder(folder, work), finishing() as stopped:
-        measuring = Measuring(recipe, recipe.rows.read(), work, ModelAsker)
+        measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
         measuring.run(part, shown, stopped)
         if part is not None:
             shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
@@ -74,7 +74,7 @@ def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None 
     shown = shown or Shown()
     work = folder / WORK
     with only_builder(folder, work):
-        measuring = Measuring(recipe, recipe.rows.read(), work, ModelAsker)
+        measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
         found = sorted(path for each in (folder, *others) for path in (each / PARTS).glob("*-of-*"))
         for path in found:
             _take(measuring, path)

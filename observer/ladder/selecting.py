@@ -52,7 +52,7 @@ def select(measuring: Measuring, path: Path) -> Selected:
         RefusedError: a step leaves no row.
     """
     rows, count = measuring.rows, measuring.count
-    table = Table(rows, np.arange(count))
+    table = Table(rows, np.arange(count), decided=measuring.decided)
     usable_R = np.ones(count, bool)
     selected = Selected(table, usable_R=usable_R)
     skipped = list(rows.skipped) if measuring.recipe.limit is None else []
@@ -71,7 +71,8 @@ def select(measuring: Measuring, path: Path) -> Selected:
                 _write(file, rows[row].id, row, name, reason)
             table.apply(selection)
             selected.stages.append(Stage(name, before, len(table)))
-            selected.review += [(row, name, why) for row, why in selection.review]
+            listed = (item for item in selection.review if item[0] not in table.decided)
+            selected.review += [(row, name, why) for row, why in listed]
             if not len(table):
                 told = f"; row {shown(rows[first[0]].id)}: {first[1]}" if first else ""
                 raise RefusedError(

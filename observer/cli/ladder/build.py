@@ -72,7 +72,7 @@ def _print_plan(recipe: Recipe, timed: int) -> None:
 
     if timed:
         hide_bars()
-    costs = plan(recipe, recipe.rows.read(), timed, ModelAsker)
+    costs = plan(recipe, recipe.opened(), timed, ModelAsker)
     Console(width=None if sys.stdout.isatty() else 110).print(table(costs))
 
 

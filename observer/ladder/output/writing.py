@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data.checks.cache import file_digest
+from observer.data.formats.ladder import COLUMNS, CONTROL, LADDER, MANIFEST
 from observer.ladder.measuring import Measuring, named_models
 from observer.ladder.output.answers import Answers
 from observer.ladder.output.card import card
@@ -25,8 +26,7 @@ from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
 
-LADDER, COLUMNS, CONTROL, REVIEW = "ladder.jsonl", "ladder.parquet", "control.jsonl", "review.jsonl"
-REMOVED, MANIFEST, CARD = "removed.jsonl", "manifest.json", "card.md"
+REVIEW, REMOVED, CARD = "review.jsonl", "removed.jsonl", "card.md"
 LEFT_OUT = ("samples", "fault")
 """Columns that are not in the parquet file: responses, for a review, and faults, which no row of it has."""
 FAULT = "fault"
@@ -98,7 +98,7 @@ class Writing:
             table = stack.enter_context(parquet(self._folder / COLUMNS, columns, provenance))
             for place, row in enumerate(self._table.rows_N.tolist()):
                 record = self._record(row) | {name: values[place].item() for name, values in added.items()}
-                problem, names = self._source[row], []
+                problem = self._table.problem(row)
                 names = self._pictures.names(problem)
                 line = self._line(problem, names, row, record)
                 _write_line(lines, line)
@@ -121,7 +121,7 @@ class Writing:
         self, problem: Problem, names: list[str], row: int, measured: Mapping[str, Any]
     ) -> dict[str, Any]:
         source = self._source.source_name(row)
-        return message_row(problem, names, self._table.answers.get(row), measured, source)
+        return message_row(problem, names, measured, source)
 
     def _write_control(self) -> Answers:
         """Write as many rows of the input as the ladder has, drawn at random from all that can be asked."""
@@ -130,7 +130,7 @@ class Writing:
             for row in self._usable():
                 if written == len(self._table):
                     break
-                problem = self._source[row]
+                problem = self._table.problem(row)
                 line = self._line(problem, self._pictures.names(problem), row, self._record(row))
                 _write_line(lines, line)
                 answers.add(problem, line["answer"])
@@ -152,7 +152,7 @@ class Writing:
         """Write the rows that a person should look at, with what was sampled; return how many."""
         with whole_file(self._folder / REVIEW) as lines:
             for row, step, why in self._selected.review:
-                problem = self._source[row]
+                problem = self._table.problem(row)
                 record = self._record(row)
                 line = self._line(problem, self._pictures.names(problem), row, record)
                 samples = self._table.record(row, ["samples"])["samples"]
@@ -172,6 +172,7 @@ def _own(problem: Problem, row: int, pictures: list[str], line: Mapping[str, Any
         "id": problem.id,
         "row": row,
         "source": line["metadata"]["source"],
+        "message": line["message"],
         "question": problem.question,
         "answer": line["answer"],
         "kind": problem.kind,
