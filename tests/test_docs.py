@@ -80,7 +80,7 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
-    elif command == "ladder":
+    elif command in ("ladder", "doctor"):
         if words[1] in ("inspect", "review"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
@@ -156,7 +156,16 @@ def help_of(command, helps, capsys):
     return helps[command]
 
 
-COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
+COMMANDS = (
+    "fit",
+    "predict",
+    "score",
+    "doctor",
+    "curriculum preview",
+    "curriculum estimates",
+    "export",
+    "list",
+)
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 
 

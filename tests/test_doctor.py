@@ -1,16 +1,22 @@
 """``observer doctor``: what it finds is what a fit refuses, row by row; and what it says of the rest."""
 
+import inspect
 import io
 import json
 
 import pytest
 
 import ailing
-from ailing import bad_rows, good_rows, row, write_pictures, write_rows
+from ailing import bad_rows, good_rows, row, slow_row, write_pictures, write_rows
+from observer.cli import main
+from observer.cli.doctor.command import OTHER_SECTIONS
+from observer.cli.doctor.options import OPTIONS, AdmissionOptions
+from observer.cli.run import RunCLI
 from observer.data import Jsonl, LadderDataModule, Tiles
 from observer.data.options import LadderOptions
 from observer.doctor import Examination, Findings
 from observer.doctor.told import Told
+from observer.learner import ObserveLearner
 from observer.rollout import PromptRenderer
 from observer.types import RefusedError
 from observer.verifier import Limits, Verifier
@@ -77,7 +83,7 @@ def test_each_bad_row_is_named_with_its_place_and_value_and_each_good_one_is_mea
         assert by_line[line]["check"] == check
         assert by_line[line]["file"] == str(path)
     (split,) = examination.splits
-    assert len(split.tokens) == len(good_rows()) + 1, "that with the formula is measured too"
+    assert len(split.tokens) == len(good_rows())
     assert [finding["id"] for finding in findings if finding["check"] == "size"] == ["pixel.png"]
     assert len(split.rows) - len(split.bad) == len(good_rows())
 
@@ -87,7 +93,7 @@ def test_each_bad_row_is_named_with_its_place_and_value_and_each_good_one_is_mea
 def test_what_is_refused_is_what_a_fit_refuses_row_by_row(
     examined, renderer, verifier, folder, tmp_path, check_images
 ):
-    bad = bad_rows()
+    bad = [*bad_rows(), slow_row()]
     path = write_rows(folder / "mixed.jsonl", [*good_rows(), *(record for record, _, _ in bad)])
     options = {"check_images": check_images, "keep_checked": False}
     train = Jsonl(str(path), on_bad_row="skip", **options)
@@ -213,3 +219,78 @@ def test_an_interrupt_keeps_what_was_found_by_then(examined, folder):
     assert examination.stopped == "decoding pictures"
     assert [finding["id"] for finding in findings] == ["unanswered"]
     assert examination.splits == []
+
+
+QUICK = ["doctor", "--model.policy.path", "observer:tiles", "--model.response_format.system_prompt", ""]
+
+
+@pytest.mark.usefixtures("in_the_repository")
+def test_the_command_takes_a_fits_configuration_and_options_and_ends_with_0_where_it_would_train(
+    tmp_path, capsys
+):
+    words = ["doctor", "--config", "configs/quickstart.yaml", "--output", str(tmp_path / "out")]
+    words += ["--data.train.rows", "64", "--data.val.rows", "16", "--data.test", "null"]
+    assert main([*words, "--model.group_size=4", "--trainer.max_steps", "3", "--run_dir", "runs/x"]) == 0
+    printed = capsys.readouterr().out
+    assert "data.train: 8 rows stand for all 64" in printed
+    assert "tokens of a prompt (at most 64)" in printed
+    assert printed.endswith(f"{tmp_path}/out/findings.jsonl\n{tmp_path}/out/rows.html\n")
+    assert (tmp_path / "out" / "findings.jsonl").read_text() == ""
+    page = (tmp_path / "out" / "rows.html").read_text()
+    assert page.count("<article") == 50
+    assert "&lt;|vision_start|&gt;&lt;|image_pad|&gt;&lt;|vision_end|&gt;What is the sum" in page
+    assert main([*words, "--model.max_prompt_tokens", "20"]) == 1
+    assert "its prompt has 29 tokens, more than max_prompt_tokens 20" in capsys.readouterr().out
+
+
+def test_the_command_names_what_is_to_be_mended_and_ends_with_1(folder, tmp_path, capsys):
+    harm = "<script>alert(1)</script> [bold]\x1b[31m"
+    rows = [*good_rows(), row("one", "cut.png"), row(harm, "rgb.png", question=harm), "{"]
+    path = write_rows(folder / "command.jsonl", rows)
+    assert (
+        main([*QUICK, "--data.train", "Jsonl", "--data.train.path", str(path), "--output", str(tmp_path)])
+        == 1
+    )
+    printed = capsys.readouterr().out
+    assert f"data.train: {path}:10: row 'one': picture {folder}/cut.png is broken" in printed
+    assert f"data.train: {path}:12: row 'command.jsonl:12': is no JSON" in printed
+    assert "\x1b" not in printed
+    page = (tmp_path / "rows.html").read_text()
+    assert page.count("<article") == len(good_rows()) + 1
+    assert "<script>alert" not in page
+    assert "28 x 28" in page, "the picture of one pixel, as the model sees it"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "data.train is not set"),
+        (["--data.train", "Tiles", "--model.max_prompt_tokens", "0"], "model.max_prompt_tokens is 0"),
+        (["--data.train", "Tiles", "--model.grou_size", "4"], "grou_size"),
+        (["--data.train", "Tiles", "--output", "/etc/passwd/x"], "--output /etc/passwd/x cannot be written"),
+        (["--data.train", "Tiles", "--model.policy.path", "nowhere/at/all"], "model.policy.path is 'nowhere"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(words, said, capsys, tmp_path):
+    output = [] if "--output" in words else ["--output", str(tmp_path / "out")]
+    assert main(["doctor", *words, *output]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_alone_are_read_without_a_model(folder, tmp_path, capsys):
+    path = write_rows(folder / "alone.jsonl", good_rows())
+    words = ["doctor", "--data.train", "Jsonl", "--data.train.path", str(path), "--output", str(tmp_path)]
+    assert main([*words, "--data.prompts_per_step", "2"]) == 0
+    assert "tokens of a prompt" not in capsys.readouterr().out
+    assert "no model is named" in (tmp_path / "rows.html").read_text()
+
+
+def test_the_options_that_decide_are_those_of_the_learner():
+    own, learners = (inspect.signature(cls).parameters for cls in (AdmissionOptions, ObserveLearner))
+    assert own.keys() == OPTIONS
+    assert {name: learners[name].default for name in own if name != "policy"} == {
+        name: parameter.default for name, parameter in own.items() if name != "policy"
+    }
+    sections = {name.partition(".")[0] for name in RunCLI.defaults(ObserveLearner)}
+    assert sections - {"model", "data", "plugins", "learner"} == OTHER_SECTIONS

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO, Literal
 
 from observer.data.rows import Skipped
 from observer.data.subset import left_out
 from observer.refusal import shown
+from observer.run.files import temporary_name, writing
 from observer.types import Problem, RefusedError
 
 Check = Literal[
@@ -42,6 +46,27 @@ class Finding:
     def __str__(self) -> str:
         row = f"{self.file}:{self.line}: row {shown(self.id)}: " if self.line or self.id else ""
         return f"data.{self.split}: {row}{self.what}"
+
+
+@contextmanager
+def listing(path: Path) -> Iterator[Findings]:
+    """Write a list of findings; until it is whole an earlier one stays.
+
+    Args:
+        path: of the list.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    beside = temporary_name(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("w", encoding="utf-8") as file:
+                yield Findings(file)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 class Findings:

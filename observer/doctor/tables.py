@@ -111,6 +111,14 @@ def sentences(examination: Examination, findings: Findings) -> Iterator[str]:
                 if count > SHOWN:
                     yield f"  and {count - SHOWN:,} more"
 
+    bad = findings.of("refused") + findings.of("interrupts")
+    yield ""
+    yield (
+        f"{bad:,} findings keep a fit from these rows: mend them, or set on_bad_row to skip"
+        if bad
+        else "a fit would train on these rows"
+    )
+
 
 def _line(finding: Finding) -> str:
     return f"  {printable(finding, REASON)}"

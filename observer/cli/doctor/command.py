@@ -17,7 +17,8 @@ from observer.cli.doctor.options import OPTIONS, AdmissionOptions
 from observer.cli.parser import Parser, quieten, reduced
 from observer.cli.scoring_options import learner_options
 from observer.data.options import LadderOptions
-from observer.doctor import Examination, Findings
+from observer.doctor import Examination
+from observer.doctor.findings import listing
 from observer.doctor.told import Told
 from observer.refusal import refuse_outside
 from observer.rollout import PromptRenderer
@@ -64,8 +65,7 @@ def doctor_command(learner: type | None, words: list[str]) -> int:
     quieten()
     job = read_job(learner, words)
     console = Console(width=None if sys.stdout.isatty() else 110)
-    with closing(job.verifier), whole_file(job.output / LIST) as file:
-        findings = Findings(file)
+    with closing(job.verifier), listing(job.output / LIST) as findings:
         examination = Examination(job.data, job.renderer, job.verifier, findings, Told(console))
         examination.run()
     with whole_file(job.output / PAGE) as file:
