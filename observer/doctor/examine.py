@@ -126,6 +126,7 @@ class Examination:
             for row in vouched_for(split.rows).tolist():
                 self._told.advance()
                 split.note(split.rows[row])
+                split.vouched += 1
 
     def _lengths(self, rows: Rows) -> Iterator[tuple[Problem, Length | RefusedError | None]]:
         if self._renderer is not None:

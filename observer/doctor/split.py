@@ -40,6 +40,8 @@ class Split:
     """Rows with a finding that the page shows: number, check, what."""
     measured: array[int] = field(default_factory=lambda: array("q"))
     """Numbers of the rows that were measured, in order."""
+    vouched: int = 0
+    """Rows that were not measured, as others stand for them."""
     tokens: array[int] = field(default_factory=lambda: array("q"))
     """Of each prompt that was measured and is not refused."""
     visual: array[int] = field(default_factory=lambda: array("q"))

@@ -85,7 +85,7 @@ def _answers(splits: list[Split]) -> Table:
 def sentences(examination: Examination, findings: Findings) -> Iterator[str]:
     """Yield lines: what guessing scores, and the first findings by what a fit does with them."""
     for split in examination.splits:
-        if 0 < len(split.measured) < len(split.rows):
+        if split.vouched:
             yield (
                 f"data.{split.name}: {len(split.measured):,} rows stand for all {len(split.rows):,}, which a "
                 f"program makes; prompts, pictures and copies of these alone were looked at"
@@ -113,11 +113,12 @@ def sentences(examination: Examination, findings: Findings) -> Iterator[str]:
 
     bad = findings.of("refused") + findings.of("interrupts")
     yield ""
-    yield (
-        f"{bad:,} findings keep a fit from these rows: mend them, or set on_bad_row to skip"
-        if bad
-        else "a fit would train on these rows"
-    )
+    if examination.stopped:
+        yield f"interrupted while {examination.stopped}: what is left is unknown"
+    elif bad:
+        yield f"{bad:,} findings keep a fit from these rows: mend them, or set on_bad_row to skip"
+    else:
+        yield "a fit would train on these rows"
 
 
 def _line(finding: Finding) -> str:

@@ -77,7 +77,6 @@ def doctor_command(learner: type | None, words: list[str]) -> int:
     for name in (LIST, PAGE):
         console.print(str(job.output / name), markup=False, highlight=False, soft_wrap=True)
     if examination.stopped:
-        print(f"observer: interrupted while {examination.stopped}: the rest is unknown", file=sys.stderr)
         raise KeyboardInterrupt
     return 1 if findings.of("refused") or findings.of("interrupts") else 0
 
