@@ -286,6 +286,7 @@ def test_rows_alone_are_read_without_a_model(folder, tmp_path, capsys):
     assert "no model is named" in (tmp_path / "rows.html").read_text()
 
 
+@pytest.mark.whole
 def test_the_options_that_decide_are_those_of_the_learner():
     own, learners = (inspect.signature(cls).parameters for cls in (AdmissionOptions, ObserveLearner))
     assert own.keys() == OPTIONS
