@@ -84,7 +84,7 @@ def understood(words, monkeypatch, capfd):
         with pytest.raises(SystemExit) as stop:
             main([*words, "--print_config"])
         assert stop.value.code == 0
-    elif command == "ladder" and words[1] != "learned":
+    elif command in ("ladder", "doctor") and words[1] != "learned":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
@@ -157,7 +157,16 @@ def help_of(command, helps, capsys):
     return helps[command]
 
 
-COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
+COMMANDS = (
+    "fit",
+    "predict",
+    "score",
+    "doctor",
+    "curriculum preview",
+    "curriculum estimates",
+    "export",
+    "list",
+)
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 COMMANDS += ("ladder learned",)
 

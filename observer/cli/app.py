@@ -43,6 +43,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ablate plan            list the runs of a grid file, what they cost and what they can show
   ablate run             run a grid: several runs at once, resumed where they were cut off
   ablate report          what a grid shows and what it does not, with intervals and figures
+  doctor     look at all rows of a fit before it: what would be refused, and what is in them
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
   ladder build           build a difficulty ladder from rows, step by step; resumable
@@ -58,7 +59,7 @@ for example: observer fit --config quickstart"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed or interrupted.
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed, interrupted or bad rows.
 
     141 where nobody reads on what it prints, as after ``| head``.
 
@@ -106,6 +107,8 @@ def _run(words: list[str]) -> int:
         export_command(words[1:])
     elif words[0] == "score":
         score_command(words[1:])
+    elif words[0] == "doctor":
+        return doctor_command(words[1:])
     elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
         curriculum_command(words[1], words[2:])
     elif words[:1] == ["ladder"]:
@@ -266,6 +269,15 @@ def evaluate_command(words: list[str]) -> None:
         from observer.cli.evaluation import evaluate
 
     evaluate.evaluate_command(words)
+
+
+def doctor_command(words: list[str]) -> int:
+    """Look at all rows of a fit; needs no GPU and no model weights."""
+    with uncollected():
+        learner, words = prepared(words, run_defaults)
+        from observer.cli.doctor.command import doctor_command as command
+
+    return command(learner, words)
 
 
 def score_command(words: list[str]) -> None:

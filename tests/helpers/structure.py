@@ -24,7 +24,7 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score", "ladder"],
+    ["learner", "score", "ladder", "doctor"],
     ["callbacks", "evaluation", "ablation"],
     ["cli"],
 ]

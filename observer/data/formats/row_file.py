@@ -133,7 +133,20 @@ class RowFile(RowFormat):
         Raises:
             RefusedError: the file cannot be read, holds no good row, or holds a bad one that is not skipped.
         """
-        checked = checked_once(self._entry(), self._check) if self.keep_checked else self._check()
+        return self._rows(checked_once(self._entry(), self._check) if self.keep_checked else self._check())
+
+    def examined(self, bad: BadRows) -> FileRows:
+        """Read and check all of the source, to its last row; no cache is asked.
+
+        Args:
+            bad: takes the bad rows, all of which are left out, and is told how far the reading is.
+
+        Raises:
+            RefusedError: the source cannot be read, or ``bad`` refuses it.
+        """
+        return self._rows(self._good(bad))
+
+    def _rows(self, checked: Checked) -> FileRows:
         pa.default_memory_pool().release_unused()  # memory of the check
         return FileRows(
             checked.batches,
@@ -170,6 +183,13 @@ class RowFile(RowFormat):
 
     def _check(self) -> Checked:
         bad = BadRows(self.path, self.files, self.on_bad_row)
+        checked = self._good(bad)
+        if not any(len(batch) for batch in checked.batches):
+            raise RefusedError(f"{self._named} holds no good row{bad.listed()}")
+        return checked
+
+    def _good(self, bad: BadRows) -> Checked:
+        """Return the good rows, of which there may be none."""
         ids = IdsSeen()
         problems, spool = self._problems(bad, ids), Spool()
         while chunk := list(islice(problems, BATCH_ROWS)):
@@ -186,8 +206,6 @@ class RowFile(RowFormat):
         stamped = stamp(pictures.names, self.root)  # before they are opened: later changes are noticed
         batches = pictures.with_good_ones(taken, bad)
         bad.settle()
-        if not any(len(batch) for batch in batches):
-            raise RefusedError(f"{self._named} holds no good row{bad.listed()}")
         return Checked(batches, pictures.names, stamped, bad.found)
 
     @property
@@ -255,6 +273,7 @@ class RowFile(RowFormat):
         known: set[str] = set()
         names = [Path(file).name for file in self.files]
         for place, record in self.records():
+            bad.seen(1)
             default_id = name = f"{names[place.file]}:{place.line}"
             try:
                 if isinstance(record, RefusedError):
