@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,5 +20,5 @@ class Selection:
     """New columns of the rows that stay, each (N,); one that is known is replaced."""
     answers: Mapping[int, str] = field(default_factory=dict)
     """Row -> its corrected gold answer."""
-    review: Sequence[tuple[int, str]] = ()
-    """Rows that a person should look at, the most urgent first, and why."""
+    review: Iterable[tuple[int, str]] = ()
+    """Rows that a person should look at, the most urgent first, and why; read once."""

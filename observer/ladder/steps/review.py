@@ -101,8 +101,8 @@ class Review(BuildStep):
                 f"Review.decisions is {self.decisions!r}: {len(left)} of its rows are not in the input "
                 f"({named}); name the decisions on these rows"
             )
-        there = set(table.rows_N.tolist())
-        return {row: choice for row, choice in decided.items() if row in there}
+        there = np.isin(np.fromiter(decided, np.int64, len(decided)), table.rows_N)
+        return {row: decided[row] for row, still in zip(list(decided), there.tolist(), strict=True) if still}
 
 
 def _refuse_gold(problem: Problem, choice: Decision, file: str) -> None:
