@@ -45,9 +45,10 @@ def build(
     """
     shown = shown or Shown()
     work = work_of(folder, part)
-    with _alone(folder, work), finishing() as stopped:
+    with _alone(folder, work):
         measuring = Measuring(recipe, recipe.rows.read(), work, ModelAsker)
-        measuring.run(part, shown, stopped)
+        with finishing() as stopped:  # all else is done again in seconds, and stops at once
+            measuring.run(part, shown, stopped)
         if part is not None:
             shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
             return {}

@@ -119,6 +119,8 @@ class Measuring:
             later = range(place + 1, len(self.recipe.steps))
             if place < self._first and any(self.left(after, part) for after in later):
                 table.apply(self.select(step, table))
+                if stopped():
+                    raise KeyboardInterrupt
 
     def select(self, step: BuildStep, table: Table) -> Selection:
         """Let a step select from all rows; its reasons are read before the table goes on with it."""
