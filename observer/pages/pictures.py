@@ -13,6 +13,8 @@ from observer.types import Picture, RefusedError
 
 NOTE_BUDGET = 160
 """Characters shown of why a picture cannot be read."""
+LARGE_FILE = 48 * 1024
+"""Bytes of a PNG above which a picture is kept as a JPEG, if that is smaller: photographs are."""
 LARGEST_SIDE, SMALL_SIDE = 1024, 160
 """Pixels of the longer side of a picture in a page of HTML: shrunk above, enlarged below."""
 
@@ -56,6 +58,24 @@ def embedded(picture: Picture) -> Embedded:
     image.save(file, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
     return Embedded(url, size, max(image.size) < SMALL_SIDE, "")
+
+
+def encoded(image: Image.Image, side: int) -> tuple[str, bytes]:
+    """Return a picture as a small file: its type, ``png`` or ``jpeg``, and its bytes.
+
+    Args:
+        image: in RGB; equal ones give equal bytes.
+        side: pixels that its longer side has at most; it is shrunk to it.
+    """
+    if max(image.size) > side:
+        image = _fitted(image, side)
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG")
+    if png.tell() > LARGE_FILE:
+        image.save(jpeg, "JPEG", quality=85)
+    if 0 < jpeg.tell() < png.tell():
+        return "jpeg", jpeg.getvalue()
+    return "png", png.getvalue()
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
