@@ -28,6 +28,7 @@ ABBREVIATED = {
     "ladder merge": (["ladder", "merge", "--config", "ladder", "--outp", "y"], "output"),
     "ladder inspect": (["ladder", "inspect", "--outp", "y"], "output"),
     "ladder review": (["ladder", "review", "--outp", "y"], "output"),
+    "browse": (["browse", "runs/some", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }
 

@@ -49,6 +49,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder merge           put the parts of a ladder together that several jobs have built
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   ladder review          write a page of the rows that a person should look at, to decide on them
+  browse     write a page of the completions that a run has kept, with its curves
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -108,6 +109,10 @@ def _run(words: list[str]) -> int:
         curriculum_command(words[1], words[2:])
     elif words[:1] == ["ladder"]:
         ladder_command(" ".join(words[1:2]), words[2:])
+    elif words[0] == "browse":
+        from observer.cli.browse.command import browse_command
+
+        browse_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 

@@ -13,8 +13,8 @@ from observer.types import Picture, RefusedError
 
 NOTE_BUDGET = 160
 """Characters shown of why a picture cannot be read."""
-LARGE_FILE = 48 * 1024
-"""Bytes of a PNG above which a picture is kept as a JPEG, if that is smaller: photographs are."""
+MOST_COLOURS, MOST_PIXELS = 4096, 128 * 128
+"""A small file of a picture with more of both is a JPEG: a photograph. Others keep each pixel."""
 LARGEST_SIDE, SMALL_SIDE = 1024, 160
 """Pixels of the longer side of a picture in a page of HTML: shrunk above, enlarged below."""
 
@@ -69,13 +69,12 @@ def encoded(image: Image.Image, side: int) -> tuple[str, bytes]:
     """
     if max(image.size) > side:
         image = _fitted(image, side)
-    png, jpeg = io.BytesIO(), io.BytesIO()
-    image.save(png, "PNG")
-    if png.tell() > LARGE_FILE:
-        image.save(jpeg, "JPEG", quality=85)
-    if 0 < jpeg.tell() < png.tell():
-        return "jpeg", jpeg.getvalue()
-    return "png", png.getvalue()
+    file = io.BytesIO()
+    if image.width * image.height > MOST_PIXELS and image.getcolors(MOST_COLOURS) is None:
+        image.save(file, "JPEG", quality=85)
+        return "jpeg", file.getvalue()
+    image.save(file, "PNG")
+    return "png", file.getvalue()
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
