@@ -6,6 +6,7 @@ import re
 import pytest
 
 from browsed import HARM, groups, line, write_run
+from observer.browse.pictures import SIDES, page_pictures
 from observer.browse.records import FILE, fault_of
 from observer.callbacks import completions
 from observer.cli import main
@@ -116,18 +117,30 @@ def test_what_is_no_record_of_a_completion_is_told(changed, fault):
 
 def test_a_page_stays_within_its_limit_and_says_what_it_leaves_out(run, capfd):
     run.mkdir()
-    write_run(run, groups(run, 60, size=4, text="long " * 1500, side=400))
+    write_run(run, groups(run, 12, size=4, per_step=2, text="long " * 3000, side=160))
     page, shown, facts, told = browsed(run, capfd, "--max_mb", "1")
     assert len(page.encode()) <= 1_000_000
-    assert 10 < len(shown) < 60
-    assert (shown[0]["i"], shown[-1]["i"]) == ("row 0", "row 59"), "evenly over the run"
-    assert (
-        f"{60 - len(shown)} of 60 groups are left out, evenly over the steps: the page may have 1 MB" in told
-    )
-    assert "pictures are shrunk to" in told
-    assert 0 < len(facts["pictures"]) <= len(shown)
+    assert 4 < len(shown) < 12
+    assert (shown[0]["i"], shown[-1]["i"]) == ("row 0", "row 11"), "evenly over the run"
+    assert f"{12 - len(shown)} of 12 groups are left out, evenly over the steps" in told
+    assert "the page may have 1 MB" in told
+    assert len(facts["pictures"]) == len(shown)
     assert all(sentence.strip() in page for sentence in told.splitlines()[1:])
-    assert len(browsed(run, capfd, "--steps", "3:4", "--max_mb", "1")[1]) == 8
+    assert len(browsed(run, capfd, "--steps", "3:4", "--max_mb", "1")[1]) == 4
+
+
+def test_pictures_are_shrunk_until_they_fit_and_those_without_room_are_counted(tmp_path):
+    names = [record["pictures"][0]["file"] for record in groups(tmp_path, 3, size=1, side=360)]
+    whole = page_pictures(tmp_path, names, 10**9)
+    assert (whole.side, len(whole.urls)) == (None, 3)
+    total = sum(map(len, whole.urls))
+    some = page_pictures(tmp_path, names, int(0.8 * total))
+    assert some.side in SIDES
+    assert (some.left_out, len(some.urls)) == (0, 3)
+    assert sum(map(len, some.urls)) <= 0.8 * total
+    few = page_pictures(tmp_path, names, len(some.urls[0]) // 20)
+    assert (few.side, few.left_out, few.urls) == (SIDES[-1], 3, [])
+    assert set(few.faults.values()) == {"left out: the page is at its limit"}
 
 
 def test_a_group_that_occurs_again_or_was_kept_in_part_is_one_of_its_own(run, capfd):

@@ -80,6 +80,9 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
+    elif command == "browse":
+        assert main(words) == 2
+        assert "is no directory; name that of a run" in capfd.readouterr().err
     elif command == "ladder":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2
@@ -157,7 +160,15 @@ def help_of(command, helps, capsys):
 
 
 COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
-COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
+COMMANDS += (
+    "ablate run",
+    "ablate plan",
+    "ladder build",
+    "ladder merge",
+    "ladder inspect",
+    "ladder review",
+    "browse",
+)
 
 
 def having(option, helps, capsys):

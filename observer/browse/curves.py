@@ -117,7 +117,7 @@ def panel(title: str, lines: Mapping[str, Points], last: int) -> Panel:
         for name, own in zip(finite, dots, strict=True)
     ]
     ticks = [
-        (placed((0, low + part * (high - low)))[1], f"{low + part * (high - low):.3g}")
+        (placed((0, low + part * (high - low)))[1], f"{low + part * (high - low):.2g}")
         for part in (0, 0.5, 1)
     ]
     return Panel(title, drawn, ticks, [own if len(own) <= 20 else [] for own in dots], last)

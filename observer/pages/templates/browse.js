@@ -154,6 +154,7 @@ function go(to) {
   const card = main.children[place % PAGE];
   card.classList.add("here");
   card.focus({ preventScroll: true });
+  document.documentElement.style.scrollPaddingTop = document.querySelector("header").offsetHeight + 8 + "px";
   card.scrollIntoView({ block: "start" });
 }
 
