@@ -39,18 +39,22 @@ def line(step, row, index, **changed):
 
 
 def groups(run_dir, count, size=4, per_step=4, text="", side=64):
-    """Yield the records of groups with a picture each, as a run would keep them."""
+    """Yield the records of groups, as a run would keep them, with a picture each: of 200 at most."""
+    kept = [_kept(run_dir, row, side) for row in range(min(count, 200))]
     for row in range(count):
-        noise = np.random.default_rng(row).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
-        image = Image.fromarray(noise).resize((side, side))
-        own = Picture("one", lambda image=image: image.size, lambda image=image: image)
         asked = {
             "prompt": [{"role": "system", "text": "Be brief."}, {"role": "user", "text": f"board {row}"}],
-            "pictures": [keep_picture(own, run_dir, 448)],
+            "pictures": [kept[row % 200]],
         }
         for index in range(size):
             record = line(row // per_step, row, index)
             yield record | (asked if not index else {}) | {"text": record["text"] + text}
+
+
+def _kept(run_dir, row, side):
+    noise = np.random.default_rng(row).integers(0, 255, (side // 8, side // 8, 3), np.uint8)
+    image = Image.fromarray(noise).resize((side, side))
+    return keep_picture(Picture("one", lambda: image.size, lambda: image), run_dir, 448)
 
 
 def write_run(run_dir, records):
