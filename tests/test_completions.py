@@ -1,9 +1,7 @@
-import json
 import shutil
 from dataclasses import replace
 from io import BytesIO
 
-import lightning
 import numpy as np
 import pytest
 import torch
@@ -11,13 +9,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from logged_completions import fit, read
 from observer.callbacks.completions import Completions, records, telling
-from observer.data.module import LadderDataModule
 from observer.data.tiles.rows import Tiles
-from observer.learner import ObserveLearner, WarmStart
+from observer.learner import WarmStart
 from observer.pages.completions_page import draw_group
 from observer.policy import PolicySpec
-from observer.rollout import ScriptedEngine
 from observer.run.jsonl_log import JsonlLog
 from observer.types import RefusedError, Verdict
 from pages import RIGHT, WRONG, make_group, weighed
@@ -29,29 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 @pytest.fixture(scope="module")
 def tiny(checkpoint):
     return PolicySpec(str(checkpoint))
-
-
-def fit(tiny, folder, callback, steps, checkpoint=None, logger=False, learner=None):
-    """Train on scripted completions; a checkpoint of the last step is in the folder."""
-    if learner is None:
-        engine = ScriptedEngine([RIGHT, WRONG, "<observe>"])
-        options = {"group_size": 3, "max_tokens": 64, "engine": engine}
-        learner = ObserveLearner(policy=tiny, **options)
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        max_steps=steps,
-        logger=logger,
-        callbacks=[callback],
-        default_root_dir=folder,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-        log_every_n_steps=1,
-    )
-    data = LadderDataModule(Tiles(rows=16), prompts_per_step=3)
-    trainer.fit(learner, datamodule=data, ckpt_path=checkpoint)
-    trainer.save_checkpoint(folder / f"{steps}.ckpt")
 
 
 class Keeping(Completions):
@@ -85,12 +59,6 @@ def _begun(tiny, tmp_path_factory):
 def begun(_begun, tmp_path):
     """The folder of a run of one step, which has a checkpoint to go on from."""
     return shutil.copytree(_begun, tmp_path / "begun")
-
-
-def read(folder):
-    return [
-        json.loads(line) for line in (folder / "completions.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
 
 
 def images(folder):
@@ -197,6 +165,10 @@ def test_the_file_of_a_killed_and_resumed_run_is_that_of_an_unbroken_one(tiny, w
     fit(tiny, begun, Completions(), steps=3, checkpoint=begun / "1.ckpt")
     _, unbroken = well
     assert (begun / "completions.jsonl").read_bytes() == (unbroken / "completions.jsonl").read_bytes()
+    kept, others = (
+        {path.name: path.read_bytes() for path in (run / "pictures").iterdir()} for run in (begun, unbroken)
+    )
+    assert kept == others
 
 
 def test_a_full_disk_is_told_once_and_changes_nothing_of_the_training(tiny, well, tmp_path):
@@ -339,6 +311,7 @@ def test_groups_with_right_and_wrong_completions_are_drawn_first():
         ("every_n_steps", 0),
         ("pictures_per_step", -1),
         ("completions_per_picture", 0),
+        ("picture_side", 15),
     ],
 )
 def test_a_number_out_of_range_is_refused(option, value):

@@ -84,6 +84,9 @@ def understood(words, monkeypatch, capfd):
         with pytest.raises(SystemExit) as stop:
             main([*words, "--print_config"])
         assert stop.value.code == 0
+    elif command == "browse":
+        assert main(words) == 2
+        assert "is no directory; name that of a run" in capfd.readouterr().err
     elif command in ("ladder", "doctor") and words[1] != "learned":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2
@@ -169,6 +172,7 @@ COMMANDS = (
 )
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 COMMANDS += ("ladder learned",)
+COMMANDS += ("browse", "evaluate")
 
 
 def having(option, helps, capsys):

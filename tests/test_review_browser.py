@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ailing import good_rows, row, write_pictures, write_rows
+from chromium import chromium
 from observer.data import Jsonl
 from observer.data.options import LadderOptions
 from observer.doctor import Examination
@@ -21,20 +22,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def browser(tmp_path):
-    """Debian's chromium, with nobody else's settings; downloads go to ``tmp_path / "downloads"``."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1240,1000"):
-        options.add_argument(word)
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService("/usr/bin/chromedriver")
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with chromium(tmp_path) as driver:
+        yield driver
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder review          write a page of the rows that a person should look at, to decide on them
   ladder learned         write what a run has learned of a ladder's rows as new columns
   evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
+  browse     write a page of the completions that a run has kept, with its curves
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -115,6 +116,10 @@ def _run(words: list[str]) -> int:
         ladder_command(" ".join(words[1:2]), words[2:])
     elif words[0] == "evaluate":
         evaluate_command(words[1:])
+    elif words[0] == "browse":
+        from observer.cli.browse.command import browse_command
+
+        browse_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 

@@ -47,7 +47,7 @@ def shorten(text: str, budget: int) -> str:
     >>> shorten("abcdefghij", 9)
     'abcdef\n[... 1 characters left out ...]\nhij'
     """
-    if _affordable(text, budget) == len(text):
+    if len(text) + text.count("\n") * NEW_LINE_COST <= budget or _affordable(text, budget) == len(text):
         return text
     head = _affordable(text, budget - budget // 3)
     tail = len(text) - _affordable(text[-budget:][::-1], budget // 3)

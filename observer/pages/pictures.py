@@ -13,6 +13,8 @@ from observer.types import Picture, RefusedError
 
 NOTE_BUDGET = 160
 """Characters shown of why a picture cannot be read."""
+MOST_COLOURS, MOST_PIXELS = 4096, 128 * 128
+"""A small file of a picture with more of both is a JPEG: a photograph. Others keep each pixel."""
 LARGEST_SIDE, SMALL_SIDE = 1024, 160
 """Pixels of the longer side of a picture in a page of HTML: shrunk above, enlarged below."""
 
@@ -56,6 +58,23 @@ def embedded(picture: Picture) -> Embedded:
     image.save(file, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
     return Embedded(url, size, max(image.size) < SMALL_SIDE, "")
+
+
+def encoded(image: Image.Image, side: int) -> tuple[str, bytes]:
+    """Return a picture as a small file: its type, ``png`` or ``jpeg``, and its bytes.
+
+    Args:
+        image: in RGB; equal ones give equal bytes.
+        side: pixels that its longer side has at most; it is shrunk to it.
+    """
+    if max(image.size) > side:
+        image = _fitted(image, side)
+    file = io.BytesIO()
+    if image.width * image.height > MOST_PIXELS and image.getcolors(MOST_COLOURS) is None:
+        image.save(file, "JPEG", quality=85)
+        return "jpeg", file.getvalue()
+    image.save(file, "PNG")
+    return "png", file.getvalue()
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

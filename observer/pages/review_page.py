@@ -7,39 +7,18 @@ digest of the rows, and exported as the file that ``observer.pages.decisions`` r
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import sha256
-from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from observer.pages.decisions import FORMAT
-from observer.pages.marked_text import (
-    FAINT,
-    INK,
-    TAG_COLOURS,
-    VERDICT_COLOURS,
-    Colour,
-    colours,
-    printable,
-    shorten,
-)
+from observer.pages.html import colour_styles, marked, policy, source, templates, text_of
+from observer.pages.marked_text import shorten
 from observer.pages.pictures import embedded
 from observer.types import Picture, Verdict
 
 QUESTION_BUDGET, TEXT_BUDGET, NOTE_BUDGET = 6000, 6000, 600
 """Characters shown of a question, of a completion, of anything else."""
-
-_NAMES = {FAINT: "faint", INK: "ink"} | {
-    colour: f"{tag}-{part}"
-    for tag, pair in TAG_COLOURS.items()
-    for colour, part in zip(pair, ("tag", "text"), strict=True)
-}
-_LONE = {code: "\N{REPLACEMENT CHARACTER}" for code in range(0xD800, 0xE000)}
 
 
 @dataclass(frozen=True)
@@ -92,93 +71,44 @@ def review_page(
             ids.append(row.id)
             yield _shown(row)
 
-    style = _source("page.css") + _colours()
-    script = _source("review.js")
-    allowed = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
-    template = _templates().get_template("review.html")
+    style = source("page.css") + colour_styles()
+    script = source("review.js")
+    template = templates().get_template("review.html")
     return template.generate(
         rows=shown(),
-        title=_text(title),
-        about=_text(about),
+        title=text_of(title),
+        about=text_of(about),
         decide=decide,
         facts=lambda: {"format": FORMAT, "ladder": ladder, "ids": ids},
         style=style,
         script=script,
-        policy="; ".join([*allowed, f"style-src {_hash(style)}", f"script-src {_hash(script)}"]),
+        policy=policy(style, script),
     )
 
 
 def _shown(row: PageRow) -> dict[str, Any]:
     question = row.question.replace("<image>", "", 1) if len(row.pictures) == 1 else row.question
     return {
-        "id": _text(shorten(row.id, NOTE_BUDGET)),
-        "reason": _text(row.reason),
-        "note": _text(shorten(row.note, NOTE_BUDGET)),
-        "kind": _text(row.kind),
-        "gold": _text(shorten(row.gold, NOTE_BUDGET)),
-        "pictures": [embedded(picture)._asdict() | {"name": _text(picture.name)} for picture in row.pictures],
-        "question": _marked(shorten(question.strip(), QUESTION_BUDGET)),
+        "id": text_of(shorten(row.id, NOTE_BUDGET)),
+        "reason": text_of(row.reason),
+        "note": text_of(shorten(row.note, NOTE_BUDGET)),
+        "kind": text_of(row.kind),
+        "gold": text_of(shorten(row.gold, NOTE_BUDGET)),
+        "pictures": [
+            embedded(picture)._asdict() | {"name": text_of(picture.name)} for picture in row.pictures
+        ],
+        "question": marked(shorten(question.strip(), QUESTION_BUDGET)),
         "columns": {
-            _text(name): f"{value:.4g}" if isinstance(value, float) else _text(f"{value}")
+            text_of(name): f"{value:.4g}" if isinstance(value, float) else text_of(f"{value}")
             for name, value in row.columns.items()
         },
         "answers": [
             {
-                "text": _text(shorten(answer.text, NOTE_BUDGET)),
+                "text": text_of(shorten(answer.text, NOTE_BUDGET)),
                 "count": answer.count,
                 "verdict": "" if answer.verdict is None else str(answer.verdict),
-                "completion": _marked(shorten(answer.completion, TEXT_BUDGET)),
+                "completion": marked(shorten(answer.completion, TEXT_BUDGET)),
             }
             for answer in row.answers
         ],
     }
-
-
-def _marked(text: str) -> list[tuple[str, str]]:
-    """Return the pieces of a text by colour, each with the name of its class."""
-    text = _text(text)
-    pieces, place = [], 0
-    for colour, same in groupby(colours(text)):
-        end = place + len(list(same))
-        pieces.append((_NAMES[colour], text[place:end]))
-        place = end
-    return pieces
-
-
-def _text(text: str) -> str:
-    """Return a text that a page can hold: no control characters, no halves of characters."""
-    return printable(text).translate(_LONE)
-
-
-def _colours() -> str:
-    """Return the style of what is coloured, by its class."""
-    verdicts = {f"verdict-{verdict}": colour for verdict, colour in VERDICT_COLOURS.items()}
-    named = {name: colour for colour, name in _NAMES.items()}
-    return "".join(f".{name} {{ color: {_css(colour)}; }}\n" for name, colour in (named | verdicts).items())
-
-
-def _css(colour: Colour) -> str:
-    return f"rgb({', '.join(map(str, colour))})"
-
-
-def _hash(text: str) -> str:
-    """Return how a policy names the one style or script that it allows."""
-    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("observer.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _source(name: str) -> str:
-    """Return a file of ours as it stands."""
-    environment = _templates()
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]

@@ -92,6 +92,12 @@ class PromptRenderer:
         # Other objects enter by their repr; if it holds an address, rows are only checked once more.
         return blake2b(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
+    def chat(self, problem: Problem) -> tuple[Turn, ...]:
+        """Return the turns that the model is given: with the system prompt, where the row has none."""
+        if self.system_prompt and not any(turn.role == "system" for turn in problem.turns):
+            return (Turn("system", self.system_prompt), *problem.turns)
+        return problem.turns
+
     def text(self, problem: Problem) -> str:
         """Return the chat as text, one placeholder per picture.
 
@@ -99,9 +105,7 @@ class PromptRenderer:
             RefusedError: a turn holds a special token, or there are more or fewer ``<image>`` marks than
                 pictures, or the chat template cannot render the chat.
         """
-        turns = problem.turns
-        if self.system_prompt and not any(turn.role == "system" for turn in turns):
-            turns = (Turn("system", self.system_prompt), *turns)
+        turns = self.chat(problem)
         marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
         if marks != len(problem.pictures):
             raise _refused(

@@ -26,6 +26,7 @@ REPLACED = (
     "environment.json",
     "skipped_rows.jsonl",
     "rows",
+    "pictures",
     "export",
 )
 """What a run writes besides. In a directory that no run has claimed it is somebody else's."""
@@ -120,5 +121,5 @@ def _lock(folder: Path) -> None:
             f"with --run_dir"
         )
     _LOCKS[path] = descriptor
-    for place in (folder, folder / "checkpoints"):
+    for place in (folder, folder / "checkpoints", folder / "pictures"):
         remove_unfinished(place, ended=False)

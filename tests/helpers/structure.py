@@ -25,7 +25,7 @@ FLOORS = [
     ["metrics"],
     ["data"],
     ["learner", "score", "ladder", "doctor"],
-    ["callbacks", "evaluation", "ablation"],
+    ["callbacks", "evaluation", "ablation", "browse"],
     ["cli"],
 ]
 """From the ground up. A room imports from floors below it, and from no other room of its own floor."""

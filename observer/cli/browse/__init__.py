@@ -1,0 +1,1 @@
+"""What ``observer browse`` does: writes a page of the completions that a run has kept."""
