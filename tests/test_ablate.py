@@ -80,7 +80,12 @@ def test_a_run_with_other_options_than_the_grid_gives_is_refused_with_what_diffe
     )
     for run in before.runs(tmp_path / "out"):
         run.folder.mkdir(parents=True)
-        (run.folder / "config.yaml").write_text(yaml.safe_dump(parse(run.words)))
+        file = run.folder / "config.yaml"
+        file.write_text(yaml.safe_dump(parse(run.words)))
+    refuse_changed(before.runs(tmp_path / "out"), parse)
+    older = yaml.safe_load(file.read_text())
+    del older["model"]["correction"], older["model"]["screen"]
+    file.write_text(yaml.safe_dump(older))
     refuse_changed(before.runs(tmp_path / "out"), parse)
     variants = {"a": {}, "b": {"model.kl": "K3", "model.kl.coefficient": 0.2}, "more": {"model.kl": "K3"}}
     with pytest.raises(
@@ -90,6 +95,25 @@ def test_a_run_with_other_options_than_the_grid_gives_is_refused_with_what_diffe
     variants["b"]["model.kl.coefficient"] = 0.1
     more = read_grid(grid_file({"variants": variants, "contrasts": {"c": "a - b"}}, seeds=(0, 1)))
     refuse_changed(more.runs(tmp_path / "out"), parse)
+
+
+def test_an_option_that_is_newer_than_a_run_counts_where_it_is_not_its_default(grid_file, tmp_path):
+    def parse(words):
+        [file] = [word for word in words if word.endswith("config.yaml")] or [None]
+        model = {"newer": None if file else newer, "a": 1}
+        return {"model": model | (yaml.safe_load(Path(file).read_text())["model"] if file else {})}
+
+    [run] = read_grid(grid_file({"variants": {"a": {}}}, seeds=(0,))).runs(tmp_path / "out")
+    run.folder.mkdir(parents=True)
+    (run.folder / "config.yaml").write_text("model: {a: 1, gone: 2}")
+    newer = 3
+    with pytest.raises(RefusedError, match=r"model\.newer was None, is 3; model\.gone was 2, is None\. Set"):
+        refuse_changed([run], parse)
+    (run.folder / "config.yaml").write_text("model: {a: 1}")
+    with pytest.raises(RefusedError, match=r"other options: model\.newer was None, is 3\. Set"):
+        refuse_changed([run], parse)
+    newer = None
+    refuse_changed([run], parse)
 
 
 def test_differences_are_told_of_added_and_removed_options():

@@ -7,8 +7,13 @@ from functools import partial
 
 import pytest
 
-from observer.data import Columns, Jsonl, Message
+from observer.data import Columns, Jsonl, LadderDataModule, Message
 from observer.data.columns.mapping import preset
+from observer.data.options import LadderOptions
+from observer.doctor import Examination
+from observer.doctor.findings import listing
+from observer.rollout import PromptRenderer
+from observer.verifier import Limits, Verifier
 from published import SCHEMAS, in_folder, pictures, png, written_as
 
 OTHERS = [
@@ -96,8 +101,8 @@ def mutated(record, random):
     return record
 
 
-def read_mutated(folder, name, count, seed):
-    """Read rows of which all but every fourth are mutated."""
+def mutated_rows(folder, name, count, seed):
+    """A format of rows of which all but every fourth are mutated."""
     pictures(folder)
     for n in range(3):  # such as a JSONL export names them
         (folder / f"images_{n}.png").write_bytes(png(n))
@@ -112,12 +117,12 @@ def read_mutated(folder, name, count, seed):
     changed = [record if n % 4 == 0 else mutated(record, dice) for n, record in enumerate(records)]
     path = written_as(folder, name.replace("scemqa", "own"), changed, "jsonl")
     make = OURS[name][1] if name in OURS else partial(Columns, preset=name)
-    return make(path, on_bad_row="skip", keep_checked=False).read()
+    return make(path, on_bad_row="skip", keep_checked=False)
 
 
 def faults(folder, name, count, seed=0):
     """What is wrong with how mutated rows are read."""
-    rows = read_mutated(folder, name, count, seed)
+    rows = mutated_rows(folder, name, count, seed).read()
     lines = [int(problem.source.rpartition(":")[2]) for problem in rows]
     left_out = [skipped.line for skipped in rows.skipped]
     found = []
@@ -146,3 +151,25 @@ def test_two_hundred_mutated_rows_are_good_or_named(tmp_path, name):
 @pytest.mark.parametrize("name", [*SCHEMAS, *OURS])
 def test_ten_thousand_mutated_rows_are_good_or_named(tmp_path, name):
     assert faults(tmp_path, name, 10_000, seed=1) == []
+
+
+@pytest.mark.whole
+def test_what_a_doctor_leaves_out_of_mutated_rows_is_what_a_fit_leaves_out(tmp_path, processor):
+    renderer, verifier = PromptRenderer(processor, "", max_tokens=90), Verifier(Limits(workers=1))
+    left_out = {}
+    for name in [*SCHEMAS, *OURS]:
+        (folder := tmp_path / name).mkdir()
+        train = mutated_rows(folder, name, 60, seed=2)
+        module = LadderDataModule(train=train, prompts_per_step=1)
+        module.setup("fit")
+        module.admit(renderer, verifier, folder)
+        skipped = sorted((row.line, row.id, row.reason) for row in module.rows["train"].skipped)
+        with listing(folder / "findings.jsonl") as findings:
+            data = LadderOptions(train=train, prompts_per_step=1)
+            Examination(data, renderer, verifier, findings).run()
+        found = [json.loads(line) for line in (folder / "findings.jsonl").read_text().splitlines()]
+        bad = [(one["line"], one["id"], one["what"]) for one in found if one["fate"] != "noted"]
+        assert sorted(bad) == skipped
+        left_out[name] = len(bad)
+    verifier.close()
+    assert min(left_out.values()) > 8

@@ -80,7 +80,11 @@ def understood(words, monkeypatch, capfd):
     if command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
-    elif command == "ladder":
+    elif command == "evaluate":
+        with pytest.raises(SystemExit) as stop:
+            main([*words, "--print_config"])
+        assert stop.value.code == 0
+    elif command in ("ladder", "doctor") and words[1] != "learned":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
@@ -93,10 +97,7 @@ def understood(words, monkeypatch, capfd):
         assert len(lines) >= 10
         for words in covering(lines):
             assert parsed(words, monkeypatch).trainer.max_steps > 0
-    elif command == "export" or words[:2] == [
-        "curriculum",
-        "estimates",
-    ]:  # all is parsed before it is looked for
+    elif command == "export" or words[1] in ("estimates", "learned"):  # all is parsed before it is looked for
         run_dir = words[words.index("--run_dir") + 1]
         assert main(words) == 2
         assert re.search(
@@ -156,8 +157,18 @@ def help_of(command, helps, capsys):
     return helps[command]
 
 
-COMMANDS = ("fit", "predict", "score", "curriculum preview", "curriculum estimates", "export", "list")
+COMMANDS = (
+    "fit",
+    "predict",
+    "score",
+    "doctor",
+    "curriculum preview",
+    "curriculum estimates",
+    "export",
+    "list",
+)
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
+COMMANDS += ("ladder learned",)
 
 
 def having(option, helps, capsys):

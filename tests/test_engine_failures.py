@@ -217,6 +217,18 @@ def test_a_failure_of_one_rank_is_one_of_all():
     assert told == [(None, None), ("mine", 0), ("the engine of rank 1 failed; its own line says how", 0)]
 
 
+def test_output_that_is_not_finite_on_one_rank_ends_both_with_its_message():
+    def ends(ranks, rank):
+        try:
+            with shared(ranks):
+                if rank == 1:
+                    raise FloatingPointError("mine")
+        except FloatingPointError as error:
+            return str(error), ranks.sum(1.0)
+
+    assert on_two_ranks(ends) == ("rank 1: mine", 2.0)
+
+
 FAILING = """
 import os
 
@@ -276,3 +288,33 @@ def test_of_two_ranks_one_of_which_fails_both_save_and_end_and_both_go_on(tmp_pa
         assert len(told) == 2 * code
         assert not code or any("MemoryError: no more" in line for line in told)
         assert not code or any("the engine of rank 1 failed; its own line says how" in line for line in told)
+
+
+@pytest.mark.whole
+def test_of_two_ranks_one_of_which_has_output_that_is_not_finite_both_end_with_its_rows(tmp_path):
+    lost = "NotFiniteError([replace(g, completions=[replace(c, logprobs=(float('nan'),)) "
+    lost += "for c in g.completions]) for g in super().generate(prompts, sampling)])"
+    engine = FAILING.replace('MemoryError("no more")', lost)
+    engine = engine.replace("TransformersEngine\n", "NotFiniteError, TransformersEngine\n", 1)
+    (tmp_path / "failing_engines.py").write_text("from dataclasses import replace\n" + engine)
+    path = f"{ROOT}{os.pathsep}{tmp_path}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "PYTHONPATH": path}
+    words = [*small(tmp_path), "--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy"]
+    words += ["ddp", "--model.engine", "failing_engines.FailsAtStepOne", "--checkpoints.every_n_steps", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "observer", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+    )
+    assert done.returncode == 1
+    assert "step 1: rank 1: the model's output is not finite, at token" in done.stderr
+    assert "observer: failed: step 1: the model's output is not finite, at token" in done.stderr
+    folders = sorted((tmp_path / "run" / "failure").iterdir())
+    assert [folder.name for folder in folders] == ["step-000001-rank-0", "step-000001-rank-1"]
+    assert (folders[0] / "policy" / "model.safetensors").is_file()
+    last = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["LadderDataModule"]["step"] == 1
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"

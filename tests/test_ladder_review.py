@@ -49,4 +49,4 @@ def test_without_a_ladder_the_command_says_which_folder_it_wants(tmp_path, capsy
     assert main(["ladder", "review", "--output", str(tmp_path)]) == 2
     assert "holds no ladder" in " ".join(capsys.readouterr().err.split())
     assert main(["ladder", "reviewed"]) == 2
-    assert "build, merge, inspect, review" in " ".join(capsys.readouterr().err.split())
+    assert "build, merge, inspect, review, learned" in " ".join(capsys.readouterr().err.split())

@@ -151,12 +151,15 @@ def test_decisions_are_applied_and_a_corrected_answer_is_judged_again(reviewed, 
     choices = [{"id": "r0", "choice": "drop"}, {"id": "r1", "choice": "keep"}]
     choices.append({"id": "r2", "choice": "correct", "gold": "5"})
     step = Review(decisions=decided(tmp_path, *choices), unreviewed="drop")
+    reviewed.decided = step.decided(reviewed.source)
     selection = step.select(reviewed)
     assert dict(selection.removed)[0] == "was dropped in the review"
     assert selection.rows_N.tolist() == [1, 2, 5, 6, 7, 8, 9]
-    assert selection.answers == {2: "5"}
-    assert selection.columns["difficulty"].tolist() == [1, 0.25, 0, 0, 0, 0, 0]
-    assert selection.columns["correct_length"][1] == 9
+    reviewed.apply(selection)
+    assert reviewed.problem(2).answer == "5"
+    assert reviewed.numbers("difficulty").tolist() == [1, 0.25, 0, 0, 0, 0, 0]
+    assert reviewed.numbers("correct_length")[1] == 9
+    assert (reviewed.value("other_answer", 2), reviewed.value("other_count", 2)) == ("6", 1)
     assert [row for row, _ in selection.review] == [4, 7, 3]
 
 
@@ -171,7 +174,7 @@ def test_decisions_on_nothing_are_refused(choice, told, tmp_path_factory):
     folder = tmp_path_factory.mktemp("refused")
     shown = table(folder, laddered.rows(folder / "ten", 3), other_count=[0] * 3)
     with pytest.raises(RefusedError, match=f"Review.decisions is .*{told}"):
-        Review(decisions=decided(folder, choice))._decided(shown)
+        Review(decisions=decided(folder, choice)).decided(shown.source)
 
 
 # No row goes by luck

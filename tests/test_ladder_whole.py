@@ -111,7 +111,7 @@ def test_parts_that_are_put_together_are_equal_files(config, unbroken, tmp_path)
 
 def test_a_fit_trains_on_a_ladder(unbroken, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    data = ["--data.train", "Message", "--data.train.path", str(unbroken / "ladder.jsonl")]
+    data = ["--data.train", "Ladder", "--data.train.path", str(unbroken)]
     small = ["--trainer.max_steps", "1", "--data.prompts_per_step", "4", "--data.val", "null"]
     run = ["fit", "--config", "quickstart", "--run_dir", str(tmp_path), *data, *small, "--data.test", "null"]
     assert main(run) == 0

@@ -1,9 +1,13 @@
 """Options by their full names in every command; those that have another name here say which."""
 
+import re
+
 import pytest
 import yaml
 
 from observer.cli import main
+from observer.cli.app import fit_options
+from observer.types import RefusedError
 
 ABBREVIATED = {
     "fit": (["fit", "--config", "quickstart", "--model.group_si", "5"], "model.group_size"),
@@ -28,6 +32,9 @@ ABBREVIATED = {
     "ladder merge": (["ladder", "merge", "--config", "ladder", "--outp", "y"], "output"),
     "ladder inspect": (["ladder", "inspect", "--outp", "y"], "output"),
     "ladder review": (["ladder", "review", "--outp", "y"], "output"),
+    "ladder learned": (["ladder", "learned", "--run_di", "x"], "run_dir"),
+    "evaluate": (["evaluate", "--config", "eval", "--outp", "y"], "output"),
+    "doctor": (["doctor", "--config", "quickstart", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }
 
@@ -135,3 +142,22 @@ def test_other_classes_that_are_not_there_are_refused_alike(option, near, capfd)
     )
     assert f"near it: {near}" in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        (
+            "correction",
+            "atuo",
+            "is 'atuo': no class of this name is known; near it: auto; write auto, null, or the import path",
+        ),
+        ("correction", "Corection", "near it: Correction; write auto, null, or"),
+        ("correction", "nul", "near it: null; write auto, null, or"),
+        ("kl", "nul", "Known by name for model.kl: K1, K2, K3, null"),
+        ("engine", "nul", "VLLM, null (see"),
+    ],
+)
+def test_a_word_that_stands_for_a_class_is_offered_as_classes_are(option, value, expected):
+    with pytest.raises(RefusedError, match=re.escape(expected)):
+        fit_options(["fit", "--config", "quickstart", f"--model.{option}", value])

@@ -1,11 +1,20 @@
 """The review page in a real browser: opened from its file, filtered, searched, decided on, exported."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from ailing import good_rows, row, write_pictures, write_rows
+from observer.data import Jsonl
+from observer.data.options import LadderOptions
+from observer.doctor import Examination
+from observer.doctor.findings import listing
+from observer.doctor.page import page as doctors
 from observer.pages.decisions import Decision, read_decisions
-from reviewed import LADDER, page, rows
+from observer.rollout import PromptRenderer
+from observer.verifier import Verifier
+from reviewed import HARM, LADDER, page, rows
 
 pytestmark = pytest.mark.browser
 
@@ -162,3 +171,66 @@ def test_a_page_that_only_shows_rows_decides_nothing(opened):
     assert one(browser, "#count").text == "9 of 9 rows"
     assert browser.execute_script("return localStorage.length") == 0
     assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+
+
+def test_an_unverifiable_row_is_found_corrected_and_brought_back_by_the_next_build(browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    import laddered
+    from observer.cli import main
+    from observer.ladder import Review, Sort, Verifiable, build
+
+    source = laddered.rows(tmp_path / "rows", 4, answer=lambda row: "x^{2" if row == 2 else str(row))
+    source = replace(source, on_bad_row="skip")
+    folder = tmp_path / "ladder"
+    build(laddered.recipe(source, Verifiable(), laddered.measure(), Review(), Sort()), folder)
+    assert [row["id"] for row in laddered.lines(folder / "ladder.jsonl")] == ["r0", "r1", "r3"]
+    assert main(["ladder", "review", "--output", str(folder)]) == 0
+    browser.get((folder / "review.html").as_uri())
+    choose(browser, "reason", "unverifiable")
+    assert shown(browser) == [0]
+    assert "no rule can check the answer 'x^{2'" in one(browser, "article").text
+    typed(browser, "j", "c")
+    browser.switch_to.active_element.send_keys(Keys.CONTROL, "a")
+    typed(browser, "99", Keys.ENTER)
+    one(browser, "#export").click()
+    decisions = str(exported(browser, tmp_path))
+    steps = (Verifiable(), laddered.measure(), Review(decisions=decisions), Sort())
+    build(laddered.recipe(source, *steps), folder)
+    found = {row["id"]: row for row in laddered.lines(folder / "ladder.jsonl")}
+    assert (found["r2"]["answer"], found["r2"]["difficulty"]) == ("99", 0.75)
+
+
+def test_the_page_of_a_doctor_shows_rows_as_the_model_sees_them_and_decides_nothing(
+    browser, processor, tmp_path
+):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    write_pictures(folder)
+    rows = [*good_rows(), row("copy", "rgb.png", question=HARM), row("again", "rgb.png", question=HARM)]
+    train = Jsonl(str(write_rows(folder / "rows.jsonl", rows)))
+    renderer = PromptRenderer(processor, system_prompt="", max_tokens=400)
+    with listing(folder / "findings.jsonl") as findings:
+        data = LadderOptions(train=train, prompts_per_step=1)
+        examination = Examination(data, renderer, Verifier(), findings)
+        examination.run()
+    (folder / "page.html").write_text("".join(doctors(examination.splits, renderer)), encoding="utf-8")
+    browser.get((folder / "page.html").as_uri())
+    assert len(shown(browser)) == len(rows)
+    sizes = browser.execute_script(
+        "return Array.from(document.images).map((one) => [one.naturalWidth, one.naturalHeight])"
+    )
+    assert len(sizes) == len(rows)
+    assert sizes.count([28, 28]) == 1, "a picture of one pixel is enlarged"
+    assert all(width % 28 == height % 28 == 0 and width * height <= 28224 for width, height in sizes)
+    choose(browser, "reason", "other gold")
+    assert [browser.find_elements("css selector", "article")[place].text for place in shown(browser)] == [
+        one(browser, "article:not([hidden])").text
+    ]
+    assert f"<|image_pad|><|vision_end|>{HARM}" in one(browser, "article:not([hidden]) .question").text
+    choose(browser, "reason", "")
+    one(browser, "#search").send_keys("pixel.png")
+    assert "1 of 11 rows" in one(browser, "#count").text
+    assert browser.find_elements("css selector", "button") == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] != "INFO"] == []
+    assert not {"http", "https", "ws", "wss", "ftp"} & {*requests_of(browser)}

@@ -17,8 +17,8 @@ from observer.types import RefusedError
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml"))
-LADDERS = {"ladder"}
-"""Configurations that are recipes of ladders, and not of runs."""
+COMMANDS = {"ladder": ("ladder", "build"), "eval": ("evaluate",)}
+"""Configurations that are not of runs, and the command that reads each."""
 
 
 def test_all_configurations_go_by_name():
@@ -26,15 +26,18 @@ def test_all_configurations_go_by_name():
     assert {"quickstart", "reference", "warmstart"} <= set(CONFIGS)
 
 
-@pytest.mark.parametrize("name", sorted({*CONFIGS} - LADDERS))
+@pytest.mark.parametrize("name", CONFIGS)
 def test_a_shipped_configuration_is_read_by_name_from_any_directory(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    command, place = COMMANDS.get(name, ("fit",)), "output" if name in COMMANDS else "run_dir"
     with pytest.raises(SystemExit) as stop:
-        main(["fit", "--config", name, "--print_config"])
+        main([*command, "--config", name, "--print_config"])
     assert stop.value.code == 0
     found = yaml.safe_load(capsys.readouterr().out)
-    assert found["run_dir"] == yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())["run_dir"]
+    assert found[place] == yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())[place]
     assert not list(tmp_path.iterdir())
+    if name in COMMANDS:
+        return
     path = found["model"]["policy"]["path"]
     if path.startswith("observer:"):
         assert load_processor(PolicySpec(path)).chat_template

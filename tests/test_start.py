@@ -138,6 +138,7 @@ HEAVY = {"lightning", "torchmetrics", "transformers", "peft"}
         ("observer.cli.curriculum.preview", HEAVY, "matplotlib"),
         ("observer.cli.curriculum.estimates", HEAVY | FIGURES, "torch"),
         ("observer.cli.score", HEAVY | FIGURES, "torch"),
+        ("observer.cli.doctor.command", FIGURES | {"lightning", "imagehash"}, "torch"),
         ("observer.cli.ladder.inspect", {"torch", "numpy", "jsonargparse", "rich"}, None),
         ("observer.cli.ladder.build", HEAVY | FIGURES | {"scipy", "imagehash"}, "torch"),
         ("observer.ladder.asker", {"lightning", "transformers", "scipy"}, "torch"),

@@ -58,7 +58,12 @@ def recorded(monkeypatch, policy, checkpoint):
 
     def make(able):
         llm, spec, processor = Recorded(), PolicySpec(str(checkpoint)), load_processor(policy.spec)
-        options = {"gpu_memory_utilization": 0.4, "max_num_seqs": 256, "enforce_eager": False}
+        options = {
+            "gpu_memory_utilization": 0.4,
+            "max_num_seqs": 256,
+            "enforce_eager": False,
+            "tensor_parallel_size": 1,
+        }
         options |= {"dtype": spec.dtype, "enable_sleep_mode": False, "from_scratch": False}
         key = {**options, "path": spec.path, "min_pixels": spec.min_pixels, "max_pixels": spec.max_pixels}
         read = (processor.tokenizer, 5, 4, {}, (), ())
@@ -130,8 +135,8 @@ def test_a_copy_of_the_process_is_refused_the_engine(recorded, policy, monkeypat
 def test_ranks_with_a_gpu_each_say_which_they_are_as_lightning_does_not(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
-    assert launched() == {}, "one process alone"
+    assert launched(1) == {}, "one process alone"
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 8)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 7)
-    assert launched() == {"RANK": "7", "LOCAL_RANK": "3", "WORLD_SIZE": "8"}
+    assert launched(1) == {"RANK": "7", "LOCAL_RANK": "3", "WORLD_SIZE": "8"}

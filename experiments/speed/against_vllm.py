@@ -142,7 +142,7 @@ def take_turns(ours, bare, served, given):
     jobs, pairs = {"observer": ours, "vllm": bare}, []
     for turn in range(WARM_UP + given.pairs):
         sampling = Sampling(given.group, max_tokens=given.tokens, min_tokens=given.tokens, step=turn)
-        seed = seed_of(given.rendered, sampling)
+        seed = seed_of([prompt.problem.id for prompt in given.rendered], sampling)
         results, seconds = {}, {}
         for name in sorted(jobs, reverse=turn % 2 == 1):
             results[name], seconds[name] = timed(partial(jobs[name], sampling), served, seed)
@@ -229,7 +229,7 @@ def main():
     parser.add_argument("--threads", type=int, help="of torch; as many as cores")
     parser.add_argument("--output", type=Path, default=Path("runs/speed"))
     given = parser.parse_args()
-    options = vars(given) | {"output": str(given.output)}
+    options = {name: value for name, value in vars(given).items() if name != "output"}
     if given.threads:
         torch.set_num_threads(given.threads)
     given.device = "cuda" if cuda else "cpu"

@@ -60,13 +60,22 @@ def refuse_changed(runs: Sequence[Run], parse: Parse) -> None:
             continue
         except (yaml.YAMLError, OSError, ValueError) as error:
             raise RefusedError(f"{file} cannot be read: {error}; remove {run.folder}") from error
-        if changed := list(differences(was, now)):
+        changed = list(differences(was, now))
+        if changed and (changed := list(differences(_completed(was, file, parse), now))):
             told = "; ".join(changed[:_SHOWN])
             more = f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
             raise RefusedError(
                 f"{run.name} was run with other options: {told}{more}. Set them back, remove {run.folder} to "
                 f"run it anew, or choose another --output"
             )
+
+
+def _completed(was: Any, file: Path, parse: Parse) -> Any:
+    """Return a configuration with the defaults of options that are newer than it."""
+    try:
+        return parse(["fit", "--config", str(file)])
+    except RefusedError:  # some of its options are no more
+        return was
 
 
 def differences(was: Any, now: Any) -> Iterator[str]:

@@ -153,7 +153,7 @@ class Answerer:
             EngineError: the engine failed.
         """
         self._refuse_unready(sampling)
-        if not problems:
+        if not problems and not self.engine.spans_ranks:
             return []
         with self.clock("render"), _rendering(problems):
             prompts = self.renderer.render(problems)

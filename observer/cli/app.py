@@ -24,7 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
-LADDER_COMMANDS = ("build", "merge", "inspect", "review")
+LADDER_COMMANDS = ("build", "merge", "inspect", "review", "learned")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 GO_ON = "go on with --ckpt_path last (or start again, if the run had no checkpoint yet)"
@@ -43,12 +43,15 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ablate plan            list the runs of a grid file, what they cost and what they can show
   ablate run             run a grid: several runs at once, resumed where they were cut off
   ablate report          what a grid shows and what it does not, with intervals and figures
+  doctor     look at all rows of a fit before it: what would be refused, and what is in them
   curriculum preview     show what a schedule would draw
   curriculum estimates   write the difficulties of rows as a run has measured them
   ladder build           build a difficulty ladder from rows, step by step; resumable
   ladder merge           put the parts of a ladder together that several jobs have built
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   ladder review          write a page of the rows that a person should look at, to decide on them
+  ladder learned         write what a run has learned of a ladder's rows as new columns
+  evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -56,7 +59,7 @@ for example: observer fit --config quickstart"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed or interrupted.
+    """Run a command line and return its exit status: 0 done, 2 refused, 1 failed, interrupted or bad rows.
 
     141 where nobody reads on what it prints, as after ``| head``.
 
@@ -104,10 +107,14 @@ def _run(words: list[str]) -> int:
         export_command(words[1:])
     elif words[0] == "score":
         score_command(words[1:])
+    elif words[0] == "doctor":
+        return doctor_command(words[1:])
     elif words[:2] in (["curriculum", "preview"], ["curriculum", "estimates"]):
         curriculum_command(words[1], words[2:])
     elif words[:1] == ["ladder"]:
         ladder_command(" ".join(words[1:2]), words[2:])
+    elif words[0] == "evaluate":
+        evaluate_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 
@@ -157,6 +164,9 @@ def _command(words: list[str]) -> int:
             mend = f"mend that, then {GO_ON}" if words[0] == "fit" else "mend that and run it again"
             print(f"observer: failed: {_lines(broken)}; {mend}", file=sys.stderr, flush=True)
             return 0 if broken.shared_by else 1  # Lightning kills rank 0 when one that it has started says 1
+        if any(getattr(cause, "shared_by", None) for cause in led):  # output that is not finite: likewise
+            print(f"observer: failed: {_lines(error)}", file=sys.stderr, flush=True)
+            return 0
         raise
 
 
@@ -209,19 +219,24 @@ def curriculum_command(what: str, words: list[str]) -> None:
 
         preview_command(words)
         return
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--run_dir", default="")
-    run_dir = parser.parse_known_args(words)[0].run_dir
-    configured: list[str] = []
-    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
-        configured = prepared(["--config", str(config)], run_defaults)[1]
+    configured = _configured(words)
     from observer.cli.curriculum.estimates import estimates_command
 
     estimates_command(words, configured)
 
 
+def _configured(words: list[str]) -> list[str]:
+    """Return the words that name the configuration of the run that ``--run_dir`` names, if it has one."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--run_dir", default="")
+    run_dir = parser.parse_known_args(words)[0].run_dir
+    if run_dir and (config := Path(run_dir) / "config.yaml").is_file():
+        return prepared(["--config", str(config)], run_defaults)[1]
+    return []
+
+
 def ladder_command(what: str, words: list[str]) -> None:
-    """Build a ladder, put its parts together, show what is in it, or write what is to be reviewed."""
+    """Build a ladder, merge its parts, show it, write what is to be reviewed or what a run has learned."""
     if what not in LADDER_COMMANDS:
         raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
     if what == "inspect":
@@ -234,11 +249,35 @@ def ladder_command(what: str, words: list[str]) -> None:
 
         review_command(words)
         return
+    if what == "learned":
+        configured = _configured(words)
+        from observer.cli.ladder.learned import learned_command
+
+        learned_command(words, configured)
+        return
     with uncollected():
         words = prepared(words, run_defaults)[1]
         from observer.cli.ladder import build
 
     {"build": build.build_command, "merge": build.merge_command}[what](words)
+
+
+def evaluate_command(words: list[str]) -> None:
+    """Measure a model on benchmarks."""
+    with uncollected():
+        words = prepared(words, run_defaults)[1]
+        from observer.cli.evaluation import evaluate
+
+    evaluate.evaluate_command(words)
+
+
+def doctor_command(words: list[str]) -> int:
+    """Look at all rows of a fit; needs no GPU and no model weights."""
+    with uncollected():
+        learner, words = prepared(words, run_defaults)
+        from observer.cli.doctor.command import doctor_command as command
+
+    return command(learner, words)
 
 
 def score_command(words: list[str]) -> None:

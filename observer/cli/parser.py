@@ -17,7 +17,7 @@ from observer import strategies
 from observer.answering import DEFAULT_REWARDS
 from observer.cli.configuration.messages import as_words, joined, lacking, near, plain, program
 from observer.cli.configuration.plain_parser import near_each
-from observer.cli.configuration.unknown_class import unknown_class
+from observer.cli.configuration.unknown_class import plain_words, unknown_class
 from observer.cli.configuration.written import content_of, parts
 from observer.cli.configuration.yaml_text import as_text, with_escapes
 from observer.types import RefusedError
@@ -60,7 +60,7 @@ class Parser(ArgumentParser):
             message += near(message, hint)
             if action is not None and (names := strategies.taken_by(hint)):
                 families += strategies.families_of(hint)
-                known = ", ".join(names)
+                known = ", ".join([*names, *plain_words(hint)])
                 message += f"\n\nKnown by name for {action.dest}: {known} (see observer list)"
             elif action is not None and (line := unknown_class(action.dest, hint, message)):
                 moved = [now for now in strategies.moved(message) if now not in line]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from observer.cli.parser import Parser, default_rewards, quieten, reduced
-from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
+from observer.cli.scoring_options import OPTIONS, ScoringOptions, learner_options
 from observer.refusal import refuse_outside
 from observer.rewards import Rubric
 from observer.score import Recipe, audit_path, draw, score_file
@@ -64,7 +63,7 @@ def read_job(learner: type | None, words: list[str]) -> Job:
     Raises:
         RefusedError: an option does not exist or has a wrong value.
     """
-    options, left_out = _options(learner)
+    options, left_out = learner_options(learner, ScoringOptions, OPTIONS)
     parser = _parser(options, left_out)
     given = parser.instantiate(parser.parse_args(reduced(words, partial(_scoring_part, left_out=left_out))))
     model = given.model
@@ -78,26 +77,6 @@ def read_job(learner: type | None, words: list[str]) -> Job:
         policy=model.policy.path,
     )
     return Job(recipe, Path(given.input), Path(given.output), given.audit)
-
-
-def _options(learner: type | None) -> tuple[type, set[str]]:
-    """Return the class whose signature has the options, and the names of the learner's options left out."""
-    if learner is not None:
-        from observer.learner import ObserveLearner
-
-        if issubclass(learner, ObserveLearner):
-            bases = [base for base in learner.__mro__ if issubclass(base, ObserveLearner)]
-            return learner, set().union(*map(_names, bases)) - OPTIONS
-    return ScoringOptions, names_of_the_default_learner() - OPTIONS
-
-
-def _names(learner: type) -> set[str]:
-    """Return the names of the options in a learner's own signature."""
-    return {
-        name
-        for name, parameter in inspect.signature(learner.__init__).parameters.items()  # type: ignore[misc]
-        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
 
 
 def _parser(options: type, left_out: set[str]) -> Parser:

@@ -46,6 +46,33 @@ OPTIONS = frozenset(inspect.signature(ScoringOptions).parameters)
 """Options of the learner that scoring reads."""
 
 
+def learner_options(learner: type | None, own: type, needed: frozenset[str]) -> tuple[type, set[str]]:
+    """Return the class whose signature has the options that a command reads, and the learner's other options.
+
+    Args:
+        learner: the class that ``model`` configures; None for ``ObserveLearner``, which also takes the place
+            of one that is no such.
+        own: stands for ``ObserveLearner``, which takes seconds to import.
+        needed: names of the options that the command reads.
+    """
+    if learner is not None:
+        from observer.learner import ObserveLearner
+
+        if issubclass(learner, ObserveLearner):
+            bases = [base for base in learner.__mro__ if issubclass(base, ObserveLearner)]
+            return learner, set().union(*map(_names, bases)) - needed
+    return own, names_of_the_default_learner() - needed
+
+
+def _names(learner: type) -> set[str]:
+    """Return the names of the options in a learner's own signature."""
+    return {
+        name
+        for name, parameter in inspect.signature(learner.__init__).parameters.items()  # type: ignore[misc]
+        if name != "self" and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+
 def names_of_the_default_learner() -> set[str]:
     """Return the names of all options of ``ObserveLearner``, as its file has them."""
     spec = find_spec("observer.learner.observe")

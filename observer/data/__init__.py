@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from observer.data.columns.mapping import ColumnMap
 from observer.data.formats.columns import Columns
 from observer.data.formats.jsonl import Jsonl
+from observer.data.formats.ladder import Ladder
 from observer.data.formats.message import Message
 from observer.data.handwriting.rows import Handwriting
 from observer.data.rows import RowFormat, Rows
@@ -21,6 +22,7 @@ __all__ = [
     "Columns",
     "Handwriting",
     "Jsonl",
+    "Ladder",
     "LadderDataModule",
     "Message",
     "RowFormat",

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from observer.curriculum import LadderIndex, Schedule
 from observer.data.checks.admission import Faults, refused_rows
 from observer.data.checks.admission_cache import AdmissionCache
-from observer.data.checks.held_out import refuse_unmeasurable
+from observer.data.checks.held_out import refuse_few, refuse_unmeasurable
 from observer.data.options import LadderOptions
 from observer.data.rows import Rows
 from observer.data.sampler import LadderBatchSampler, ProblemSet, ResumableLoader
@@ -162,10 +162,7 @@ class LadderDataModule(LadderOptions, lightning.LightningDataModule):
             self._open_draws(self.rows["train"])
 
     def _open_draws(self, rows: Rows) -> None:
-        if len(rows) < self.prompts_per_step:
-            raise RefusedError(
-                f"data.train has {len(rows)} rows, fewer than prompts_per_step {self.prompts_per_step}"
-            )
+        refuse_few(rows, self.prompts_per_step)
         self.index = rows.index()
         self.draws.in_common = {
             "steps_per_epoch": self.steps_per_epoch,

@@ -33,7 +33,7 @@ class Subset(Rows):
         if not len(kept_R):
             raise RefusedError(f"all {len(rows)} rows were refused, the first: {bad[0][1]}")
         self._keep(rows, kept_R, [row for row, _ in bad])
-        self.skipped = [*rows.skipped, *(_left_out(rows[row], error) for row, error in bad)]
+        self.skipped = [*rows.skipped, *(left_out(rows[row], error) for row, error in bad)]
 
     @classmethod
     def of(cls, rows: Rows, kept_R: np.ndarray, name: str) -> Subset:
@@ -86,7 +86,8 @@ class Subset(Rows):
         return [row for row, old in enumerate(self._kept_R.tolist()) if old in checked]
 
 
-def _left_out(problem: Problem, error: RefusedError) -> Skipped:
+def left_out(problem: Problem, error: RefusedError) -> Skipped:
+    """Return a row that was read and is left out, with its place."""
     file, _, line = problem.source.rpartition(":")
     if not line.isdecimal():  # of no file
         file, line = problem.source, "0"

@@ -48,7 +48,14 @@ class ValidationSplit:
         Raises:
             RefusedError: the rows are refused, or one side would be empty.
         """
-        rows = self.rows.read()
+        return self.parted(self.rows.read())
+
+    def parted(self, rows: Rows) -> dict[Side, Subset]:
+        """Return both sides of rows that were read.
+
+        Raises:
+            RefusedError: one side would be empty.
+        """
         held_R = held_out(rows, self.fraction, self.seed)
         count = int(held_R.sum())
         if not 0 < count < len(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from observer.data.checks.admission import faults_of_golds
@@ -59,7 +60,7 @@ class ModelAsker(Asker):
         )
         if not problems:
             return []
-        [scored] = answerer.answer(problems, sampling)
+        [scored] = answerer.answer(list(map(_readable, problems)), sampling)
         self.tokens += sum(group.tokens for group in scored.groups)
         return [
             list(zip(group.completions, scores, strict=True))
@@ -76,26 +77,7 @@ class ModelAsker(Asker):
     def _answerer(self, model: AskedModel, ask: Ask) -> Answerer:
         key = (id(model), ask.response_format)
         if key not in self._open:
-            import torch
-
-            from observer.answering import Answerer  # brings the code of models, which takes seconds
-            from observer.policy import PolicySpec
-
-            spec = PolicySpec(
-                model.path, dtype=model.dtype, min_pixels=model.min_pixels, max_pixels=model.max_pixels
-            )
-            answerer = Answerer.of(
-                spec,
-                ask.response_format,
-                {"accuracy": Accuracy()},
-                engine=copy.deepcopy(model.engine),
-                max_prompt_tokens=model.max_prompt_tokens,
-            )
-            device = model.device
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
-            answerer.start(spec, device=device, max_tokens=ask.max_tokens)
-            self._open[key] = answerer
+            self._open[key] = opened(model, ask.response_format, ask.max_tokens)
         return self._open[key]
 
     def close(self) -> None:
@@ -104,3 +86,40 @@ class ModelAsker(Asker):
             answerer.close()
         self._open.clear()
         self._verifier.close()
+
+
+def opened(model: AskedModel, response_format: ResponseFormat, max_tokens: int) -> Answerer:
+    """Load a model that answers problems; whoever asks for it closes it.
+
+    Args:
+        model: which, and with which engine.
+        response_format: what a response must look like; also gives the system prompt.
+        max_tokens: of a response, at most.
+
+    Raises:
+        RefusedError: the processor or the weights cannot be loaded.
+        EngineError: the engine failed.
+    """
+    import torch
+
+    from observer.answering import Answerer  # brings the code of models, which takes seconds
+    from observer.policy import PolicySpec
+
+    spec = PolicySpec(model.path, dtype=model.dtype, min_pixels=model.min_pixels, max_pixels=model.max_pixels)
+    answerer = Answerer.of(
+        spec,
+        response_format,
+        {"accuracy": Accuracy()},
+        engine=copy.deepcopy(model.engine),
+        max_prompt_tokens=model.max_prompt_tokens,
+    )
+    device = model.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    answerer.start(spec, device=device, max_tokens=max_tokens)
+    return answerer
+
+
+def _readable(problem: Problem) -> Problem:
+    """Return a problem that can be scored: an answer of no kind, which is to be corrected, is a text."""
+    return problem if problem.kind else replace(problem, kind="text")

@@ -37,12 +37,12 @@ class Measured:
         self._paths: list[Path] = []
         self._firsts: list[int] = []
         for path in paths:
-            batch = _read(path)
+            batch = read_columns(path)
             self.names = tuple(name for name in batch.schema.names if name != ROW)
             if len(batch):
                 self._paths.append(path)
                 self._firsts.append(batch[ROW][0].as_py())
-        self._opened = lru_cache(OPEN)(_read)
+        self._opened = lru_cache(OPEN)(read_columns)
 
     def numbers(self, name: str, rows_N: np.ndarray) -> np.ndarray:
         """Return a column of numbers for some rows, (N,), float64; nan where it was not measured."""
@@ -79,14 +79,19 @@ class Measured:
         for path, begin, end in zip(self._paths, starts, starts[1:], strict=False):
             place_N = order_N[begin:end]
             if len(place_N):
-                batch = _read(path)
+                batch = read_columns(path)
                 rows_M = _array(batch[ROW], np.int64)
                 cell_N = np.minimum(np.searchsorted(rows_M, rows_N[place_N]), len(rows_M) - 1)
                 good_N = rows_M[cell_N] == rows_N[place_N]
                 yield batch, place_N[good_N], cell_N[good_N]
 
 
-def _read(path: Path) -> pa.RecordBatch:
+def rows_of(path: Path) -> np.ndarray:
+    """Return the rows of the input that a file has columns of, ascending."""
+    return _array(read_columns(path)[ROW], np.int64)
+
+
+def read_columns(path: Path) -> pa.RecordBatch:
     """Return what a file holds, mapped: columns that nobody reads are not read."""
     with pa.memory_map(str(path)) as mapped:
         return pa.ipc.open_file(mapped).get_batch(0)

@@ -14,13 +14,14 @@ from observer.data.rows import Rows
 from observer.ladder.asked import AskedModel
 from observer.ladder.asking import Asker
 from observer.ladder.chunks import ChunkFolder, Part
-from observer.ladder.measured import ROW, Measured, write_columns
+from observer.ladder.measured import ROW, Measured, read_columns, rows_of, write_columns
 from observer.ladder.progress import Shown
 from observer.ladder.provenance import stated, versions
 from observer.ladder.recipe import Recipe, asked_of
 from observer.ladder.selection import Selection
 from observer.ladder.step import BuildStep
 from observer.ladder.table import Table
+from observer.pages.decisions import Decision
 from observer.types import RefusedError
 
 
@@ -45,6 +46,10 @@ class Measuring:
         self.rows = rows
         self.count = min(len(rows), recipe.limit or len(rows))
         self.folder = folder
+        self.decided: dict[int, Decision] = {}
+        """What people have decided on rows of the input."""
+        for step in recipe.steps:
+            self.decided |= step.decided(rows)
         self._asker = asker
         asking = [place for place, step in enumerate(recipe.steps) if step.asks]
         self._first = asking[0] if asking else len(recipe.steps)
@@ -54,6 +59,10 @@ class Measuring:
             "rows": self.count,
             "digest": digest(rows.fingerprints()[: self.count]),
         }
+
+    def asker(self) -> Asker:
+        """Return what asks models, none of which is loaded yet."""
+        return self._asker(self.recipe.model, self.recipe.seed)
 
     def chunks(self, step: BuildStep) -> ChunkFolder:
         """Return the folder of a step's chunks."""
@@ -73,6 +82,26 @@ class Measuring:
             found |= {"seed": self.recipe.seed, "model": stated(self.recipe.model)}
         return found
 
+    def own(self, place: int, part: Part | None) -> range:
+        """Return the chunks of a step that are a part's: all of a step before the first that asks a model."""
+        mine = part if place >= self._first and part is not None else Part()
+        return mine.chunks(len(self.chunks(self.recipe.steps[place])))
+
+    def left(self, place: int, part: Part | None) -> list[int]:
+        """Return those of them that are not finished; none of a step that measures nothing."""
+        step = self.recipe.steps[place]
+        return self.chunks(step).missing(self.own(place, part)) if step.measures else []
+
+    def refuse_other(self) -> None:
+        """Refuse a folder that holds chunks of something else.
+
+        Raises:
+            RefusedError: names the folder and what differs.
+        """
+        for place, step in enumerate(self.recipe.steps):
+            if step.measures and self.chunks(step).begun:
+                self.chunks(step).refuse_other(self.made(place))
+
     def run(self, part: Part | None, shown: Shown, stopped: Callable[[], bool]) -> None:
         """Measure what is missing.
 
@@ -85,16 +114,18 @@ class Measuring:
             RefusedError: the folder holds chunks of something else.
             KeyboardInterrupt: it was stopped; what is finished is kept.
         """
-        table = Table(self.rows, np.arange(self.count))
+        table = Table(self.rows, np.arange(self.count), decided=self.decided)
         made = {place: self.made(place) for place, step in enumerate(self.recipe.steps) if step.measures}
         for place, depends in made.items():  # all are refused before any is measured
             self.chunks(self.recipe.steps[place]).claim(depends)
         for place, step in enumerate(self.recipe.steps):
             if step.measures:
-                mine = part if place >= self._first and part is not None else Part()
-                self._measure(place, mine, np.sort(table.rows_N), shown, stopped)
-            if place < self._first:
+                self._measure(place, part, np.sort(table.rows_N), shown, stopped)
+            later = range(place + 1, len(self.recipe.steps))
+            if place < self._first and (self.decided or any(self.left(after, part) for after in later)):
                 table.apply(self.select(step, table))
+                if stopped():
+                    raise KeyboardInterrupt
 
     def select(self, step: BuildStep, table: Table) -> Selection:
         """Let a step select from all rows; its reasons are read before the table goes on with it."""
@@ -104,13 +135,12 @@ class Measuring:
         return step.select(table)
 
     def _measure(
-        self, place: int, part: Part, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
+        self, place: int, part: Part | None, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
     ) -> None:
         step, name = self.recipe.steps[place], type(self.recipe.steps[place]).__name__
-        chunks = self.chunks(step)
-        own = part.chunks(len(chunks))
-        missing = chunks.missing(own)
-        asker = self._asker(self.recipe.model, self.recipe.seed)
+        chunks, own = self.chunks(step), self.own(place, part)
+        missing = sorted({*self.left(place, part), *self._lacking(place, chunks, own, rows_N)})
+        asker = self.asker()
         shown.begin(name, len(own), len(missing))
         try:
             for chunk in missing:
@@ -124,9 +154,20 @@ class Measuring:
             shown.end()
             asker.close()
 
+    def _lacking(self, place: int, chunks: ChunkFolder, own: range, rows_N: np.ndarray) -> list[int]:
+        """Return the finished chunks without a row that a decision has brought back since."""
+        kept = {row for row, decision in self.decided.items() if decision.choice != "drop"}
+        found = []
+        for chunk in sorted({row // self.recipe.chunk_rows for row in kept} & set(own)):
+            if (file := chunks.file(chunk)).is_file():
+                asked_N = self._left(place, chunk, chunks.among(chunk, rows_N))
+                if not kept.intersection(asked_N.tolist()) <= set(rows_of(file).tolist()):
+                    found.append(chunk)
+        return found
+
     def _left(self, place: int, chunk: int, rows_N: np.ndarray) -> np.ndarray:
         """Return the rows of a chunk that are still in when a step measures it."""
-        table = Table(self.rows, rows_N)
+        table = Table(self.rows, rows_N, decided=self.decided)
         for step in self.recipe.steps[self._first : place]:
             if step.measures:
                 table.add(Measured([self.chunks(step).file(chunk)]))
@@ -135,7 +176,13 @@ class Measuring:
         return np.sort(table.rows_N)
 
     def _write(self, step: BuildStep, path: Path, rows_N: np.ndarray, asker: Asker) -> None:
-        """Measure rows and write their columns: the file is there once all of them are."""
+        """Measure rows and write their columns: the file is there once all of them are.
+
+        Rows that it has already are not measured again, with whatever gold answer: a decision changes none.
+        """
+        before = read_columns(path) if path.is_file() else None
+        if before is not None:
+            rows_N = np.setdiff1d(rows_N, rows_of(path))
         schema = pa.schema({ROW: pa.int64(), **step.measures})
         problems = [self.rows[int(row)] for row in rows_N]
         values = step.measure(problems, asker) if problems else {name: [] for name in step.measures}
@@ -145,6 +192,8 @@ class Measuring:
                 f"{sorted(step.measures)}"
             )
         batch = pa.RecordBatch.from_pydict({ROW: rows_N, **values}, schema)
+        if before is not None:
+            batch = pa.Table.from_batches([before, batch]).sort_by(ROW).combine_chunks().to_batches()[0]
         write_columns(path, schema, batch)
 
     def refuse_unfinished(self, parts: Sequence[Part]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from observer.data.rows import RowFormat
+from observer.data.rows import RowFormat, Rows
 from observer.ladder.asked import AskedModel
 from observer.ladder.step import BuildStep
 from observer.refusal import refuse_outside
@@ -41,6 +41,10 @@ class Recipe:
         if not self.steps:
             raise RefusedError("steps is empty; name at least one, such as Measure")
         self._refuse_lacking()
+
+    def opened(self) -> Rows:
+        """Open the input; if the first step judges gold answers, with the rows that no rule can check."""
+        return self.rows.read_any_gold() if self.steps[0].judges_golds else self.rows.read()
 
     def _refuse_lacking(self) -> None:
         """Refuse a step whose columns no earlier step gives, or that asks a model that is not named."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Selection:
     """Each row that goes, and why; read once, so that the reasons need not be in memory."""
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
     """New columns of the rows that stay, each (N,); one that is known is replaced."""
-    answers: Mapping[int, str] = field(default_factory=dict)
-    """Row -> its corrected gold answer."""
-    review: Sequence[tuple[int, str]] = ()
-    """Rows that a person should look at, the most urgent first, and why."""
+    corrected: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Row -> measured values that are others with its corrected gold answer, whether it stays or not."""
+    review: Iterable[tuple[int, str]] = ()
+    """Rows that a person should look at, the most urgent first, and why; read once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,12 @@ import numpy as np
 from observer.data.rows import Rows
 from observer.ladder.measured import Measured
 from observer.ladder.selection import Selection
+from observer.pages.decisions import Decision
 from observer.types import Problem
+from observer.verifier.verify import infer_kind
+
+NO_DECISIONS: Mapping[int, Decision] = {}
+"""Nobody has decided anything."""
 
 
 class Table(Sequence[Problem]):
@@ -22,25 +28,49 @@ class Table(Sequence[Problem]):
         source: the input.
         rows_N: the rows that are in, in their order.
         measured: columns on the disk.
+        decided: what people have decided on rows of the input.
     """
 
-    def __init__(self, source: Rows, rows_N: np.ndarray, measured: Sequence[Measured] = ()) -> None:
+    def __init__(
+        self,
+        source: Rows,
+        rows_N: np.ndarray,
+        measured: Sequence[Measured] = (),
+        decided: Mapping[int, Decision] = NO_DECISIONS,
+    ) -> None:
         self.source = source
         self.rows_N = rows_N
+        self.decided = decided
         self._measured = list(measured)
+        self._asked: list[tuple[int, np.ndarray]] = [self._in()] * len(self._measured)
         self._added: dict[str, np.ndarray] = {}
-        self.answers: dict[int, str] = {}
-        """Row -> its gold answer, where it was corrected."""
+        self._corrected: dict[int, Mapping[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.rows_N)
 
     def __getitem__(self, place: Any) -> Any:
-        return self.source[int(self.rows_N[place])]
+        return self.problem(int(self.rows_N[place]))
+
+    def among(self, *choices: str) -> np.ndarray:
+        """Return which rows people have decided on in one of these ways, (N,), bool."""
+        rows = [row for row, decision in self.decided.items() if decision.choice in choices]
+        found: np.ndarray = np.isin(self.rows_N, np.array(rows, np.int64))
+        return found
 
     def add(self, measured: Measured) -> None:
-        """Add the columns of a step."""
+        """Add the columns of a step, which are those of the rows that are in now.
+
+        There may be more, which an earlier build has measured: nobody sees them, or the ladder would depend
+        on what was built before.
+        """
         self._measured.append(measured)
+        self._asked.append(self._in())
+
+    def _in(self) -> tuple[int, np.ndarray]:
+        """Return the first row that is in, and for it and the rows after it whether they are."""
+        first = int(self.rows_N.min()) if len(self) else 0
+        return first, np.bincount(self.rows_N - first).astype(bool)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column, (N,), float64, in the order of the rows; nan where a row was not measured.
@@ -52,8 +82,19 @@ class Table(Sequence[Problem]):
             return self._added[name]
         for measured in reversed(self._measured):
             if name in measured.names:
-                return measured.numbers(name, self.rows_N)
+                return self._patched(name, measured.numbers(name, self.rows_N))
         raise KeyError(name)
+
+    def _patched(self, name: str, values_N: np.ndarray) -> np.ndarray:
+        """Return a column with the values that corrected gold answers have changed."""
+        changed = {row: its[name] for row, its in self._corrected.items() if name in its}
+        if not changed:
+            return values_N
+        values_N = values_N.copy()
+        for place in np.flatnonzero(np.isin(self.rows_N, list(changed))).tolist():
+            value = changed[int(self.rows_N[place])]
+            values_N[place] = np.nan if value is None else value
+        return values_N
 
     @contextmanager
     def records(self, name: str, kind: np.dtype[Any]) -> Iterator[np.ndarray]:
@@ -85,13 +126,21 @@ class Table(Sequence[Problem]):
     def record(self, row: int, names: Sequence[str]) -> dict[str, Any]:
         """Return measured values of a row of the input; None for those that were not measured."""
         found: dict[str, Any] = dict.fromkeys(names)
-        for measured in self._measured:
+        for measured, (first, asked) in zip(self._measured, self._asked, strict=True):
+            if not (first <= row < first + len(asked) and asked[row - first]):
+                continue
             found |= measured.record(row, [name for name in names if name in measured.names])
-        return found
+        changed = self._corrected.get(row, {})
+        return found | {name: changed[name] for name in names if name in changed}
 
     def problem(self, row: int) -> Problem:
-        """Return the problem of a row of the input, as it was read."""
-        return self.source[row]
+        """Return the problem of a row of the input, with its gold answer as people have corrected it."""
+        problem = self.source[row]
+        decision = self.decided.get(row)
+        if decision is None or decision.gold is None:
+            return problem
+        kind = problem.kind or infer_kind(decision.gold, problem.options)
+        return replace(problem, answer=decision.gold, kind=kind)
 
     def apply(self, selection: Selection) -> None:
         """Go on with the rows that a step has selected, in their new order, and its columns."""
@@ -101,7 +150,9 @@ class Table(Sequence[Problem]):
             self._added = {name: values[found] for name, values in self._added.items()}
         self.rows_N = selection.rows_N
         self._added |= dict(selection.columns)
-        self.answers |= selection.answers
+        if selection.corrected:
+            self._corrected |= selection.corrected
+            self._added = {name: self._patched(name, values) for name, values in self._added.items()}
 
     @property
     def added(self) -> Mapping[str, np.ndarray]:

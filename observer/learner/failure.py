@@ -93,24 +93,32 @@ def save_failure(
 
 @contextmanager
 def shared(over_ranks: OverRanks) -> Iterator[None]:
-    """Make the failure of an engine on one rank one of all, which can then save and end together.
+    """Make the failure of an engine, or output that is not finite, on one rank one of all: they end together.
 
     Args:
         over_ranks: of the run; all ranks call it, and none exchanges anything inside.
 
     Raises:
         EngineError: the one that was raised inside, or the news that another rank's engine has failed.
+        FloatingPointError: the one that was raised inside, or the news of another rank's.
     """
-    failed: EngineError | None = None
+    failed: EngineError | FloatingPointError | None = None
     try:
         yield
-    except EngineError as error:
+    except (EngineError, FloatingPointError) as error:
         failed = error
     ranks = over_ranks.join(torch.tensor([int(failed is not None)])).nonzero()[:, 0].tolist()
-    if ranks:
-        failed = failed or EngineError(f"the engine of rank {ranks[0]} failed; its own line says how")
-        failed.shared_by = over_ranks.trainer.global_rank
-        raise failed
+    if not ranks:
+        return
+    first, trainer = ranks[0], over_ranks.trainer
+    not_finite, said = trainer.strategy.broadcast(
+        (isinstance(failed, FloatingPointError), str(failed)), first
+    )
+    if failed is None and not_finite:
+        failed = FloatingPointError(f"rank {first}: {said}")
+    failed = failed or EngineError(f"the engine of rank {first} failed; its own line says how")
+    failed.shared_by = trainer.global_rank  # type: ignore[union-attr]
+    raise failed
 
 
 def _save_prompts(run_dir: str | Path, step: int, error: EngineError) -> Path:

@@ -180,6 +180,7 @@ def _refuse_devices(trainer: lightning.Trainer, engine: Engine) -> None:
         raise RefusedError(
             f"trainer.strategy is {strategy}, which keeps gradients to itself; use ddp or fsdp"
         )
+    engine.refuse_ranks(trainer.world_size)
     sharded = isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy)
     if sharded and engine.weights == "shared":
         raise RefusedError(

@@ -74,6 +74,18 @@ class Engine(ABC):
     version: int = -1
     """Rollouts finished when its weights were those of the policy; -1 before the first sync."""
 
+    @property
+    def spans_ranks(self) -> bool:
+        """Whether ranks share one: each calls ``generate`` as often as the others, with no prompts too."""
+        return False
+
+    def refuse_ranks(self, ranks: int) -> None:  # noqa: B027 - most engines are of one rank
+        """Refuse a number of ranks that it cannot draw for, before anything is loaded.
+
+        Raises:
+            RefusedError: says which would do.
+        """
+
     @abstractmethod
     def start(self, policy: Any) -> None:
         """Take the model to sample from. Called before the first ``generate``, and again after ``close``.

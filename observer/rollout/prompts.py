@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
 
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 
 Name = tuple[str, str, int, tuple[Turn, ...]]
 """Source, id, row and turns of a problem."""
+
+
+class Length(NamedTuple):
+    """How long a prompt is, in tokens."""
+
+    text: int
+    """Of the chat, what frames its pictures included."""
+    pictures: int
+    """Visual tokens of all its pictures."""
+
+    @property
+    def total(self) -> int:
+        """Of the prompt."""
+        return self.text + self.pictures
 
 
 class PromptRenderer:
@@ -109,9 +123,50 @@ class PromptRenderer:
         """Return the length of a problem's prompt in tokens, from picture headers alone.
 
         Raises:
+            RefusedError: as ``measure``.
+        """
+        return self.measure(problem).total
+
+    def measure(self, problem: Problem) -> Length:
+        """Return the length of a problem's prompt, text and pictures apart.
+
+        Raises:
             RefusedError: the prompt cannot be rendered, or is longer than ``max_tokens``.
         """
-        return self._refuse_long(problem, self._length(problem))
+        length = self.length(problem)
+        self._refuse_long(problem, length.total)
+        return length
+
+    def length(self, problem: Problem) -> Length:
+        """Return the length of a problem's prompt, however long it is, from picture headers alone.
+
+        Raises:
+            RefusedError: the prompt cannot be rendered.
+        """
+        ids: list[int] = self.processor.tokenizer(self.text(problem)).input_ids
+        if not problem.pictures:
+            return Length(len(ids), 0)
+        try:
+            sizes = [list(picture.size()) for picture in problem.pictures]
+        except RefusedError as error:
+            raise _refused(problem, str(error)) from error
+        counts: list[int] = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
+        return Length(len(ids) - ids.count(self.image_id), sum(counts))
+
+    @property
+    def token_side(self) -> int:
+        """Pixels of a side of what one visual token shows."""
+        return int(self.processor.image_processor.patch_size * self.processor.image_processor.merge_size)
+
+    def seen(self, picture: Picture) -> Image.Image:
+        """Return a picture at the size at which the model sees it.
+
+        Raises:
+            RefusedError: it cannot be decoded.
+        """
+        image, processor = picture.load(), self.processor.image_processor
+        _, height, width = processor(images=[image], return_tensors="pt")["image_grid_thw"][0].tolist()
+        return image.resize((width * processor.patch_size, height * processor.patch_size), processor.resample)
 
     def prefetch(self, problems: Sequence[Problem]) -> None:
         """Start to render the next problems on a background thread.
@@ -171,25 +226,13 @@ class PromptRenderer:
         for token in ids:
             yield from repeat(token, next(counts) if token == self.image_id else 1)
 
-    def _length(self, problem: Problem) -> int:
-        ids: list[int] = self.processor.tokenizer(self.text(problem)).input_ids
-        if not problem.pictures:
-            return len(ids)
-        try:
-            sizes = [list(picture.size()) for picture in problem.pictures]
-        except RefusedError as error:
-            raise _refused(problem, str(error)) from error
-        counts: list[int] = self.processor._get_num_multimodal_tokens(image_sizes=sizes).num_image_tokens
-        return len(ids) - ids.count(self.image_id) + sum(counts)
-
-    def _refuse_long(self, problem: Problem, length: int) -> int:
+    def _refuse_long(self, problem: Problem, length: int) -> None:
         if length > self.max_tokens:
             raise _refused(
                 problem,
                 f"its prompt has {length} tokens, more than max_prompt_tokens {self.max_tokens}; shrink its "
                 f"pictures (max_pixels), shorten it, raise the limit, or set on_bad_row to skip",
             )
-        return length
 
 
 def _decoded(problem: Problem, picture: Picture) -> Image.Image:

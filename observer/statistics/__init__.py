@@ -8,9 +8,20 @@ it is wrong, and how often its intervals were found to hold the truth.
 from observer.statistics.crossed import crossed
 from observer.statistics.estimate import Estimate
 from observer.statistics.holm import holm, holm_error
+from observer.statistics.majority import maj_at_k
 from observer.statistics.pass_at_k import pass_at_k
 from observer.statistics.planning import seeds_to_resolve
 from observer.statistics.student import student
 from observer.statistics.wilson import wilson
 
-__all__ = ["Estimate", "crossed", "holm", "holm_error", "pass_at_k", "seeds_to_resolve", "student", "wilson"]
+__all__ = [
+    "Estimate",
+    "crossed",
+    "holm",
+    "holm_error",
+    "maj_at_k",
+    "pass_at_k",
+    "seeds_to_resolve",
+    "student",
+    "wilson",
+]

@@ -24,8 +24,8 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score", "ladder"],
-    ["callbacks", "ablation"],
+    ["learner", "score", "ladder", "doctor"],
+    ["callbacks", "evaluation", "ablation"],
     ["cli"],
 ]
 """From the ground up. A room imports from floors below it, and from no other room of its own floor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -34,13 +35,32 @@ def unknown_class(option: str, hint: Any, message: str) -> str | None:
     why = found.groupdict().get("why") or "no class of this name is known"
     bases = [part for part in _classes(hint) if not inspect.isbuiltin(part)]
     known = sorted({cls.__name__ for base in bases for cls in _below(base)})
-    alike = nearest(name.rpartition(".")[2], known)
+    words = plain_words(hint)
+    known += [base.__name__ for base in bases if words]  # one that is a strategy itself
+    alike = nearest(name.rpartition(".")[2], [*words, *known])
     mend = "name one by its import path, such as mine.Own"
-    if alike:
+    if words and "." not in name and not found.groupdict().get("why"):
+        near = f"near it: {', '.join(alike)}; " if alike else ""
+        mend = f"{near}write {', '.join(words)}, or the import path of a class"
+    elif alike:
         mend = f"near it: {', '.join(alike)}; a class of your own goes by its import path, such as mine.Own"
     elif why.startswith("No module"):
         mend = "start with PYTHONPATH set to the folder of its file"
     return f"{option} is {shown(name)}: {why}; {mend}"
+
+
+def plain_words(hint: Any) -> list[str]:
+    """Return the words that an option takes in place of a class, such as ``auto`` or ``null``.
+
+    >>> plain_words(dict | typing.Literal["auto"] | None)
+    ['auto', 'null']
+    """
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(word) for word in typing.get_args(hint)]
+    if hint is type(None):
+        return ["null"]
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return [word for part in (typing.get_args(hint) if is_union else ()) for word in plain_words(part)]
 
 
 def _classes(hint: Any) -> Iterator[type]:

@@ -6,12 +6,13 @@ their own: gold answers of kinds whose check may take any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from observer.data.rows import Rows
 from observer.refusal import shown
 from observer.rollout import PromptRenderer
+from observer.rollout.prompts import Length
 from observer.types import NotNowError, Problem, RefusedError, Verdict
 from observer.verifier.notation import quote
 from observer.verifier.verifier import Question, Verifier
@@ -56,15 +57,11 @@ def refused_rows(
     """
     bad: dict[int, RefusedError] = {}
     rows_by_gold: dict[Question, list[int]] = {}
-    for row in rows.checked_rows():
-        problem = rows[row]
-        try:
-            renderer.check(problem)
-        except RefusedError as error:
-            bad[row] = error
-            continue
-        if problem.kind in ISOLATED:
-            rows_by_gold.setdefault(_against_itself(problem), []).append(row)
+    for problem, length in measured_rows(rows, renderer):
+        if isinstance(length, RefusedError):
+            bad[problem.row] = length
+        elif problem.kind in ISOLATED:
+            rows_by_gold.setdefault(against_itself(problem), []).append(problem.row)
     if rows_by_gold:
         from lightning.pytorch.utilities import rank_zero_info  # takes seconds, which scores do without
 
@@ -72,8 +69,18 @@ def refused_rows(
         faults = exchange(faults_of_golds(list(rows_by_gold)[rank::world_size], verifier))
         for gold, fault in faults.items():
             for row in rows_by_gold[gold]:
-                bad[row] = _unverifiable(rows[row], fault)
+                bad[row] = unverifiable(rows[row], fault)
     return sorted(bad.items())
+
+
+def measured_rows(rows: Rows, renderer: PromptRenderer) -> Iterator[tuple[Problem, Length | RefusedError]]:
+    """Yield each row that must be checked, with the length of its prompt or why it cannot be rendered."""
+    for row in rows.checked_rows():
+        problem = rows[row]
+        try:
+            yield problem, renderer.measure(problem)
+        except RefusedError as error:
+            yield problem, error
 
 
 def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
@@ -94,11 +101,13 @@ def faults_of_golds(golds: Sequence[Question], verifier: Verifier) -> Faults:
     return faults
 
 
-def _against_itself(problem: Problem) -> Question:
+def against_itself(problem: Problem) -> Question:
+    """Return whether a gold answer is the gold answer, as a question for the verifier."""
     return Question(problem.kind, problem.answer, problem.answer, problem.options)
 
 
-def _unverifiable(problem: Problem, fault: Fault) -> RefusedError:
+def unverifiable(problem: Problem, fault: Fault) -> RefusedError:
+    """Return the refusal of a row whose gold answer no rule can check."""
     refusal = RefusedError if fault.lasting else NotNowError
     return refusal(
         f"{problem.source}: row {shown(problem.id)}: no rule can check the answer {quote(problem.answer)} "

@@ -1,4 +1,4 @@
-"""Refuses held-out rows that figures cannot be measured on."""
+"""Refuses rows of which there are too few, and held-out rows that figures cannot be measured on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from observer.data.rows import Rows
 from observer.metrics import LEVELS
 from observer.refusal import shown
 from observer.types import RefusedError
+
+
+def refuse_few(rows: Rows, prompts_per_step: int) -> None:
+    """Refuse training rows that make no step.
+
+    Raises:
+        RefusedError: names both numbers.
+    """
+    if len(rows) < prompts_per_step:
+        raise RefusedError(f"data.train has {len(rows)} rows, fewer than prompts_per_step {prompts_per_step}")
 
 
 def refuse_unmeasurable(split: str, rows: Rows, ranks: int) -> None:

@@ -43,6 +43,9 @@ class BadRows:
         """The bad rows, in the order of the files."""
         return [row for _, row in sorted(self._found, key=lambda found: found[0])]
 
+    def seen(self, count: int, pictures: bool = False) -> None:
+        """Be told how many more rows were read, or, once all were, how many of their pictures; for people."""
+
     def add(self, place: Place, name: str, reason: str) -> None:
         """Add a bad row."""
         self._found.append((place, Skipped(self._files[place.file], place.line, name, reason)))

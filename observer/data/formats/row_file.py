@@ -6,6 +6,7 @@ checks the pictures and handles bad rows. Every row that is left out is named.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from observer.data.rows import RowFormat
 from observer.data.table import FileRows, record_batch
 from observer.refusal import shown
 from observer.types import Picture, Problem, RefusedError, Turn
+from observer.verifier.verify import KINDS
 
 CheckImages = Literal["decode", "header"]
 
@@ -65,6 +67,9 @@ class RowFile(RowFormat):
     """Names of the fields that ``chat`` reads."""
     pictures_in: ClassVar[str] = "a field that is read"
     """Where a row names its pictures, for the message that refuses one elsewhere."""
+
+    any_gold: ClassVar[bool] = False
+    """Whether rows are kept whose gold answer no rule can check; see ``read_any_gold``."""
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -128,7 +133,20 @@ class RowFile(RowFormat):
         Raises:
             RefusedError: the file cannot be read, holds no good row, or holds a bad one that is not skipped.
         """
-        checked = checked_once(self._entry(), self._check) if self.keep_checked else self._check()
+        return self._rows(checked_once(self._entry(), self._check) if self.keep_checked else self._check())
+
+    def examined(self, bad: BadRows) -> FileRows:
+        """Read and check all of the source, to its last row; no cache is asked.
+
+        Args:
+            bad: takes the bad rows, all of which are left out, and is told how far the reading is.
+
+        Raises:
+            RefusedError: the source cannot be read, or ``bad`` refuses it.
+        """
+        return self._rows(self._good(bad))
+
+    def _rows(self, checked: Checked) -> FileRows:
         pa.default_memory_pool().release_unused()  # memory of the check
         return FileRows(
             checked.batches,
@@ -140,10 +158,20 @@ class RowFile(RowFormat):
             self.files,
         )
 
+    def read_any_gold(self) -> FileRows:
+        """Read the file; with ``on_bad_row: skip`` rows are kept whose gold answer no rule can check."""
+        if self.on_bad_row == "refuse":
+            return self.read()
+        form = copy.copy(self)
+        form.__dict__["any_gold"] = True
+        return form.read()
+
     def _entry(self) -> Entry:
         options = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
         own = type(self)
         name = {"class": f"{own.__module__}.{own.__qualname__}", "options": options, "root": self.root}
+        if self.any_gold:
+            name["any_gold"] = "yes"
         files = [*self.files_read, *([self.difficulty_from] if self.difficulty_from else [])]
         classes = [cls for cls in own.__mro__ if cls is not object]
         return Entry({**name, "file": str(Path(self.path).absolute())}, classes, files, self.root)
@@ -155,6 +183,13 @@ class RowFile(RowFormat):
 
     def _check(self) -> Checked:
         bad = BadRows(self.path, self.files, self.on_bad_row)
+        checked = self._good(bad)
+        if not any(len(batch) for batch in checked.batches):
+            raise RefusedError(f"{self._named} holds no good row{bad.listed()}")
+        return checked
+
+    def _good(self, bad: BadRows) -> Checked:
+        """Return the good rows, of which there may be none."""
         ids = IdsSeen()
         problems, spool = self._problems(bad, ids), Spool()
         while chunk := list(islice(problems, BATCH_ROWS)):
@@ -171,8 +206,6 @@ class RowFile(RowFormat):
         stamped = stamp(pictures.names, self.root)  # before they are opened: later changes are noticed
         batches = pictures.with_good_ones(taken, bad)
         bad.settle()
-        if not any(len(batch) for batch in batches):
-            raise RefusedError(f"{self._named} holds no good row{bad.listed()}")
         return Checked(batches, pictures.names, stamped, bad.found)
 
     @property
@@ -199,7 +232,7 @@ class RowFile(RowFormat):
             row=0,
             turns=turns,
             answer=answer,
-            kind=answer_kind(record, answer, options),
+            kind=self._kind(record, answer, options),
             pictures=tuple(self._picture(picture) for picture in pictures),
             options=options,
             difficulty=difficulty,
@@ -207,6 +240,14 @@ class RowFile(RowFormat):
             level=fields.ladder_level(record, difficulty),
             metadata=fields.leftovers(record, self._known),
         )
+
+    def _kind(self, record: Mapping[str, Any], answer: str, options: tuple[str, ...]) -> str:
+        try:
+            return answer_kind(record, answer, options)
+        except RefusedError:
+            if self.any_gold and (kind := record.get("kind", "")) in ("", *KINDS):
+                return str(kind)
+            raise
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -232,6 +273,7 @@ class RowFile(RowFormat):
         known: set[str] = set()
         names = [Path(file).name for file in self.files]
         for place, record in self.records():
+            bad.seen(1)
             default_id = name = f"{names[place.file]}:{place.line}"
             try:
                 if isinstance(record, RefusedError):

@@ -115,6 +115,7 @@ class PicturesSeen:
                 new = self.names.slice(done, known - done).to_pylist() if known > done else []
                 for number, finding in enumerate(threads.map(self._looked_at, new), start=done):
                     self._note(number, finding)
+                    bad.seen(1, pictures=True)
                 done = max(done, known)
                 kept.add(self._marked(batch, codes, row, without, bad))
                 row += len(batch)

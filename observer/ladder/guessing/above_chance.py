@@ -12,7 +12,7 @@ from observer.ladder.asked import AskedModel
 from observer.ladder.asking import Ask, Asker
 from observer.ladder.guessing.turned_options import chance, turned
 from observer.ladder.selection import Selection
-from observer.ladder.step import Values, keep
+from observer.ladder.step import Values, doubted, keep
 from observer.ladder.table import Table
 from observer.types import Problem
 
@@ -78,7 +78,9 @@ def _shares(problem: Problem, responses: int) -> list[tuple[Problem, int]]:
     return [(variant, len(range(place, responses, count))) for place, variant in enumerate(known)]
 
 
-def above_chance(table: Table, prefix: str, confidence: float, told: Callable[[int, int], str]) -> Selection:
+def above_chance(
+    table: Table, prefix: str, confidence: float, told: Callable[[int, int], str], mend: str = ""
+) -> Selection:
     """Remove the rows whose lower Wilson bound lies above the chance rate of their kind of answer.
 
     Args:
@@ -86,6 +88,7 @@ def above_chance(table: Table, prefix: str, confidence: float, told: Callable[[i
         prefix: of the columns.
         confidence: of the two-sided interval.
         told: (right, all) -> how the reason begins.
+        mend: what brings a row back that goes, if people decide on them; "" where they do not.
     """
     from observer.statistics import wilson  # its room needs scipy, which takes a moment
 
@@ -102,4 +105,8 @@ def above_chance(table: Table, prefix: str, confidence: float, told: Callable[[i
             f"{confidence:g}, and a guess is right in {chance_N[place]:.2f}"
         )
 
-    return keep(table, ~np.isnan(asked_N) & (low_N <= chance_N), reason)
+    could_N = ~np.isnan(asked_N)
+    if not mend:
+        return keep(table, could_N & (low_N <= chance_N), reason)
+    good_N = could_N & ((low_N <= chance_N) | table.among("keep", "correct"))
+    return keep(table, good_N, reason, doubted(table, good_N | ~could_N, reason, mend))

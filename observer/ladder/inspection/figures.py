@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from observer.curriculum.index import RUNGS
-from observer.ladder.output.writing import COLUMNS, MANIFEST
+from observer.data.formats.ladder import COLUMNS, MANIFEST
 from observer.types import RefusedError
 
 WIDE = 0.5

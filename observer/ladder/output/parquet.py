@@ -17,6 +17,7 @@ OWN = {
     "id": pa.string(),
     "row": pa.int64(),
     "source": pa.string(),
+    "message": pa.string(),
     "question": pa.string(),
     "answer": pa.string(),
     "kind": pa.string(),
@@ -25,7 +26,7 @@ OWN = {
     "metadata": pa.string(),
     "level": pa.int32(),
 }
-"""Columns that no step measures; ``row`` is the row's number in the input."""
+"""Columns that no step measures; ``row`` is the row's number in the input, ``message`` its chat as JSON."""
 BLOCK = 1024
 """Rows that are written at a time."""
 PROVENANCE = b"observer.provenance"

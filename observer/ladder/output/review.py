@@ -7,10 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from observer.data.formats.ladder import MANIFEST
 from observer.data.images import file_picture
-from observer.ladder.output.writing import MANIFEST, REVIEW
+from observer.ladder.output.writing import REVIEW
 from observer.pages.review_page import Answer, PageRow, review_page
 from observer.types import RefusedError, Verdict
+
+WORDS = {
+    "Verifiable": "unverifiable",
+    "Duplicates": "two gold answers",
+    "NoPicture": "solved without its picture",
+    "Review": "rarely or never right",
+}
+"""Step -> why it lists a row, as people filter rows."""
 
 
 def ladder_page(folder: Path) -> Iterator[str]:
@@ -50,11 +59,11 @@ def _page_row(folder: Path, lines: Sequence[Mapping[str, Any]]) -> PageRow:
     pictures = [item["image"] for item in items if item["type"] == "image"]
     return PageRow(
         id=line["id"],
-        reason=" and ".join(dict.fromkeys(one["step"] for one in lines)),
+        reason=" and ".join(dict.fromkeys(WORDS.get(one["step"], one["step"]) for one in lines)),
         question=line["question"],
         pictures=tuple(file_picture(name, folder) for name in pictures),
         gold=line["answer"],
-        kind=line["kind"],
+        kind=line["kind"] or "none",
         answers=_answers(line["samples"]),
         columns={name: value for name, value in line["measured"].items() if isinstance(value, int | float)},
         note="; ".join(one["why"] for one in lines),

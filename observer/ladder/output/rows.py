@@ -13,14 +13,13 @@ LEVELS = 8
 
 
 def message_row(
-    problem: Problem, pictures: Sequence[str], answer: str | None, measured: Mapping[str, Any], source: str
+    problem: Problem, pictures: Sequence[str], measured: Mapping[str, Any], source: str
 ) -> dict[str, Any]:
     """Return a row of the ``message`` format.
 
     Args:
-        problem: as it was read.
+        problem: with the gold answer that counts.
         pictures: paths of its pictures, relative to the file.
-        answer: its corrected gold answer; None for its own.
         measured: ``difficulty``, ``complexity`` and ``slot``, as far as they are known.
         source: the name of its source.
     """
@@ -28,7 +27,7 @@ def message_row(
     turns = [{"role": turn.role, "content": _content(turn.text, left)} for turn in problem.turns]
     row: dict[str, Any] = {
         "message": json.dumps(turns, ensure_ascii=False),
-        "answer": problem.answer if answer is None else answer,
+        "answer": problem.answer,
         "id": problem.id,
         "kind": problem.kind,
     }

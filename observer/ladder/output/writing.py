@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data.checks.cache import file_digest
+from observer.data.formats.ladder import COLUMNS, CONTROL, LADDER, MANIFEST
 from observer.ladder.measuring import Measuring, named_models
 from observer.ladder.output.answers import Answers
 from observer.ladder.output.card import card
@@ -25,10 +27,11 @@ from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
 
-LADDER, COLUMNS, CONTROL, REVIEW = "ladder.jsonl", "ladder.parquet", "control.jsonl", "review.jsonl"
-REMOVED, MANIFEST, CARD = "removed.jsonl", "manifest.json", "card.md"
+REVIEW, REMOVED, CARD = "review.jsonl", "removed.jsonl", "card.md"
 LEFT_OUT = ("samples", "fault")
 """Columns that are not in the parquet file: responses, for a review, and faults, which no row of it has."""
+NAMED = 65_536
+"""Rows whose pictures are not decoded again for the control or the review: some 200 bytes each."""
 FAULT = "fault"
 """The end of the name of a column that says why a row cannot be asked."""
 
@@ -46,6 +49,7 @@ class Writing:
         self._measuring, self._selected, self._folder = measuring, selected, folder
         self._table, self._source = selected.table, measuring.rows
         self._pictures = PictureFolder(folder)
+        self._names = lru_cache(NAMED)(lambda row: self._pictures.names(self._source[row]))
         self._measured = {
             name: kind
             for step in measuring.recipe.steps
@@ -98,8 +102,7 @@ class Writing:
             table = stack.enter_context(parquet(self._folder / COLUMNS, columns, provenance))
             for place, row in enumerate(self._table.rows_N.tolist()):
                 record = self._record(row) | {name: values[place].item() for name, values in added.items()}
-                problem, names = self._source[row], []
-                names = self._pictures.names(problem)
+                problem, names = self._table.problem(row), self._names(row)
                 line = self._line(problem, names, row, record)
                 _write_line(lines, line)
                 table.write(_own(problem, row, names, line) | record)
@@ -121,7 +124,7 @@ class Writing:
         self, problem: Problem, names: list[str], row: int, measured: Mapping[str, Any]
     ) -> dict[str, Any]:
         source = self._source.source_name(row)
-        return message_row(problem, names, self._table.answers.get(row), measured, source)
+        return message_row(problem, names, measured, source)
 
     def _write_control(self) -> Answers:
         """Write as many rows of the input as the ladder has, drawn at random from all that can be asked."""
@@ -130,8 +133,8 @@ class Writing:
             for row in self._usable():
                 if written == len(self._table):
                     break
-                problem = self._source[row]
-                line = self._line(problem, self._pictures.names(problem), row, self._record(row))
+                problem = self._table.problem(row)
+                line = self._line(problem, self._names(row), row, self._record(row))
                 _write_line(lines, line)
                 answers.add(problem, line["answer"])
                 written += 1
@@ -152,9 +155,9 @@ class Writing:
         """Write the rows that a person should look at, with what was sampled; return how many."""
         with whole_file(self._folder / REVIEW) as lines:
             for row, step, why in self._selected.review:
-                problem = self._source[row]
+                problem = self._table.problem(row)
                 record = self._record(row)
-                line = self._line(problem, self._pictures.names(problem), row, record)
+                line = self._line(problem, self._names(row), row, record)
                 samples = self._table.record(row, ["samples"])["samples"]
                 extra = {"row": row, "step": step, "why": why, "question": problem.question}
                 _write_line(lines, line | extra | {"measured": record, "samples": samples or []})
@@ -172,6 +175,7 @@ def _own(problem: Problem, row: int, pictures: list[str], line: Mapping[str, Any
         "id": problem.id,
         "row": row,
         "source": line["metadata"]["source"],
+        "message": line["message"],
         "question": problem.question,
         "answer": line["answer"],
         "kind": problem.kind,

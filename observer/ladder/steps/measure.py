@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -105,8 +105,8 @@ class Measure(BuildStep):
         )
 
 
-def _fault(table: Table, place: int) -> str:
-    return str(table.value("fault", int(table.rows_N[place])))
+def _fault(table: Table, place: int) -> Any:
+    return table.value("fault", int(table.rows_N[place])) or "it was not measured; build it without --part"
 
 
 def _figures(responses: Responses) -> dict[str, Any]:
@@ -116,12 +116,7 @@ def _figures(responses: Responses) -> dict[str, Any]:
     lengths = [len(completion.ids) for completion, _ in responses]
     right = [length for length, good in zip(lengths, correct, strict=True) if good]
     answers = [same(score.extracted) for _, score in responses if score.extracted is not None]
-    others = Counter(
-        same(score.extracted)
-        for _, score in responses
-        if score.extracted is not None and score.verdict is Verdict.WRONG
-    )
-    other, times = min(others.items(), key=lambda item: (-item[1], item[0]), default=(None, 0))
+    other, times = most_frequent_other((score.extracted, score.verdict) for _, score in responses)
     return {
         "responses": count,
         "correct": sum(correct),
@@ -146,6 +141,12 @@ def _figures(responses: Responses) -> dict[str, Any]:
             for completion, score in responses
         ],
     }
+
+
+def most_frequent_other(answers: Iterable[tuple[str | None, Verdict]]) -> tuple[str | None, int]:
+    """Return the wrong answer that was given most often, the first in order of equals, and how often."""
+    others = Counter(same(text) for text, verdict in answers if text is not None and verdict is Verdict.WRONG)
+    return min(others.items(), key=lambda item: (-item[1], item[0]), default=(None, 0))
 
 
 def same(answer: str) -> str:

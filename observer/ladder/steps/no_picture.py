@@ -27,6 +27,7 @@ class NoPicture(BuildStep):
 
     A row is solved where the lower Wilson bound of its right answers lies above the chance rate of its kind
     of answer; the options of a choice are asked in all their orders in turn. Rows without a picture stay.
+    Those that go are listed for review; a decision to keep one (``Review.decisions``) brings it back.
 
     Args:
         responses: per row.
@@ -72,7 +73,8 @@ class NoPicture(BuildStep):
         def told(right: int, asked: int) -> str:
             return f"{right} of {asked} responses are right without the picture"
 
-        return above_chance(table, "no_picture", self.confidence, told)
+        mend = "keep it to bring the row back"
+        return above_chance(table, "no_picture", self.confidence, told, mend)
 
 
 def without_pictures(problem: Problem) -> Problem:

@@ -23,6 +23,7 @@ NEEDED = {
     "vllm:SamplingParams": ("flat_logprobs", "logit_bias", "logprobs", "min_tokens", "stop_token_ids"),
     "vllm.engine.arg_utils:EngineArgs": (
         "distributed_executor_backend",
+        "tensor_parallel_size",
         "enable_sleep_mode",
         "generation_config",
         "kv_cache_memory_bytes",

@@ -16,6 +16,7 @@ import torch
 
 from observer.rollout.vllm.abilities import refuse_unfit, refuse_without
 from observer.rollout.vllm.memory import key_value_bytes
+from observer.rollout.vllm.ranks import over_sockets, refuse_heads
 from observer.rollout.vllm.sleep import Sleep
 from observer.rollout.vllm.sync import Weights
 from observer.rollout.vllm.undisturbed import undisturbed
@@ -133,6 +134,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
 
     processor = load_processor(spec)
     config, generation = _checked_configs(spec)
+    refuse_heads(options["tensor_parallel_size"], config)
     if longest is not None and longest > (most := config.get_text_config().max_position_embeddings):
         raise RefusedError(
             f"model.max_prompt_tokens + model.max_tokens is {longest}, and the model's context has {most} "
@@ -141,7 +143,7 @@ def _make(spec: PolicySpec, options: dict[str, Any], longest: int | None, key: d
     size = {name: processor.image_processor.size[name] for name in ("shortest_edge", "longest_edge")}
     # Its warnings are about speed, by the dozen; a user who sets a level has them.
     own = {"VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "ERROR"), **ENVIRONMENT}
-    own |= launched()
+    own |= launched(options["tensor_parallel_size"])
     with undisturbed(own):
         refuse_unfit()
         llm = _started(spec, config, options, longest, size)
@@ -211,6 +213,7 @@ def _started(
         tokens = options["max_num_seqs"] * (longest or config.get_text_config().max_position_embeddings)
         share = made.pop("gpu_memory_utilization")
         made["kv_cache_memory_bytes"] = key_value_bytes(config, options["dtype"], tokens, share)
+        over_sockets()
     return vllm.LLM(
         model=str(model_path(spec.path)),
         max_model_len=-1 if longest is None else longest,  # -1: as long as model and memory allow
@@ -221,22 +224,30 @@ def _started(
         enable_prefix_caching=True,
         limit_mm_per_prompt={"video": 0},
         mm_processor_kwargs={"size": size},
-        distributed_executor_backend="external_launcher" if launched() else "uni",  # on this rank's device
+        # on this rank's device
+        distributed_executor_backend="external_launcher"
+        if launched(options["tensor_parallel_size"])
+        else "uni",
         use_tqdm_on_load=False,
         **made,
     )
 
 
-def launched() -> dict[str, str]:
-    """Return what an external launcher would have told vLLM, where several ranks with a GPU each run.
+def launched(tensor_parallel: int) -> dict[str, str]:
+    """Return what an external launcher would have told vLLM, where ranks have a GPU each or share a vLLM.
 
     Lightning starts ranks without all of it, and vLLM looks nowhere else.
+
+    Args:
+        tensor_parallel: ranks that share a vLLM.
     """
     ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if not ranks or not torch.cuda.is_available() or torch.distributed.get_world_size() == 1:
+    cuda = torch.cuda.is_available()
+    if not ranks or torch.distributed.get_world_size() == 1 or not (cuda or tensor_parallel > 1):
         return {}
+    rank = torch.distributed.get_rank()
     return {
-        "RANK": str(torch.distributed.get_rank()),
-        "LOCAL_RANK": str(torch.cuda.current_device()),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(torch.cuda.current_device() if cuda else rank),
         "WORLD_SIZE": str(torch.distributed.get_world_size()),
     }

@@ -38,17 +38,16 @@ def sampling_params(sampling: Sampling, banned_ids: Sequence[int], end_ids: Sequ
     )
 
 
-def seed_of(prompts: Sequence[Prompt], sampling: Sampling) -> int:
+def seed_of(rows: Sequence[str], sampling: Sampling) -> int:
     """Return the seed of a call: a run that goes on draws with the numbers of an unbroken one.
 
     It is one for all prompts. A seed for each would need a generator for each, which vLLM's CPU kernels
     cannot advance when a prompt is computed in parts.
 
     Args:
-        prompts: of the call.
+        rows: ids of the problems of the call.
         sampling: seed, step and places in the group.
     """
-    rows = [prompt.problem.id for prompt in prompts]
     return stable_seed(sampling.seed, "vllm", sampling.step, sampling.first, *rows)
 
 

@@ -1,0 +1,1 @@
+"""``observer doctor``: its options and its command."""

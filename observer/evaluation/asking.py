@@ -1,0 +1,211 @@
+"""Asks a model the rows of a benchmark, chunk by chunk; what is finished is never asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from observer.data.fingerprints import digest, pictures_digest, text_number
+from observer.data.rows import Rows
+from observer.evaluation.extractors import EXTRACTORS
+from observer.evaluation.recipe import Evaluation
+from observer.ladder.chunks import ChunkFolder
+from observer.ladder.measured import ROW, write_columns
+from observer.ladder.progress import Shown
+from observer.ladder.provenance import stated, versions
+from observer.seeding import stable_seed
+from observer.types import Completion, Problem, RefusedError, Sampling, Score
+from observer.verifier import Question
+
+if TYPE_CHECKING:
+    from observer.answering import Answerer
+
+RESPONSE = {
+    "text": pa.string(),
+    "extracted": pa.string(),
+    "verdict": pa.string(),
+    "reason": pa.string(),
+    "formatted": pa.bool_(),
+    "tokens": pa.int32(),
+    "finish_reason": pa.string(),
+}
+"""A response and what was found of it."""
+COLUMNS = {
+    ROW: pa.int64(),
+    "id": pa.string(),
+    "place": pa.string(),
+    "source": pa.string(),
+    "subject": pa.string(),
+    "level": pa.int32(),
+    "kind": pa.string(),
+    "question": pa.string(),
+    "answer": pa.string(),
+    "options": pa.list_(pa.string()),
+    "pictures": pa.int32(),
+    "cluster": pa.string(),
+    "fault": pa.string(),
+    "greedy": pa.struct({**RESPONSE, **dict.fromkeys(EXTRACTORS, pa.string())}),
+    "samples": pa.list_(pa.struct(RESPONSE)),
+}
+"""What is kept of a row. ``cluster``: rows that show the same pictures have the same one. ``fault``: why the
+row could not be asked, such as a prompt that is too long; "" if it was. ``greedy`` has the verdict by each
+extractor too, null where it finds no answer."""
+SCHEMA = pa.schema(COLUMNS)
+
+
+class Examination:
+    """The rows of a benchmark before a model.
+
+    Args:
+        evaluation: how it is asked.
+        name: of the benchmark.
+        rows: its rows.
+        folder: of its chunks.
+
+    Raises:
+        RefusedError: the folder holds answers that were drawn otherwise.
+    """
+
+    def __init__(self, evaluation: Evaluation, name: str, rows: Rows, folder: Path) -> None:
+        self.rows = rows
+        self.count = min(len(rows), evaluation.limit or len(rows))
+        self._evaluation, self._name = evaluation, name
+        self.chunks = ChunkFolder(folder, self.count, evaluation.chunk_rows)
+        self.chunks.claim(self.made())
+
+    def made(self) -> dict[str, Any]:
+        """Return what the answers depend on, as builtins."""
+        asked, benchmark = self._evaluation, self._evaluation.benchmarks[self._name]
+        names = ("response_format", "responses", "max_tokens", "temperature", "seed", "chunk_rows", "model")
+        return {
+            "benchmark": {"rows": stated(benchmark.rows), "subject": benchmark.subject, "count": self.count},
+            "digest": digest(self.rows.fingerprints()[: self.count]),
+            **{name: stated(getattr(asked, name)) for name in names},
+            "versions": versions(),
+        }
+
+    @property
+    def missing(self) -> list[int]:
+        """The chunks that are not finished."""
+        return self.chunks.missing(range(len(self.chunks)))
+
+    def run(self, answerer: Answerer, shown: Shown, stopped: Callable[[], bool]) -> None:
+        """Ask what is missing.
+
+        Raises:
+            KeyboardInterrupt: it was stopped; what is finished is kept.
+        """
+        missing, tokens = self.missing, 0
+        shown.begin(self._name, len(self.chunks), len(missing))
+        try:
+            for chunk in missing:
+                span = self.chunks.range(chunk)
+                records = self._answered([self.rows[row] for row in span], answerer)
+                tokens += sum(
+                    one["tokens"] for each in records for one in (each["greedy"], *each["samples"]) if one
+                )
+                batch = pa.RecordBatch.from_pylist(
+                    [{ROW: row, **each} for row, each in zip(span, records, strict=True)], SCHEMA
+                )
+                write_columns(self.chunks.file(chunk), SCHEMA, batch)
+                shown.chunk(len(span), tokens)
+                if stopped():
+                    shown.say(
+                        f"{self._name}: stopped after chunk {chunk}; the same command goes on from here"
+                    )
+                    raise KeyboardInterrupt
+        finally:
+            shown.end()
+
+    def _answered(self, problems: Sequence[Problem], answerer: Answerer) -> list[dict[str, Any]]:
+        faults = [_fault(problem, answerer) for problem in problems]
+        asked = [problem for problem, fault in zip(problems, faults, strict=True) if not fault]
+        greedy, *samples = answerer.answer(asked, *self._samplings())
+        drawn = {
+            problem.id: (
+                list(zip(greedy.groups[at].completions, greedy.scores[at], strict=True)),
+                [
+                    pair
+                    for one in samples
+                    for pair in zip(one.groups[at].completions, one.scores[at], strict=True)
+                ],
+            )
+            for at, problem in enumerate(asked)
+        }
+        found = iter(self._extracted(asked, [drawn[problem.id][0][0][0] for problem in asked], answerer))
+        records = []
+        for problem, fault in zip(problems, faults, strict=True):
+            first, others = drawn.get(problem.id, ([], []))
+            record = self._about(problem) | {"fault": fault, "greedy": None}
+            if first:
+                record["greedy"] = _response(*first[0]) | next(found)
+            records.append(record | {"samples": [_response(*pair) for pair in others]})
+        return records
+
+    def _samplings(self) -> list[Sampling]:
+        asked = self._evaluation
+        seed = stable_seed(asked.seed, "evaluation", self._name)
+        found = [Sampling(1, asked.max_tokens, temperature=0.0, seed=seed, step=-1)]
+        if asked.responses:
+            found.append(
+                Sampling(asked.responses, asked.max_tokens, temperature=asked.temperature, seed=seed, step=-2)
+            )
+        return found
+
+    def _extracted(
+        self, problems: Sequence[Problem], completions: Sequence[Completion], answerer: Answerer
+    ) -> Iterable[dict[str, str | None]]:
+        """Return extractor -> verdict for each of some completions; None where it finds no answer."""
+        questions = [
+            Question(problem.kind, problem.answer, extract(completion.text, problem.kind), problem.options)
+            for problem, completion in zip(problems, completions, strict=True)
+            for extract in EXTRACTORS.values()
+        ]
+        results = answerer.rubric.verifier.verify_all(questions)
+        verdicts = iter(
+            None if question.prediction is None else str(result.verdict)
+            for question, result in zip(questions, results, strict=True)
+        )
+        return [{name: next(verdicts) for name in EXTRACTORS} for _ in problems]
+
+    def _about(self, problem: Problem) -> dict[str, Any]:
+        subject = self._evaluation.benchmarks[self._name].subject
+        return {
+            "id": problem.id,
+            "place": problem.source,
+            "source": self.rows.source_name(problem.row),
+            "subject": str(problem.metadata.get(subject, "")) if subject else "",
+            "level": problem.level,
+            "kind": problem.kind,
+            "question": problem.question,
+            "answer": problem.answer,
+            "options": list(problem.options),
+            "pictures": len(problem.pictures),
+            "cluster": pictures_digest(problem)
+            if problem.pictures
+            else f"text {text_number([turn.text for turn in problem.turns])}",
+        }
+
+
+def _fault(problem: Problem, answerer: Answerer) -> str:
+    """Return why a problem cannot be asked; "" if it can."""
+    try:
+        answerer.renderer.check(problem)
+    except RefusedError as error:
+        return str(error)
+    return ""
+
+
+def _response(completion: Completion, score: Score) -> dict[str, Any]:
+    return {
+        "text": completion.text,
+        "extracted": score.extracted,
+        "verdict": str(score.verdict),
+        "reason": score.reason,
+        "formatted": score.formatted,
+        "tokens": len(completion.ids),
+        "finish_reason": completion.finish_reason,
+    }

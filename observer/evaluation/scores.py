@@ -1,0 +1,114 @@
+"""The scores of a benchmark: accuracy with intervals clustered by picture, pass@k, maj@k, breakdowns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from observer.evaluation.extractors import EXTRACTORS
+from observer.evaluation.outcomes import Outcomes
+from observer.statistics import Estimate, crossed, maj_at_k, pass_at_k
+
+DIGITS = 6
+
+
+def scores(outcomes: Outcomes) -> dict[str, Any]:
+    """Return the scores of a benchmark as builtins.
+
+    Each score is ``[mean, low, high]``, its 95 % interval over rows; those of the same pictures are one.
+
+    Args:
+        outcomes: at least one row that was asked.
+    """
+    samples = outcomes.labels_P_N.shape[1]
+    found: dict[str, Any] = {
+        "rows": len(outcomes),
+        "not_asked": len(outcomes.faults),
+        "clusters": len(np.unique(outcomes.cluster_P)),
+        "responses": samples,
+        "greedy": score(outcomes.greedy_P, outcomes.cluster_P),
+    }
+    if samples:
+        right_P = outcomes.right_P_N.sum(1)
+        found["sampled"] = score(right_P / samples, outcomes.cluster_P)
+        for k in powers(samples)[1:]:
+            found[f"pass@{k}"] = score(pass_at_k(right_P, samples, k), outcomes.cluster_P)
+        for k in powers(samples)[2:]:
+            found[f"maj@{k}"] = score(maj_at_k(outcomes.labels_P_N, k), outcomes.cluster_P)
+    found["extractors"] = {
+        name: score(outcomes.extracted_P_E[:, place], outcomes.cluster_P)
+        for place, name in enumerate(EXTRACTORS)
+    }
+    found["shares"] = {
+        "formatted": _mean(outcomes.formatted_P),
+        "truncated": _mean(outcomes.truncated_P),
+        "unparsed": _mean(outcomes.unparsed_P),
+        "unverifiable": _mean(outcomes.unverifiable_P),
+    }
+    found["tokens"] = _mean(outcomes.tokens_P)
+    right = int(outcomes.greedy_P.sum())
+    found["tokens_per_correct"] = round(float(outcomes.tokens_P.sum()) / right, DIGITS) if right else None
+    found["groups"] = {
+        name: broken_down(outcomes, names) for name, names in outcomes.groups.items() if len(set(names)) > 1
+    }
+    return found
+
+
+def broken_down(outcomes: Outcomes, names: Sequence[str]) -> dict[str, Any]:
+    """Return group -> its rows and its greedy score; groups that are numbers in their order."""
+    of_P = np.array(names, object)
+    found = {}
+    for name in sorted(set(names), key=_order):
+        at = of_P == name
+        found[name] = {"rows": int(at.sum()), "greedy": score(outcomes.greedy_P[at], outcomes.cluster_P[at])}
+    return found
+
+
+def score(values_P: np.ndarray, cluster_P: np.ndarray) -> list[float]:
+    """Return a mean and the ends of its interval, clustered by picture."""
+    found = estimate(values_P, cluster_P)
+    return [round(value, DIGITS) for value in (found.mean, *found.interval())]
+
+
+def estimate(
+    values_P: np.ndarray, cluster_P: np.ndarray, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Estimate:
+    """Return the mean over rows, with its error over other rows; those of a picture count as one."""
+    return crossed(np.asarray(values_P, np.float64)[None], cluster_P.tolist(), bounds)
+
+
+def powers(samples: int) -> list[int]:
+    """Return the k of pass@k and maj@k: powers of two, and the number of samples.
+
+    >>> powers(8), powers(6), powers(1)
+    ([1, 2, 4, 8], [1, 2, 4, 6], [1])
+    """
+    found = [2**power for power in range(samples.bit_length()) if 2**power < samples]
+    return [*found, samples]
+
+
+def _mean(values_P: np.ndarray) -> float:
+    return round(float(np.mean(values_P)), DIGITS)
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    number = name.lstrip("-").isdigit()
+    return (not number, float(name) if number else 0.0, name)
+
+
+def interval_text(value: Sequence[float] | None) -> str:
+    """Return a score for people.
+
+    >>> interval_text([0.5, 0.41, 0.59]), interval_text(None)
+    ('.500 (.410 .. .590)', '-')
+    """
+    if value is None:
+        return "-"
+    mean, low, high = (f"{one:.3f}".replace("0.", ".", 1) if one < 1 else f"{one:.2f}" for one in value)
+    return f"{mean} ({low} .. {high})"
+
+
+Scores = Mapping[str, Any]
+"""What ``scores`` returns."""

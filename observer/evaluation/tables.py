@@ -1,0 +1,105 @@
+"""The scores of an evaluation for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from observer.evaluation.scores import Scores, interval_text
+
+SHOWN_GROUPS = 12
+"""Groups of a breakdown that are shown; the others are in the file."""
+FAULTS = 3
+"""Rows that could not be asked that are named on the terminal; all are in the file."""
+
+SHARES = {
+    "formatted": "formatted",
+    "truncated": "cut off",
+    "unparsed": "no answer found",
+    "unverifiable": "unverifiable",
+}
+READ = {
+    "tag": "right by the last <answer> tag",
+    "boxed": "right by the last box",
+    "last": "right by the last number or letter",
+}
+"""Extractor -> how it is called."""
+
+
+def tables(found: Scores) -> Iterator[Table | Text]:
+    """Yield what to print of an evaluation: scores, what harnesses differ by, breakdowns, what went wrong."""
+    benchmarks = found["benchmarks"]
+    yield _scores(benchmarks)
+    yield _readings(benchmarks)
+    for name, scores in benchmarks.items():
+        for group, parts in scores["groups"].items():
+            yield _groups(name, group, parts)
+    for name, scores in benchmarks.items():
+        yield from _faults(name, scores["faults"])
+
+
+def _scores(benchmarks: Scores) -> Table:
+    """Return a column per benchmark, a line per figure."""
+    table = Table("", title="accuracy, with its 95 % interval over rows (clustered by picture)")
+    for name in benchmarks:
+        table.add_column(Text(name), justify="right")
+    names = list(dict.fromkeys(key for scores in benchmarks.values() for key in scores if _is_score(key)))
+    for name in names:
+        table.add_row(name, *(interval_text(scores.get(name)) for scores in benchmarks.values()))
+    table.add_section()
+    _line(table, "rows", benchmarks, lambda scores: f"{scores['rows']:,}")
+    _line(table, "pictures or texts", benchmarks, lambda scores: f"{scores['clusters']:,}")
+    return table
+
+
+def _is_score(key: str) -> bool:
+    return key in ("greedy", "sampled") or "@" in key
+
+
+def _readings(benchmarks: Scores) -> Table:
+    table = Table("", title="the greedy responses")
+    for name in benchmarks:
+        table.add_column(Text(name), justify="right")
+    for key, told in SHARES.items():
+        _line(table, told, benchmarks, partial(_part, "shares", key))
+    _line(table, "tokens", benchmarks, lambda scores: f"{scores['tokens']:.1f}")
+    _line(table, "tokens per correct one", benchmarks, lambda scores: _or_dash(scores["tokens_per_correct"]))
+    table.add_section()
+    for key, told in READ.items():
+        _line(table, told, benchmarks, partial(_part, "extractors", key))
+    _line(table, "rows on which these disagree", benchmarks, lambda scores: f"{scores['disagree']:,}")
+    return table
+
+
+def _line(table: Table, name: str, benchmarks: Scores, cell: Callable[[Scores], str]) -> None:
+    table.add_row(name, *map(cell, benchmarks.values()))
+
+
+def _part(part: str, key: str, scores: Scores) -> str:
+    value = scores[part][key]
+    return f"{value[0] if isinstance(value, list) else value:.3f}"
+
+
+def _or_dash(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _groups(name: str, group: str, parts: Scores) -> Table:
+    table = Table(group, "rows", "greedy", title=Text(f"{name} by {group}"))
+    for part, scores in list(parts.items())[:SHOWN_GROUPS]:
+        table.add_row(Text(part or "-"), f"{scores['rows']:,}", interval_text(scores["greedy"]))
+    if len(parts) > SHOWN_GROUPS:
+        table.caption = f"and {len(parts) - SHOWN_GROUPS} more in scores.json"
+    return table
+
+
+def _faults(name: str, faults: list[list[Any]]) -> Iterator[Text]:
+    if faults:
+        count = f"{len(faults):,} row{'s' if len(faults) > 1 else ''}"
+        yield Text(f"{name}: {count} could not be asked and count in no score; the first:")
+        for place, row, why in faults[:FAULTS]:
+            yield Text(f"  {place}: row {row}: {why}")
