@@ -24,7 +24,7 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score", "ladder"],
+    ["learner", "score", "ladder", "release"],
     ["callbacks", "ablation"],
     ["cli"],
 ]
