@@ -38,8 +38,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   fit        train a policy; --help prints every option
   validate   measure a policy on data.val
   test       measure a policy on data.test
-  predict    write a policy's completions of data.predict, with verdicts;
-             with --weights, --image and --question: answer one question
+  predict    write a policy's completions of data.predict, with verdicts; --weights answers one question
   score      score completions that you already have
   ablate plan            list the runs of a grid file, what they cost and what they can show
   ablate run             run a grid: several runs at once, resumed where they were cut off

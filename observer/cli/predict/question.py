@@ -113,7 +113,8 @@ def question_command(words: list[str]) -> None:
     answerer = Answerer.of(spec, form, engine=given.engine, max_prompt_tokens=given.max_prompt_tokens)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if given.device == "auto" else given.device
     with closing(answerer):
-        answerer.renderer.check(problem)
+        # An engine that sets room aside needs no more than for this prompt.
+        answerer.renderer.max_tokens = answerer.renderer.check(problem)
         answerer.start(spec, device=device, max_tokens=given.max_tokens)
         [scored] = answerer.answer([problem], sampling)
     completion, score = scored.groups[0].completions[0], scored.scores[0][0]
