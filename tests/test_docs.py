@@ -77,7 +77,10 @@ def alike(words):
 
 def understood(words, monkeypatch, capfd):
     command = words[0]
-    if command in ("fit", "validate", "test", "predict"):
+    if command == "predict" and "--weights" in words:
+        assert main(words) == 2  # what there is no picture of
+        assert re.search(r"is no file|no such directory", capfd.readouterr().err)
+    elif command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0
     elif command == "evaluate":
@@ -173,6 +176,7 @@ COMMANDS = (
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
 COMMANDS += ("ladder learned",)
 COMMANDS += ("browse", "evaluate")
+COMMANDS += ("predict --weights observer:tiles",)
 
 
 def having(option, helps, capsys):

@@ -23,7 +23,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("runs/handwriting-ladder"))
     folder = parser.parse_args().folder
-    lines = [json.loads(line) for name in ("ladder", "control") for line in open(folder / f"{name}.jsonl")]
+    texts = [(folder / f"{name}.jsonl").read_text() for name in ("ladder", "control")]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
     figure = Figure(figsize=(8, 2.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, LEVELS)

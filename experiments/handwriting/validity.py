@@ -15,8 +15,8 @@ of boards that share a digit.
 
 Writes validity.json and validity.png beside this file.
 
-Reference: Cameron, Gelbach and Miller 2011, Journal of Business & Economic Statistics 29, 238-249 (several ways of
-clustering); Aronow, Samii and Assenova 2015, Political Analysis 23, 564-577 (pairs with a member in common).
+Reference: Cameron, Gelbach and Miller 2011, Journal of Business & Economic Statistics 29, 238-249 (several
+ways of clustering); Aronow, Samii and Assenova 2015, Political Analysis 23, 564-577 (pairs with a member in common).
 """
 
 import argparse
@@ -93,7 +93,7 @@ def responses(folder):
 
 
 def misread_digits():
-    """Return the digits of training, as (value, number), whose nearest one of the start is another; their share."""
+    """Return the digits of training whose nearest one of the start is another, and their share."""
     classes = digits("mnist")
 
     def part(split):
@@ -149,8 +149,8 @@ def with_interval(found, influence_N, boards):
 def table(found):
     """Return the figures as Markdown."""
     lines = [
-        "| level | boards | difficulty | of boards whose digits are all read | of those with a misread digit | "
-        "reliability | correlation with misread digits |",
+        "| level | boards | difficulty | of boards whose digits are all read | of those with a misread "
+        "digit | reliability | correlation with misread digits |",
         "|---|---|---|---|---|---|---|",
     ]
     for level, one in found["levels"].items():

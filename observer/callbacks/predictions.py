@@ -15,9 +15,10 @@ from rich.console import Console
 
 from observer.learner import PolicyModule
 from observer.learner.ranks import OverRanks
+from observer.release.lmms_eval import Form, written
 from observer.run.files import refuse_output, remove_unfinished, temporary_name, whole_file, writing
 from observer.run.other_ranks import waiting_for_ranks
-from observer.types import Verdict
+from observer.types import RefusedError, Verdict
 
 
 class Predictions(lightning.Callback):
@@ -29,13 +30,16 @@ class Predictions(lightning.Callback):
 
     Args:
         output: the file; must not exist.
+        form: how they are written.
+        task: name of the task of lmms-eval, where the form has one.
 
     Raises:
         RefusedError: it exists.
     """
 
-    def __init__(self, output: str | Path) -> None:
+    def __init__(self, output: str | Path, form: Form = "jsonl", task: str = "") -> None:
         self.output = Path(output)
+        self._form, self._task = form, task
         refuse_output(self.output)
         self._part: Path | None = None
         self._file: IO[str] | None = None
@@ -43,6 +47,7 @@ class Predictions(lightning.Callback):
 
     def on_predict_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Open this process's file."""
+        self._refuse_gaps(trainer)
         with writing(self.output):
             self.output.parent.mkdir(parents=True, exist_ok=True)
             if trainer.is_global_zero:
@@ -52,6 +57,16 @@ class Predictions(lightning.Callback):
             self._part = temporary_name(self.output)
             self._file = self._part.open("w", encoding="utf-8", errors="backslashreplace")
         self._counts.clear()
+
+    def _refuse_gaps(self, trainer: lightning.Trainer) -> None:
+        """Refuse rows that were left out, where documents are told apart by their number."""
+        data = getattr(trainer, "datamodule", None)
+        left = sum(len(rows.skipped) for rows in data.rows.values()) if data else 0
+        if left and self._form != "jsonl":
+            raise RefusedError(
+                f"--format {self._form} numbers the documents, and {left} rows were left out (on_bad_row: "
+                f"skip), which shifts the others; mend the rows, or write --format jsonl"
+            )
 
     def on_predict_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Sequence[dict[str, Any]], *_: Any
@@ -86,7 +101,8 @@ class Predictions(lightning.Callback):
         if trainer.is_global_zero:
             refuse_output(self.output)
             with whole_file(self.output, "wb") as whole:
-                whole.writelines(_in_order(parts, pl_module.prediction_sampling.group_size))
+                samples = pl_module.prediction_sampling.group_size
+                whole.writelines(written(_in_order(parts, samples), self._form, self._task, samples))
             console = Console(soft_wrap=True)
             console.print(_means(sums))
             console.print(str(self.output), markup=False, highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +22,10 @@ from observer.callbacks.ending import MAX_TIME, ended_by, ended_by_exception
 from observer.callbacks.learning_curve import LearningCurve, by_level, curve_line
 from observer.learner import PolicyModule
 from observer.learner.restoring import frozen_digest
+from observer.metrics.outcomes import BEFORE, Outcomes, outcome_table, write_outcomes
 from observer.metrics.outcomes import FILE as OUTCOMES_FILE
-from observer.metrics.outcomes import Outcomes, outcome_table, write_outcomes
 from observer.policy import write_policy
+from observer.release.files import released_files, run_figures
 from observer.run.curves import log_now
 from observer.run.directory import claim
 from observer.run.environment import FILE, WEIGHTS_OF, environment, weights_digest
@@ -38,7 +40,8 @@ class RunReport(lightning.Callback):
     of ``trainer.max_time`` says ``stopped`` there, one that was stopped says ``interrupted``, one that failed
     says ``failed`` and why. ``ended_by`` names the option, callback, signal or exception that ended it.
     Figures measured before training are kept in ``before.json``: a resumed run does not measure them again.
-    ``curve.jsonl`` has a line for each evaluation, and ``heldout.parquet`` each answer of the last one.
+    ``curve.jsonl`` has a line for each evaluation, ``heldout.parquet`` each answer of the last one and
+    ``heldout_before.parquet`` each before training.
 
     ``environment.json`` says where the run was made: digests of the rows and of the weights it started from,
     versions, the git state of the working directory, hardware. A resumed run adds a file of its own. The
@@ -81,7 +84,7 @@ class RunReport(lightning.Callback):
         anew = self.before is None and not step
         self.curve.open(trainer, -1 if anew else step)
         if anew:
-            self.before = self._measure(pl_module)
+            self.before = self._measure_rows(trainer, pl_module, BEFORE)
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
             log_now(trainer, _results(self.before), 0)
@@ -110,7 +113,7 @@ class RunReport(lightning.Callback):
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
         """Measure again, export, write the summary, print the table: when the last checkpoint is saved."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has moved it to the CPU by now
-        before, after = self.before or {}, self._measure_end(trainer, pl_module)
+        before, after = self.before or {}, self._measure_rows(trainer, pl_module, OUTCOMES_FILE)
         log_now(trainer, _results(after), pl_module.data.step)
         if after and not self._began:  # nothing was left to train, and the line of the end is written again
             self.curve.open(trainer, pl_module.data.step)
@@ -119,7 +122,8 @@ class RunReport(lightning.Callback):
         export = self.export and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if export and trainer.is_global_zero:
             dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
-            if told := write_policy(folder / "export", pl_module.policy, dtype, self.record):
+            beside = self._beside(folder, pl_module, bool(after))
+            if told := write_policy(folder / "export", pl_module.policy, dtype, self.record, beside):
                 Console().print(told, soft_wrap=True)
         status = {"status": "stopped" if end == MAX_TIME else "complete", "ended_by": end}
         summary = self._write(trainer, pl_module, {**status, **_compare(before, after)})
@@ -132,16 +136,16 @@ class RunReport(lightning.Callback):
             Console().print(f"{where}figures in {folder / 'summary.json'}", style="dim", soft_wrap=True)
 
     @staticmethod
-    def _measure(pl_module: PolicyModule, outcomes: Outcomes | None = None) -> dict[str, float]:
+    def _measure(pl_module: PolicyModule, outcomes: Outcomes) -> dict[str, float]:
         """Return figures of the held-out problems that ``trainer.limit_test_batches`` leaves."""
-        if "test" not in pl_module.data.rows:
-            return {}
         loader, limit = pl_module.data.test_dataloader(), pl_module.trainer.limit_test_batches
         batches = int(limit * len(loader)) if isinstance(limit, float) else limit
         return pl_module.evaluate(islice(loader, batches), outcomes) if batches else {}
 
-    def _measure_end(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> dict[str, float]:
-        """Return the figures after training, and write each answer."""
+    def _measure_rows(
+        self, trainer: lightning.Trainer, pl_module: PolicyModule, file: str
+    ) -> dict[str, float]:
+        """Return the figures of the held-out problems, if there are any, and write each answer."""
         rows = pl_module.data.rows.get("test")
         if rows is None:
             return {}
@@ -149,8 +153,20 @@ class RunReport(lightning.Callback):
         figures = self._measure(pl_module, outcomes)
         of_all_ranks = chain.from_iterable(pl_module.data.of_all_ranks(outcomes.gathered))
         if figures and trainer.is_global_zero:
-            write_outcomes(Path(trainer.default_root_dir) / OUTCOMES_FILE, outcome_table(of_all_ranks))
+            write_outcomes(Path(trainer.default_root_dir) / file, outcome_table(of_all_ranks))
         return figures
+
+    def _beside(self, folder: Path, pl_module: PolicyModule, measured: bool) -> dict[str, str]:
+        """Return the files that the exported model takes along: card, response format."""
+        return released_files(
+            asdict(pl_module.spec),
+            pl_module.policy.model.config.model_type,
+            pl_module.recipe(),
+            self.record,
+            pl_module.data.step,
+            pl_module.answerer.rubric.response_format,
+            run_figures(folder) if measured else None,
+        )
 
     def _draw_on(
         self,

@@ -38,7 +38,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   fit        train a policy; --help prints every option
   validate   measure a policy on data.val
   test       measure a policy on data.test
-  predict    write a policy's completions of data.predict, with verdicts
+  predict    write a policy's completions of data.predict, with verdicts; --weights answers one question
   score      score completions that you already have
   ablate plan            list the runs of a grid file, what they cost and what they can show
   ablate run             run a grid: several runs at once, resumed where they were cut off
@@ -125,7 +125,7 @@ def _run(words: list[str]) -> int:
 
         return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
     elif words[0] in RUN_COMMANDS:
-        run_command(words)
+        (predict_command if words[0] == "predict" else run_command)(words)
     else:
         raise RefusedError(f"command {words[0]!r} does not exist\n\n{HELP}")
     return 0
@@ -213,6 +213,17 @@ def run_command(words: list[str]) -> None:
     from observer.cli.run import RunCLI
 
     RunCLI.run(learner or default_learner(), words)
+
+
+def predict_command(words: list[str]) -> None:
+    """Answer the rows of a configuration, or one question."""
+    if {"--weights", "--image", "--question", "--gold"} & {word.partition("=")[0] for word in words}:
+        from observer.cli.predict.question import asks_one_question, question_command
+
+        if asks_one_question(words):
+            question_command(prepared(words, run_defaults)[1][1:])
+            return
+    run_command(words)
 
 
 def curriculum_command(what: str, words: list[str]) -> None:

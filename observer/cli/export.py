@@ -37,10 +37,12 @@ def export_command(words: list[str]) -> None:
 
     from observer.cli.parser import hide_bars, quieten
     from observer.policy import export_checkpoint
+    from observer.release.files import files_of_checkpoint
 
     quieten()
     hide_bars()
     dtype = given.dtype and getattr(torch, given.dtype)
-    if told := export_checkpoint(checkpoint, output, dtype):
+    beside = files_of_checkpoint(checkpoint, Path(given.run_dir))
+    if told := export_checkpoint(checkpoint, output, dtype, beside):
         print(told)
     print(output)

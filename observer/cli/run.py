@@ -31,6 +31,7 @@ from observer.cli.board import Board
 from observer.cli.callback_options import add_callback, left_out, refuse_twice
 from observer.cli.configuration.settled import settle_correction
 from observer.cli.parser import default_rewards, hide_bars, quieten
+from observer.cli.predict.rows import add_row_options
 from observer.cli.run_parser import RunParser
 from observer.cli.trainer_flags import (
     building,
@@ -43,6 +44,7 @@ from observer.curriculum import CurriculumCallback
 from observer.data.module import LadderDataModule
 from observer.learner import PolicyModule, held_out_sampling
 from observer.refusal import refuse_outside
+from observer.release.lmms_eval import refuse_form
 from observer.run.checkpoints import finished_rollouts, resolve_checkpoint
 from observer.run.directory import claim
 from observer.run.files import refuse_output, whole_file
@@ -195,16 +197,7 @@ class RunCLI(LightningCLI):
         """Add the options that only ``predict`` has."""
         parser = super()._prepare_subcommand_parser(klass, subcommand, **options)
         if subcommand == "predict":
-            parser.add_argument(
-                "--output",
-                type=str,
-                required=True,
-                help="The JSONL file to write, one line per completion; must not exist.",
-            )
-            parser.add_argument("--samples", type=int, default=1, help="Completions per row.")
-            parser.add_argument(
-                "--temperature", type=float, default=0.0, help="Of the completions; 0 is greedy."
-            )
+            add_row_options(parser)
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -272,6 +265,7 @@ class RunCLI(LightningCLI):
         if self.subcommand == "predict":
             rank_zero_only(refuse_output)(config.output)
             held_out_sampling(Sampling(), config.samples, config.temperature)
+            refuse_form(config.format, config.task, config.samples)
         if self.subcommand == "fit":
             refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))
             if not config.trainer.fast_dev_run:  # which writes elsewhere
@@ -289,7 +283,7 @@ class RunCLI(LightningCLI):
         """Answer the rows and write the completions."""
         config = self.config[self.subcommand]
         self.model.prediction = held_out_sampling(self.model.sampling, config.samples, config.temperature)
-        self.trainer.callbacks.append(Predictions(config.output))  # type: ignore[attr-defined]
+        self.trainer.callbacks.append(Predictions(config.output, config.format, config.task))  # type: ignore[attr-defined]
         self.trainer.predict(**arguments, return_predictions=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:

@@ -18,6 +18,8 @@ from observer.types import RefusedError, ScoredGroups
 
 FILE = "heldout.parquet"
 """The file of a run directory: the outcomes of its last evaluation."""
+BEFORE = "heldout_before.parquet"
+"""The same before training."""
 OUTCOMES = pa.schema(
     [
         ("id", pa.string()),  # of the problem

@@ -16,13 +16,19 @@ from observer.run.files import write_folder, write_json
 from observer.types import RefusedError
 
 
-def export_checkpoint(checkpoint: Path, output: Path, dtype: torch.dtype | None = None) -> str | None:
+def export_checkpoint(
+    checkpoint: Path,
+    output: Path,
+    dtype: torch.dtype | None = None,
+    beside: Mapping[str, str] | None = None,
+) -> str | None:
     """Write the policy of a checkpoint as a complete Hugging Face directory.
 
     Args:
         checkpoint: a ``.ckpt`` of a run; it names the model that its weights belong to.
         output: the directory to write; it appears whole or not at all.
         dtype: of the weights in it; None loses nothing, see ``Policy.save_pretrained``.
+        beside: name -> text of further files, such as a card.
 
     Returns:
         What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
@@ -52,11 +58,15 @@ def export_checkpoint(checkpoint: Path, output: Path, dtype: torch.dtype | None 
     if misfit := first_misfit(weights, own, expected):
         raise RefusedError(f"the weights of {checkpoint} do not fit the model at {spec.path!r}: {misfit}")
     policy.load_state_dict(weights, strict=False)
-    return write_policy(output, policy, dtype, state.get("environment"))
+    return write_policy(output, policy, dtype, state.get("environment"), beside)
 
 
 def write_policy(
-    folder: Path, policy: Policy, dtype: torch.dtype | None, record: Mapping[str, Any] | None
+    folder: Path,
+    policy: Policy,
+    dtype: torch.dtype | None,
+    record: Mapping[str, Any] | None,
+    beside: Mapping[str, str] | None = None,
 ) -> str | None:
     """Write a policy as a Hugging Face directory that appears whole or not at all.
 
@@ -65,17 +75,20 @@ def write_policy(
         policy: with the weights to write.
         dtype: of the weights in the file; see ``Policy.save_pretrained``.
         record: where the policy was made, written beside it; earlier versions kept none.
+        beside: name -> text of further files, such as a card.
 
     Returns:
         What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
     """
     told: list[str | None] = []
 
-    def fill(beside: Path) -> None:
-        survival = policy.save_pretrained(beside, dtype)
+    def fill(place: Path) -> None:
+        survival = policy.save_pretrained(place, dtype)
         told.append(None if survival is None else survival.described())
         if record is not None:
-            write_json(beside / FILE, record)
+            write_json(place / FILE, record)
+        for name, text in (beside or {}).items():
+            (place / name).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     write_folder(folder, fill)
     return told[-1]

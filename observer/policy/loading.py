@@ -26,6 +26,8 @@ from observer.policy.model_files import (
     check_weights,
     model_folder,
     model_path,
+    read_json,
+    refuse_other_family,
 )
 from observer.refusal import refuse_outside
 from observer.run.waiting import waiting
@@ -102,6 +104,10 @@ def load_processor(spec: PolicySpec) -> Any:
         )
     if (folder := model_folder(spec.path)) is not None:
         check_configs(folder)
+        config = folder / "config.json"
+        kind = read_json(config).get("model_type") if config.is_file() else None
+        if isinstance(kind, str):  # else transformers says what is wrong with it
+            refuse_other_family(kind, f"model.policy.path is {spec.path!r}")
     try:
         with waiting("a processor is loaded, from the hub if it is not here", str(spec.path)):
             processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
@@ -163,7 +169,7 @@ def load_model(spec: PolicySpec) -> Any:
             f"{where}: its files hold {len(left)} weights of layers that its config.json does not have, "
             f"{min(left)} among them"
         )
-    _check_kind(model, where)
+    _check_layers(model, where)
     attention = {"text_config": GROUP_ATTENTION}
     if spec.vision_attention == "sdpa":
         attention["vision_config"] = WINDOW_ATTENTION
@@ -221,6 +227,7 @@ def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
         check_config(folder)
         held = None if spec.from_scratch else check_weights(folder, complete=path.is_dir())
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    refuse_other_family(config.model_type, f"model.policy.path is {spec.path!r}")
     config._attn_implementation = spec.vision_attention  # or one that the file names would win
     options = {"trust_remote_code": False, "dtype": getattr(torch, spec.dtype)}
     if spec.from_scratch:
@@ -255,12 +262,7 @@ def _said(error: Exception) -> str:
     return str(error) if known else f"{type(error).__name__}: {error}"
 
 
-def _check_kind(model: Any, where: str) -> None:
-    if not hasattr(getattr(model, "model", None), "get_rope_index"):
-        raise RefusedError(
-            f"{where}, a {type(model).__name__}; models of the Qwen2-VL, Qwen2.5-VL and Qwen3-VL kind are "
-            f"supported"
-        )
+def _check_layers(model: Any, where: str) -> None:
     layers = set(getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"])
     if layers != {"full_attention"}:
         raise RefusedError(

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.utils.hub import cached_file
 
 from observer.policy.weights_file import INDEX, WEIGHTS
+from observer.refusal import printable
 from observer.run.waiting import waiting
 from observer.types import RefusedError
 
@@ -45,8 +46,31 @@ _LFS = b"version https://git-lfs"
 _LAYERS = ("num_hidden_layers", "num_layers", "depth")
 
 
+FAMILIES = {
+    "qwen2_vl": "Qwen2-VL",
+    "qwen2_5_vl": "Qwen2.5-VL",
+    "qwen3_vl": "Qwen3-VL",
+}
+"""``model_type`` of a config.json -> the family. Each passes ``tests/test_families.py``: rotary positions of
+``get_rope_index``, one pad per visual token, a tower ``model.visual``, text layers of full attention. Others
+may have methods of these names that mean something else."""
 SHIPPED = {"observer:tiles": Path(__file__).parents[1] / "data" / "tiles" / "checkpoint"}
 """Models that come with this package, by the name that stands for their folder wherever the package lies."""
+
+
+def refuse_other_family(model_type: object, where: str) -> None:
+    """Refuse a model whose forward passes nobody has compared with ours.
+
+    Args:
+        model_type: of its config.json.
+        where: names the model.
+
+    Raises:
+        RefusedError: the family is none of ``FAMILIES``.
+    """
+    if model_type not in FAMILIES:
+        known = ", ".join(f"{name} ({kind})" for kind, name in FAMILIES.items())
+        raise RefusedError(f"{where}, a {printable(model_type)}; supported are models of the kinds {known}")
 
 
 def model_path(path: str) -> Path:

@@ -21,6 +21,7 @@ REPLACED = (
     "components.jsonl",
     "curve.jsonl",
     "heldout.parquet",
+    "heldout_before.parquet",
     "alarms.jsonl",
     "waits.jsonl",
     "environment.json",

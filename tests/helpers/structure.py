@@ -24,7 +24,7 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score", "ladder", "doctor"],
+    ["learner", "score", "ladder", "doctor", "release"],
     ["callbacks", "evaluation", "ablation", "browse"],
     ["cli"],
 ]

@@ -13,8 +13,8 @@ import numpy as np
 from observer.ablation.grid import Grid, Run
 from observer.ablation.process import failure
 from observer.ablation.record import Named, read_named
-from observer.ablation.report.answers import Problems, read_answers
 from observer.ablation.report.curves import Point, read_curve
+from observer.metrics.answers import Problems, read_answers
 from observer.metrics.outcomes import FILE
 from observer.refusal import printable
 from observer.types import RefusedError

@@ -1,0 +1,1 @@
+"""``observer predict`` of one question, to any weights: the command and its options."""
