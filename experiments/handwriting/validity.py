@@ -16,7 +16,8 @@ of boards that share a digit.
 Writes validity.json and validity.png beside this file.
 
 Reference: Cameron, Gelbach and Miller 2011, Journal of Business & Economic Statistics 29, 238-249 (several
-ways of clustering); Aronow, Samii and Assenova 2015, Political Analysis 23, 564-577 (pairs with a member in common).
+ways of clustering); Aronow, Samii and Assenova 2015, Political Analysis 23, 564-577 (pairs with a member in
+common).
 """
 
 import argparse
