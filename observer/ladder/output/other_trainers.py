@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,11 @@ def export_rows(ladder: Ladder, trainer: str, path: Path) -> int:
         return len(rows)
     schema = pa.schema({**COLUMNS[trainer], "images": pa.list_(IMAGE)})
     told = {"info": {"features": {field.name: _feature(field.type) for field in schema}}}
-    with whole_file(path, "wb") as file:
-        writer = Writer(schema.with_metadata({"huggingface": json.dumps(told)}), file, BLOCK)
+    schema = schema.with_metadata({"huggingface": json.dumps(told)})
+    with whole_file(path, "wb") as file, closing(Writer(schema, file, BLOCK)) as writer:
         for record in records:
             held = [{"bytes": Path(name).read_bytes(), "path": Path(name).name} for name in record["images"]]
             writer.write(record | {"images": held})
-        writer.close()
     return len(rows)
 
 

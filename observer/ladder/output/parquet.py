@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,5 @@ def parquet(
     """
     text = json.dumps(provenance, sort_keys=True).encode()
     schema = pa.schema({**OWN, **columns}, metadata={PROVENANCE: text})
-    with whole_file(path, "wb") as file:
-        writer = Writer(schema, file)
+    with whole_file(path, "wb") as file, closing(Writer(schema, file)) as writer:
         yield writer
-        writer.close()
