@@ -85,7 +85,7 @@ def understood(words, monkeypatch, capfd):
             main([*words, "--print_config"])
         assert stop.value.code == 0
     elif command in ("ladder", "doctor") and words[1] != "learned":
-        if words[1] in ("inspect", "review"):
+        if words[1] in ("inspect", "review", "export"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
             return
@@ -168,7 +168,7 @@ COMMANDS = (
     "list",
 )
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
-COMMANDS += ("ladder learned",)
+COMMANDS += ("ladder learned", "ladder export")
 
 
 def having(option, helps, capsys):
