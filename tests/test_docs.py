@@ -91,7 +91,7 @@ def understood(words, monkeypatch, capfd):
         assert main(words) == 2
         assert "is no directory; name that of a run" in capfd.readouterr().err
     elif command in ("ladder", "doctor") and words[1] != "learned":
-        if words[1] in ("inspect", "review"):
+        if words[1] in ("inspect", "review", "export"):
             assert main(words) == 2
             assert "holds no ladder" in capfd.readouterr().err
             return
@@ -174,9 +174,8 @@ COMMANDS = (
     "list",
 )
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
-COMMANDS += ("ladder learned",)
-COMMANDS += ("browse", "evaluate")
-COMMANDS += ("predict --weights observer:tiles",)
+COMMANDS += ("ladder learned", "ladder export")
+COMMANDS += ("browse", "evaluate", "predict --weights observer:tiles")
 
 
 def having(option, helps, capsys):

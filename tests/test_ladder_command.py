@@ -33,7 +33,7 @@ def built(source, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", ["build", "merge", "inspect", "learned"])
+@pytest.mark.parametrize("command", ["build", "merge", "inspect", "learned", "export"])
 def test_each_command_has_a_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["ladder", command, "--help"])

@@ -33,6 +33,7 @@ ABBREVIATED = {
     "ladder inspect": (["ladder", "inspect", "--outp", "y"], "output"),
     "ladder review": (["ladder", "review", "--outp", "y"], "output"),
     "ladder learned": (["ladder", "learned", "--run_di", "x"], "run_dir"),
+    "ladder export": (["ladder", "export", "--to", "trl", "--outp", "y"], "output"),
     "evaluate": (["evaluate", "--config", "eval", "--outp", "y"], "output"),
     "doctor": (["doctor", "--config", "quickstart", "--outp", "y"], "output"),
     "browse": (["browse", "runs/some", "--outp", "y"], "output"),

@@ -24,7 +24,7 @@ from observer.run.files import WriteError, causes
 from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
-LADDER_COMMANDS = ("build", "merge", "inspect", "review", "learned")
+LADDER_COMMANDS = ("build", "merge", "inspect", "review", "learned", "export")
 REFUSALS = ("RefusedError", "MisconfigurationException")
 """Exceptions whose message is printed without a traceback; by name, as importing Lightning takes seconds."""
 GO_ON = "go on with --ckpt_path last (or start again, if the run had no checkpoint yet)"
@@ -51,6 +51,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder inspect         show what is in a ladder: levels, mixing, sources, what each step removed
   ladder review          write a page of the rows that a person should look at, to decide on them
   ladder learned         write what a run has learned of a ladder's rows as new columns
+  ladder export          write a ladder's rows for TRL, verl, EasyR1 or ms-swift
   evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
   browse     write a page of the completions that a run has kept, with its curves
   list       print the strategies that are known by name, with their parameters
@@ -252,7 +253,7 @@ def _configured(words: list[str]) -> list[str]:
 
 
 def ladder_command(what: str, words: list[str]) -> None:
-    """Build a ladder, merge its parts, show it, write what is to be reviewed or what a run has learned."""
+    """Build a ladder, merge its parts, show it, write its review, what was learned of it, or its rows."""
     if what not in LADDER_COMMANDS:
         raise RefusedError(f"observer ladder {what!r} does not exist; there are {', '.join(LADDER_COMMANDS)}")
     if what == "inspect":
@@ -264,6 +265,11 @@ def ladder_command(what: str, words: list[str]) -> None:
         from observer.cli.ladder.review import review_command
 
         review_command(words)
+        return
+    if what == "export":
+        from observer.cli.ladder.export import export_command as ladder_export_command
+
+        ladder_export_command(words)
         return
     if what == "learned":
         configured = _configured(words)

@@ -139,29 +139,30 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
             beside.unlink(missing_ok=True)
 
 
-def refuse_output(output: str | Path, replaced: bool = False) -> None:
+def refuse_output(output: str | Path, replaced: bool = False, option: str = "--output") -> None:
     """Refuse the place of an output, before anything is computed for it.
 
     Args:
         output: the file or folder to write.
         replaced: whether a file that is there is replaced.
+        option: that names it.
 
     Raises:
         RefusedError: it has no name, is there already, or cannot be made where it is to be.
     """
     path = Path(output)
     if not path.name:
-        raise RefusedError(f"--output {str(output)!r} names no file; name the one to write")
+        raise RefusedError(f"{option} {str(output)!r} names no file; name the one to write")
     if os.path.lexists(path) and (path.is_dir() or not replaced):
-        raise RefusedError(f"--output {output} exists; name a file that does not")
+        raise RefusedError(f"{option} {output} exists; name a file that does not")
     folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
     if not folder.is_dir():
         raise RefusedError(
-            f"--output {output} cannot be written: {folder} is no directory; name a file in one"
+            f"{option} {output} cannot be written: {folder} is no directory; name a file in one"
         )
     if not os.access(folder, os.W_OK):
         raise RefusedError(
-            f"--output {output} cannot be written: {folder} is not yours to write to; name a file elsewhere"
+            f"{option} {output} cannot be written: {folder} is not yours to write to; name a file elsewhere"
         )
 
 

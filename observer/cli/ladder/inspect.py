@@ -27,7 +27,7 @@ def inspect_command(words: list[str]) -> None:
     folder = Path(given.output)
     picture = Path(given.png) if given.png else folder / "ladder.png"
     if given.png:
-        refuse_output(picture, replaced=True)
+        refuse_output(picture, replaced=True, option="--png")
     from rich.console import Console
 
     from observer.ladder.inspection.figures import read_figures

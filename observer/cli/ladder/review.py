@@ -29,7 +29,7 @@ def review_command(words: list[str]) -> None:
     folder = Path(given.output)
     page = Path(given.page) if given.page else folder / "review.html"
     if given.page:
-        refuse_output(page, replaced=True)
+        refuse_output(page, replaced=True, option="--page")
     from observer.ladder.output.review import ladder_page
 
     pieces = ladder_page(folder)

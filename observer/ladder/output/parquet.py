@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,24 @@ PROVENANCE = b"observer.provenance"
 
 
 class Writer:
-    """Writes rows in blocks."""
+    """Writes rows in blocks.
 
-    def __init__(self, schema: pa.Schema, file: Any) -> None:
+    Args:
+        schema: of the file.
+        file: that is open.
+        block: rows that are written at a time.
+    """
+
+    def __init__(self, schema: pa.Schema, file: Any, block: int = BLOCK) -> None:
         self._schema = schema
+        self._rows = block
         self._file = pq.ParquetWriter(file, schema, compression="zstd")
         self._block: list[dict[str, Any]] = []
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write a row."""
         self._block.append(dict(record))
-        if len(self._block) == BLOCK:
+        if len(self._block) == self._rows:
             self.flush()
 
     def flush(self) -> None:
@@ -72,7 +79,5 @@ def parquet(
     """
     text = json.dumps(provenance, sort_keys=True).encode()
     schema = pa.schema({**OWN, **columns}, metadata={PROVENANCE: text})
-    with whole_file(path, "wb") as file:
-        writer = Writer(schema, file)
+    with whole_file(path, "wb") as file, closing(Writer(schema, file)) as writer:
         yield writer
-        writer.close()
