@@ -125,3 +125,9 @@ def test_what_an_own_rule_needs_is_kept_as_notes(tmp_path):
     assert "decoded_image" not in row.metadata
     row = one(tmp_path, "math_vista", choices=["Yes", "No"], answer="No", question_type="multi_choice")
     assert (row.kind, row.options) == ("choice", ("Yes", "No"))
+
+
+def test_the_rows_of_a_problem_of_we_math_are_known_by_their_notes(tmp_path):
+    (tmp_path / "1.png").write_bytes(png(1))
+    row = one(tmp_path, "we_math", ID="7", key="3steps_multi")
+    assert (row.metadata["ID"], row.metadata["key"]) == ("7", "3steps_multi")

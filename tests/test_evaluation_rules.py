@@ -61,6 +61,7 @@ def test_a_problem_with_a_row_too_few_or_too_many_is_left_out_and_counted():
         ("float", 2.0, "1.45", "about 1.4523 cm", True),
         ("float", 1.0, "1.4", "1.46", False),
         ("float", 1.0, "0.3", "0.30", True),
+        ("float", None, "1.4", "1.45", False),
         ("integer", None, "7", "7.9", True),
         ("integer", None, "1200", "1,200 people", True),
         ("integer", None, "7", "none", False),

@@ -53,13 +53,15 @@ class Rounded(Scoring):
         if one.options:
             return _option(one.extracted, one.options) == _option(one.answer, one.options)
         if kind in ("integer", "float"):
-            digits = 0 if kind == "integer" else int(one.metadata.get(self.precision) or 0)
             found, gold = _number(one.extracted), _number(one.answer)
             if found is None or gold is None:
                 return False
-            return (
-                int(found) == int(gold) if kind == "integer" else round(found, digits) == round(gold, digits)
-            )
+            if kind == "integer":
+                return int(found) == int(gold)
+            digits = one.metadata.get(self.precision)
+            if not isinstance(digits, int | float):
+                return found == gold
+            return round(found, int(digits)) == round(gold, int(digits))
         return "".join(one.extracted.split()) == "".join(one.answer.split())
 
 
