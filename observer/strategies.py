@@ -37,6 +37,7 @@ FAMILIES: dict[str, str] = {
     "engine": "observer.rollout:Engine",
     "rows": "observer.data:RowFormat",
     "build_step": "observer.ladder:BuildStep",
+    "scoring": "observer.evaluation:Scoring",
 }
 """Family -> import path of its base class. Importing the base's package imports the built-in members.
 

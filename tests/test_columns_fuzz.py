@@ -14,7 +14,7 @@ from observer.doctor import Examination
 from observer.doctor.findings import listing
 from observer.rollout import PromptRenderer
 from observer.verifier import Limits, Verifier
-from published import SCHEMAS, in_folder, pictures, png, written_as
+from published import BENCHMARKS, SCHEMAS, in_folder, pictures, png, written_as
 
 OTHERS = [
     None,
@@ -61,7 +61,7 @@ def message(n):
 
 OURS = {"jsonl": (jsonl, Jsonl), "message": (message, Message)}
 """Our own formats: a row by its number, and the format."""
-WITH_IDS = ("mm_eureka", "math_vision", *OURS)
+WITH_IDS = ("mm_eureka", "math_vision", *BENCHMARKS, *OURS)
 """Formats whose rows have ids: a mutated row may take that of a good one, which is then refused."""
 
 
@@ -142,7 +142,10 @@ def faults(folder, name, count, seed=0):
     return found
 
 
-@pytest.mark.parametrize("name", [*SCHEMAS, *OURS])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.whole] * (name in BENCHMARKS)) for name in (*SCHEMAS, *OURS)],
+)
 def test_two_hundred_mutated_rows_are_good_or_named(tmp_path, name):
     assert faults(tmp_path, name, 200) == []
 

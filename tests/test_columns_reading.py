@@ -162,7 +162,7 @@ def test_a_folder_of_caches_that_cannot_be_written_is_named(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"preset": "verll"}, "preset is 'verll'; there are easy_r1, .*did you mean verl"),
+        ({"preset": "verll"}, "preset is 'verll'; there are .*easy_r1, .*did you mean verl"),
         ({}, "columns names no column of a question; set columns.question, or a preset"),
         ({"columns": ColumnMap(question="q")}, "columns names no column of an answer"),
         ({"path": "hub:alone", "preset": "verl"}, "path is 'hub:alone'; write hub:<owner>/<name>"),

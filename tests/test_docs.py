@@ -288,6 +288,14 @@ def test_the_grids_of_the_page_are_read_and_have_the_runs_that_it_states(reader)
             assert grid.contrasts
 
 
+def test_the_benchmarks_of_the_page_are_read_by_the_command(reader, capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--config", "eval", "--config", "benchmarks.yaml", "--print_config"])
+    found = yaml.safe_load(capsys.readouterr().out)["benchmarks"]
+    rules = [found[name]["scoring"]["class_path"] for name in ("mathvista", "mmbench")]
+    assert rules == ["observer.evaluation.Rounded", "observer.evaluation.Circular"]
+
+
 def test_scoring_from_python_is_as_the_page_says(reader, capsys):
     rows = [json.loads(line) for line in (reader / "rows.jsonl").read_text().splitlines()]
     counted = [json.dumps(row | {"lengths": [10] * len(row["completions"])}) for row in rows]
@@ -310,6 +318,7 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
         "docs/ablation.md": 2,
         "docs/configs.md": 1,
         "docs/curriculum.md": 4,
+        "docs/evaluate.md": 1,
         "docs/loggers.md": 1,
         "docs/optimizers.md": 2,
         "docs/rows.md": 1,

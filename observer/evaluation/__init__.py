@@ -5,5 +5,6 @@ kept alone, so that they can be read again without a model. No learner, no Light
 """
 
 from observer.evaluation.recipe import Benchmark, Evaluation
+from observer.evaluation.scoring import Circular, FourWay, Rounded, Scoring
 
-__all__ = ["Benchmark", "Evaluation"]
+__all__ = ["Benchmark", "Circular", "Evaluation", "FourWay", "Rounded", "Scoring"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ COLUMNS = {
     "subject": pa.string(),
     "level": pa.int32(),
     "kind": pa.string(),
+    "metadata": pa.string(),
     "question": pa.string(),
     "answer": pa.string(),
     "options": pa.list_(pa.string()),
@@ -71,6 +73,7 @@ class Examination:
 
     def __init__(self, evaluation: Evaluation, name: str, rows: Rows, folder: Path) -> None:
         self.rows = rows
+        self.scoring = evaluation.benchmarks[name].scoring
         self.count = min(len(rows), evaluation.limit or len(rows))
         self._evaluation, self._name = evaluation, name
         self.chunks = ChunkFolder(folder, self.count, evaluation.chunk_rows)
@@ -180,6 +183,7 @@ class Examination:
             "subject": str(problem.metadata.get(subject, "")) if subject else "",
             "level": problem.level,
             "kind": problem.kind,
+            "metadata": json.dumps(dict(problem.metadata), sort_keys=True, default=str),
             "question": problem.question,
             "answer": problem.answer,
             "options": list(problem.options),

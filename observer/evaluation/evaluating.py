@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from observer.data.checks.cache import file_digest
+from observer.data.rows import Rows
 from observer.evaluation.asking import SCHEMA, Examination
 from observer.evaluation.extractors import EXTRACTORS
-from observer.evaluation.outcomes import read_outcomes, rows_of
-from observer.evaluation.recipe import Evaluation
+from observer.evaluation.leaks import Leak, find, near_ones_too, told
+from observer.evaluation.outcomes import Outcomes, read_outcomes, rows_of
+from observer.evaluation.own_rules import answered_in
+from observer.evaluation.recipe import Benchmark, Evaluation
 from observer.evaluation.scores import scores
+from observer.evaluation.scoring import Scoring
 from observer.ladder.asker import opened
 from observer.ladder.interrupting import finishing
 from observer.ladder.progress import Shown
@@ -48,9 +52,13 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
     shown = shown or Shown()
     with _alone(folder), finishing() as stopped:
         exams = {
-            name: Examination(evaluation, name, benchmark.rows.read(), folder / WORK / name)
+            name: Examination(evaluation, name, _rows(benchmark), folder / WORK / name)
             for name, benchmark in evaluation.benchmarks.items()
         }
+        rows = {name: exam.rows for name, exam in exams.items()}
+        leaks = find(rows, evaluation.train) if evaluation.train else None
+        for name, found in (leaks or {}).items():
+            shown.say(f"{name}: {len(found):,} of {len(rows[name]):,} rows are in the training data")
         if any(exam.missing for exam in exams.values()):
             answerer = opened(evaluation.model, evaluation.response_format, evaluation.max_tokens)
             try:
@@ -58,10 +66,12 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
                     exam.run(answerer, shown, stopped)
             finally:
                 answerer.close()
-        return write(exams, folder)
+        return write(exams, folder, leaks)
 
 
-def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
+def write(
+    exams: dict[str, Examination], folder: Path, leaks: Mapping[str, Sequence[Leak]] | None = None
+) -> dict[str, Any]:
     """Write answers, scores and disagreements, from finished chunks alone; equal ones give equal files."""
     (folder / SCORES).unlink(missing_ok=True)
     (folder / ANSWERS).mkdir(exist_ok=True)
@@ -78,6 +88,8 @@ def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
                 )
             found["benchmarks"][name] = scores(outcomes) | {
                 "made": exam.made(),
+                **_own(exam.scoring, paths),
+                **({} if leaks is None else _leaked(outcomes, leaks[name])),
                 "faults": [list(fault) for fault in outcomes.faults],
                 "disagree": _disagreements(name, paths, lines),
             }
@@ -87,6 +99,22 @@ def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
     }
     write_json(folder / SCORES, found)
     return found
+
+
+def _rows(benchmark: Benchmark) -> Rows:
+    rows = benchmark.rows.read()
+    return rows if benchmark.scoring is None else benchmark.scoring.asked(rows)
+
+
+def _own(scoring: Scoring | None, paths: list[Path]) -> dict[str, Any]:
+    return {} if scoring is None else {"scoring": scoring.said(list(answered_in(paths)))}
+
+
+def _leaked(outcomes: Outcomes, leaks: Sequence[Leak]) -> dict[str, Any]:
+    """Return the leaks of a benchmark, and its scores without them."""
+    rest = outcomes.without({leak.id for leak in leaks})
+    said = {"near_ones_too": near_ones_too(), "rows": told(leaks)}
+    return {"leaks": said, "without_leaks": scores(rest) if leaks and len(rest) else None}
 
 
 def _write_answers(paths: list[Path], path: Path, made: dict[str, Any]) -> None:

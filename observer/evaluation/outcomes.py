@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ class Outcomes:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def without(self, ids: Collection[str]) -> Outcomes:
+        """Return the outcomes of the other rows."""
+        kept_P = np.array([one not in ids for one in self.ids], bool)
+        values = {
+            field.name: getattr(self, field.name)[kept_P]
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), np.ndarray)
+        }
+        names = {group: list(compress(groups, kept_P.tolist())) for group, groups in self.groups.items()}
+        return replace(self, ids=list(compress(self.ids, kept_P.tolist())), groups=names, **values)
 
     @property
     def right_P_N(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from observer.data.rows import RowFormat
+from observer.evaluation.scoring import Scoring
 from observer.ladder.asked import AskedModel
 from observer.refusal import refuse_fields, refuse_outside, shown
 from observer.rewards import Observe, ResponseFormat
@@ -22,10 +23,12 @@ class Benchmark:
     Args:
         rows: by any row format; those of other projects by ``Columns`` with a preset.
         subject: the note of a row, one of its ``metadata``, by which scores are broken down; "" for none.
+        scoring: the benchmark's own rule, beside our scores; null for none.
     """
 
     rows: RowFormat
     subject: str = ""
+    scoring: Scoring | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Evaluation:
         seed: of all draws.
         chunk_rows: rows that are asked at a time: what is redone at most after a kill.
         limit: of each benchmark's first rows, for a first look; null for all.
+        train: what the model was trained on, by any row format: rows of benchmarks that are in it are named,
+            and scores are given without them too. Empty: not looked for.
     """
 
     benchmarks: Mapping[str, Benchmark]
@@ -53,6 +58,7 @@ class Evaluation:
     seed: int = 0
     chunk_rows: int = 64
     limit: int | None = None
+    train: tuple[RowFormat, ...] = ()
 
     def __post_init__(self) -> None:
         refuse_fields(self, "responses", least=0)

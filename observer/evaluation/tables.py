@@ -33,8 +33,13 @@ READ = {
 def tables(found: Scores) -> Iterator[Table | Text]:
     """Yield what to print of an evaluation: scores, what harnesses differ by, breakdowns, what went wrong."""
     benchmarks = found["benchmarks"]
+    for name, scores in benchmarks.items():
+        yield from _leaks(name, scores.get("leaks"))
     yield _scores(benchmarks)
     yield _readings(benchmarks)
+    for name, scores in benchmarks.items():
+        if "scoring" in scores:
+            yield _own(name, scores["scoring"])
     for name, scores in benchmarks.items():
         for group, parts in scores["groups"].items():
             yield _groups(name, group, parts)
@@ -50,6 +55,11 @@ def _scores(benchmarks: Scores) -> Table:
     names = list(dict.fromkeys(key for scores in benchmarks.values() for key in scores if _is_score(key)))
     for name in names:
         table.add_row(name, *(interval_text(scores.get(name)) for scores in benchmarks.values()))
+    if any(scores.get("without_leaks") for scores in benchmarks.values()):
+        table.add_section()
+        for told, key in (("greedy", "greedy"), ("sampled", "sampled")):
+            cells = [(scores.get("without_leaks") or scores).get(key) for scores in benchmarks.values()]
+            table.add_row(f"{told} without rows trained on", *map(interval_text, cells))
     table.add_section()
     _line(table, "rows", benchmarks, lambda scores: f"{scores['rows']:,}")
     _line(table, "pictures or texts", benchmarks, lambda scores: f"{scores['clusters']:,}")
@@ -95,6 +105,36 @@ def _groups(name: str, group: str, parts: Scores) -> Table:
     if len(parts) > SHOWN_GROUPS:
         table.caption = f"and {len(parts) - SHOWN_GROUPS} more in scores.json"
     return table
+
+
+def _own(name: str, said: Scores) -> Table:
+    """Return the figures of a benchmark's own rule."""
+    table = Table("", "", title=Text(f"{name} by its own rule, {said['rule']}"), caption=said["note"] or None)
+    for figure, value in said["figures"].items():
+        if isinstance(value, list):
+            table.add_row(figure, interval_text(value))
+        else:
+            table.add_row(figure, f"{value:.3f}" if isinstance(value, float) else _or_none(value))
+    return table
+
+
+def _leaks(name: str, leaks: Scores | None) -> Iterator[Text]:
+    """Name the rows that were trained on."""
+    if not leaks:
+        return
+    where = "near copies too" if leaks["near_ones_too"] else "equal ones alone, without the extra ladder"
+    rows = leaks["rows"]
+    yield Text(f"{name}: {len(rows):,} rows are in the training data ({where}){':' if rows else ''}")
+    for one in rows[:FAULTS]:
+        yield Text(
+            f"  {one['place']}: row {one['id']} {one['how']} as row {one['like']} of {one['like_place']}"
+        )
+    if len(rows) > FAULTS:
+        yield Text(f"  and {len(rows) - FAULTS:,} more, in scores.json")
+
+
+def _or_none(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
 
 
 def _faults(name: str, faults: list[list[Any]]) -> Iterator[Text]:

@@ -114,7 +114,70 @@ def mathv360k(n):
     return {"id": "identity_1", "image": f"TabMWP/images/{n % 3}.png", "conversations": turns}
 
 
+def math_vista(n):
+    hint = "Hint: Answer with an integer."
+    row = {"pid": str(n), "question": f"What is {n} + 1?", "image": f"images/{n}.jpg"}
+    row |= {"decoded_image": held(n), "choices": None, "unit": None, "precision": 1.0, "answer": str(n + 1)}
+    row |= {"question_type": "free_form", "answer_type": "integer"}
+    row |= {
+        "metadata": {"category": "math-targeted-vqa", "context": "synthetic scene", "grade": "daily life"}
+    }
+    row["metadata"] |= {"img_height": 8, "img_width": 12, "language": "english", "skills": ["arithmetic"]}
+    row["metadata"] |= {"source": "CLEVR-Math", "split": "testmini", "task": "math word problem"}
+    row["query"] = f"{hint}\nQuestion: What is {n} + 1?"
+    if n % 2:  # the answer is the text of a choice
+        row |= {"choices": [str(n), str(n + 1)], "question_type": "multi_choice", "answer_type": "text"}
+        row |= {
+            "precision": None,
+            "query": f"{HINT}\nQuestion: What is {n} + 1?\nChoices:\n(A) {n}\n(B) {n + 1}",
+        }
+    return row
+
+
+def math_verse(n):
+    question = f"What is {n} + 1?\nChoices:\nA:{n}\nB:{n + 1}\nC:{n + 2}\nD:No correct answer"
+    row = {"sample_index": str(n), "problem_index": str(n // 5), "problem_version": "Text Dominant"}
+    row |= {"question": question, "image": held(n), "answer": "B", "question_type": "multi-choice"}
+    row |= {"query_wo": f"{HINT}\n{question}", "query_cot": f"{HINT}\n{question}"}
+    metadata = {"split": "testmini", "source": "Geometry3K", "subject": "Plane Geometry", "subfield": "Angle"}
+    return row | {"metadata": metadata, "question_for_eval": question}
+
+
+def mmmu(n):
+    row = {"id": f"validation_Math_{n}", "question": f"What is {n} + 1? <image 1>", "explanation": "B."}
+    row |= {"options": f"['{n}', '{n + 1}', '$x$']", "answer": "B", "question_type": "multiple-choice"}
+    row |= {"topic_difficulty": "Easy", "subfield": "Arithmetic", "img_type": "['Tables']"}
+    return row | {f"image_{place}": held(n) if place == 1 else None for place in range(1, 8)}
+
+
+def mm_bench(n):
+    row = {"index": n, "question": f"What is {n} + 1?", "hint": "Count." if n % 2 else "nan", "answer": "B"}
+    row |= {"A": str(n), "B": str(n + 1), "C": "none", "D": "nan", "category": "counting", "image": held(n)}
+    return row | {"source": "mm", "L2-category": "reasoning", "comment": None, "split": "dev"}
+
+
+def mm_star(n):
+    question = f"What is {n} + 1?\nOptions: A: {n}, B: {n + 1}, C: {n + 2}, {n + 3}, D: none"
+    row = {"index": n, "question": question, "image": held(n), "answer": "B", "category": "math"}
+    meta = {"source": "MathVista", "split": "testmini", "image_path": f"images/{n}.jpg"}
+    return row | {"l2_category": "arithmetic", "meta_info": meta}
+
+
+def clevr_counting(n):
+    asked = {"question": f"What is {n} + 1?", "ground_truth": n + 1}
+    if n % 2:
+        asked = {"problem": f"What is {n} + 1?", "solution": f"<answer> {n + 1} </answer>"}
+    return {"image_path": f"./{n % 3}.png"} | asked
+
+
 SCHEMAS = {
+    "math_vista": (math_vista, "parquet"),
+    "math_verse": (math_verse, "parquet"),
+    "mmmu": (mmmu, "parquet"),
+    "mm_bench": (mm_bench, "parquet"),
+    "mm_star": (mm_star, "parquet"),
+    "geometry3k": (easy_r1, "parquet"),
+    "clevr_counting": (clevr_counting, "jsonl"),
     "easy_r1": (easy_r1, "parquet"),
     "verl": (verl, "parquet"),
     "trl": (trl, "parquet"),
@@ -127,6 +190,8 @@ SCHEMAS = {
     "mathv360k": (mathv360k, "json"),
 }
 """Preset -> a row of its schema by number, and the ending of its files."""
+BENCHMARKS = ("math_vista", "math_verse", "mmmu", "mm_bench", "mm_star", "geometry3k", "clevr_counting")
+"""Presets of benchmarks whose rows have a test of their own."""
 
 
 def pictures(folder):

@@ -83,8 +83,7 @@ def placed(turns: Sequence[Turn], count: int, mapping: ColumnMap) -> tuple[tuple
         RefusedError: there are marks, and not one per picture.
     """
     mark = mapping.marks or IMAGE_MARK
-    before, numbered, behind = mark.partition(NUMBER)
-    pattern = re.compile(re.escape(before) + (r"(\d{1,4})" if numbered else "()") + re.escape(behind))
+    numbered, pattern = NUMBER in mark, _pattern(mark)
     found = [match[1] for turn in turns for match in pattern.finditer(turn.text)]
     order = [int(number) - 1 for number in found] if numbered else list(range(len(found)))
     if found and sorted(order) == list(range(count)):
@@ -101,6 +100,17 @@ def placed(turns: Sequence[Turn], count: int, mapping: ColumnMap) -> tuple[tuple
     asking = next(place for place, turn in enumerate(turns) if turn.role == "user")
     first = [replace(turns[asking], text=IMAGE_MARK * count + turns[asking].text)]
     return (*turns[:asking], *first, *turns[asking + 1 :]), list(range(count))
+
+
+def marked(texts: Sequence[str], mapping: ColumnMap) -> bool:
+    """Return whether a text holds a numbered mark of a picture."""
+    pattern = _pattern(mapping.marks or IMAGE_MARK)
+    return NUMBER in (mapping.marks or "") and any(pattern.search(text) for text in texts)
+
+
+def _pattern(mark: str) -> re.Pattern[str]:
+    before, numbered, behind = mark.partition(NUMBER)
+    return re.compile(re.escape(before) + (r"(\d{1,4})" if numbered else "()") + re.escape(behind))
 
 
 def cut(text: str, pieces: Sequence[str], mark: str = IMAGE_MARK) -> str:

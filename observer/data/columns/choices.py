@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from observer.data.columns.paths import empty
+from observer.data.columns.literals import list_in
+from observer.data.columns.paths import MISSING, empty
 from observer.refusal import shown
 from observer.types import RefusedError
 
 LETTERS = "ABCDEFGHIJ"
 _MARK = re.compile(r"\(([A-J])\)|(?:^|(?<=[\s;；,]))([A-J])(?:[.)：、．:])(?=\s|[^\sA-Za-z]|[A-Za-z])")
 _LINE_MARK = re.compile(r"^[ \t]*(?:\(([A-J])\)|([A-J])[.)：、．:])", re.MULTILINE)
+_LISTED = re.compile(r"\b(?:Options|Choices)\s*:\s*")
 _ENDS = " \t\n;；"
 
 
@@ -25,7 +27,13 @@ def options_of(value: object) -> tuple[str, ...]:
     ('300, 400', '400, 300', 'No correct answer')
     >>> options_of({"A": "red", "B": "blue"}), options_of([3, 4.5])
     (('red', 'blue'), ('3', '4.5'))
+    >>> options_of("['red', '<image 2>']"), options_of("[]")
+    (('red', '<image 2>'), ())
     """
+    if isinstance(value, str) and (written := list_in(value)) is not None:
+        if not written:
+            return ()
+        value = written
     if isinstance(value, dict):
         given = {key: item for key, item in value.items() if not empty(item)}
         if tuple(given) == tuple(LETTERS[: len(given)]):
@@ -43,6 +51,35 @@ def options_of(value: object) -> tuple[str, ...]:
     raise RefusedError(f"options are {shown(value)}; write a list of texts, or a text such as 'A. 3; B. 4'")
 
 
+def options_of_each(values: Sequence[object]) -> tuple[str, ...]:
+    """Return the options of columns that hold one each; those at the end may be empty.
+
+    Raises:
+        RefusedError: an empty one has others behind it, or one is no text.
+
+    >>> options_of_each(["red", 4, None, "nan"]), options_of_each([None, float("nan")])
+    (('red', '4'), ())
+    """
+    given = [None if _is_none(value) else value for value in values]
+    while given and given[-1] is None:
+        given.pop()
+    if not given:
+        return ()
+    if None in given:
+        raise RefusedError(
+            f"option {LETTERS[given.index(None)]} is empty, and {LETTERS[len(given) - 1]} is not"
+        )
+    return options_of(given)
+
+
+def _is_none(value: object) -> bool:
+    return (
+        value is MISSING
+        or empty(value)
+        or (isinstance(value, str) and value.strip().casefold() in ("", "nan"))
+    )
+
+
 def options_in(question: str) -> tuple[str, ...]:
     r"""Return the options that stand at the end of a question's text; empty where there are none.
 
@@ -50,10 +87,17 @@ def options_in(question: str) -> tuple[str, ...]:
     ('a', 'b', 'c')
     >>> options_in("Find AB. Choices: (A) 3 (B) 4"), options_in("Is A. larger?")
     (('3', '4'), ())
+    >>> options_in("Which?\nOptions: A: red., B: green, C: 1, 2")
+    ('red.', 'green', '1, 2')
     """
-    return _read(question, [match for match in _LINE_MARK.finditer(question)]) or _read(
+    found = _read(question, [match for match in _LINE_MARK.finditer(question)]) or _read(
         question, [match for match in re.finditer(r"\(([A-J])\)()", question)]
     )
+    if not found and (begins := list(_LISTED.finditer(question))):
+        listed = question[begins[-1].end() :]
+        found = _read(listed, [match for match in _MARK.finditer(listed)], whole=True)
+        found = (*(option.rstrip(",") for option in found[:-1]), *found[-1:])
+    return found if all(found) else ()
 
 
 def shown_with(question: str, options: Sequence[str]) -> str:

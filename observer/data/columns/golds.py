@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from observer.data.columns.literals import list_in
 from observer.refusal import shown
 from observer.types import RefusedError
 
@@ -32,6 +33,8 @@ def gold_in(text: str, after: Sequence[str], take: Sequence[str], options: Seque
     ('$7$', '69.5')
     >>> gold_in("(C) Because the slope ..", [], ["letters"], ("steep", "flat", "none"))
     'C'
+    >>> gold_in("['3.5']", [], ["list"], ())
+    '3.5'
     """
     text = text.strip()
     for prefix in after:
@@ -42,6 +45,8 @@ def gold_in(text: str, after: Sequence[str], take: Sequence[str], options: Seque
     for rule in take:
         if rule == "letters":
             found = [match[1] or match[2]] if options and (match := _LETTERS.match(text)) else []
+        elif rule == "list":
+            found = [str(value).strip() for value in list_in(text) or ()]
         elif rule == "tag":
             found = [match.strip() for match in _TAG.findall(text)]
         else:
@@ -52,6 +57,15 @@ def gold_in(text: str, after: Sequence[str], take: Sequence[str], options: Seque
         if found and found[0]:
             return found[0]
     return text
+
+
+def is_letter(answer: object) -> bool:
+    """Return whether an answer is the letter of an option and nothing more.
+
+    >>> is_letter("(B)"), is_letter("B."), is_letter("Both"), is_letter(3)
+    (True, True, False, False)
+    """
+    return isinstance(answer, str) and re.fullmatch(r"\s*\(?[A-J]\)?\.?\s*", answer) is not None
 
 
 def _braced(text: str, macro: str) -> list[str]:

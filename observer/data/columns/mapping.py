@@ -16,7 +16,7 @@ import yaml
 from observer.refusal import nearest, shown
 from observer.types import IMAGE_MARK, RefusedError
 
-Take = Literal["boxed", "macro", "tag", "letters"]
+Take = Literal["boxed", "macro", "tag", "letters", "list"]
 ABOUT = ("title", "source", "licence", "tested")
 """Keys of a preset that say what it is; the others are fields of ``ColumnMap``."""
 NUMBER = "{n}"
@@ -33,6 +33,7 @@ class ColumnMap:
     Args:
         question: columns of the question, a text.
         ask: the question of rows whose picture shows it, where no column holds one.
+        context: columns of a text that goes in front of the question, such as a hint; ``nan`` is none.
         chat: a column of chat turns ``{"role": .., "content": ..}``, or their JSON text, in place of
             ``question``. A content is a text or a list of items of type ``text`` or ``image``.
         system: a column of system prompts.
@@ -43,9 +44,11 @@ class ColumnMap:
         answer_after: texts in front of an answer, which are cut off, such as ``The answer is``.
         take: where in the answer the value is, the first of these that fits: ``boxed`` (in ``\boxed{}``),
             ``macro`` (in ``\answer{}``), ``tag`` (in ``<answer>``), ``letters`` (letters of options in front
-            of an explanation; only of rows with options). Where none fits, the whole answer counts.
+            of an explanation; only of rows with options), ``list`` (as Python prints it, of one value). Where
+            none fits, the whole answer counts.
         pictures: columns of the pictures: a picture, or a list. A picture is a path, its bytes, or
             ``{"bytes": .., "path": ..}``.
+        all_pictures: take the pictures of all these columns, one after the other, not of the first alone.
         pictures_needed: refuse rows that show none; else a row whose pictures' column is missing is a text.
         picture_folder: folder of the pictures' names, below the data folder.
         picture_endings: endings to try for names that have none, such as ``.png``.
@@ -53,7 +56,10 @@ class ColumnMap:
         unplaced: ``refuse`` rows whose marks are not one per picture, or leave numbered marks as ``words``
             (they name parts of one picture) and show the pictures first.
         cut: texts that are cut off both ends of the question, as often as they are there.
-        options: columns of a choice's options: a list, or a text such as ``A. 3; B. 4``.
+        options: columns of a choice's options: a list, the text of one as Python prints it, or a text such
+            as ``A. 3; B. 4``.
+        options_each: columns of one option each, A first; those at the end may be empty or ``nan``.
+        options_needed: refuse rows without options: ``all`` of them, or those whose answer is a ``letter``.
         show_options: write options of a column below the question, unless they are letters alone.
         find_options: read the options from the question's own text, ``(A) 3 (B) 4``, to check answers.
         id: columns of the id; without one, ``<file>:<row>``.
@@ -67,6 +73,7 @@ class ColumnMap:
 
     question: str | list[str] | None = None
     ask: str | None = None
+    context: str | list[str] | None = None
     chat: str | list[str] | None = None
     system: str | list[str] | None = None
     system_turns: Literal["keep", "drop"] | None = None
@@ -75,6 +82,7 @@ class ColumnMap:
     answer_after: list[str] | None = None
     take: list[Take] | None = None
     pictures: str | list[str] | None = None
+    all_pictures: bool | None = None
     pictures_needed: bool | None = None
     picture_folder: str | None = None
     picture_endings: list[str] | None = None
@@ -82,6 +90,8 @@ class ColumnMap:
     unplaced: Literal["refuse", "words"] | None = None
     cut: list[str] | None = None
     options: str | list[str] | None = None
+    options_each: list[str] | None = None
+    options_needed: Literal["all", "letter"] | None = None
     show_options: bool | None = None
     find_options: bool | None = None
     id: str | list[str] | None = None
@@ -102,6 +112,7 @@ class ColumnMap:
             ("system_turns", ("keep", "drop")),
             ("answer_turn", ("refuse", "drop")),
             ("unplaced", ("refuse", "words")),
+            ("options_needed", ("all", "letter")),
         ):
             if (value := getattr(self, name)) not in (None, *allowed):
                 raise RefusedError(f"columns.{name} is {shown(value)}; write one of {', '.join(allowed)}")
@@ -135,7 +146,7 @@ class ColumnMap:
 NO_COLUMNS = ColumnMap()
 """A mapping that names none."""
 PATHS = (
-    *("question", "chat", "system", "answer", "pictures", "options"),
+    *("question", "context", "chat", "system", "answer", "pictures", "options", "options_each"),
     *("id", "kind", "difficulty", "complexity", "level"),
 )
 """Fields of ``ColumnMap`` that name columns, beside ``metadata``."""

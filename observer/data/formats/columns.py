@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from observer.data.columns import choices
-from observer.data.columns.chats import cut, placed, turns_of
-from observer.data.columns.golds import gold_in
+from observer.data.columns.chats import cut, marked, placed, turns_of
+from observer.data.columns.golds import gold_in, is_letter
 from observer.data.columns.hub import PREFIX, HubRows
 from observer.data.columns.mapping import NO_COLUMNS, ColumnMap, listed, preset
 from observer.data.columns.paths import MISSING, at, column, empty, first
@@ -147,6 +147,9 @@ class Columns(RowFile):
             raise self._lacking("answer", "answer", record)
         if isinstance(answer, str):
             answer = gold_in(answer, self.mapping.answer_after or (), self.mapping.take or (), options)
+        needed = self.mapping.options_needed
+        if not options and (needed == "all" or (needed == "letter" and is_letter(answer))):
+            raise self._lacking("options", "options_each" if self.mapping.options_each else "options", record)
         return {**row, "answer": answer}
 
     def chat(self, record: Mapping[str, Any]) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
@@ -169,11 +172,11 @@ class Columns(RowFile):
                 raise self._lacking("question", "chat" if mapping.chat else "question", record)
             if not isinstance(question, str) or not question.strip():
                 raise RefusedError(f"its question is {shown(question)}; columns.question has to be a text")
-            turns = [Turn("user", question)]
+            turns = [Turn("user", self._context(record) + question)]
         system = first(record, listed(mapping.system))
         if isinstance(system, str):
             turns = [Turn("system", system), *turns]
-        pictures = values_of(first(record, listed(mapping.pictures)))
+        pictures = self._pictures(record)
         if held and pictures and len(held) != len(pictures):
             raise RefusedError(
                 f"holds {len(held)} pictures in its chat and {len(pictures)} in columns.pictures; keep one"
@@ -181,9 +184,13 @@ class Columns(RowFile):
         pictures = held or pictures
         if mapping.pictures_needed and not pictures:
             raise self._lacking("picture", "pictures", record)
+        within = bool(mapping.show_options) and marked(options, mapping)
+        if within:  # options that are pictures have their place in the order
+            text = choices.shown_with(cut(turns[-1].text, mapping.cut or ()), options)
+            turns = [*turns[:-1], Turn("user", text)]
         shown_turns, order = placed(turns, len(pictures), mapping)
         asked = cut(shown_turns[-1].text, mapping.cut or ())
-        if mapping.show_options:
+        if mapping.show_options and not within:
             asked = choices.shown_with(asked, options)
         if not asked.replace(IMAGE_MARK, "").strip():
             raise RefusedError(f"its question is empty: {shown(turns[-1].text)}; write what is asked")
@@ -196,7 +203,24 @@ class Columns(RowFile):
         names = [name_of(pictures[place], self.root, mapping) for place in order]
         return (*shown_turns[:-1], Turn("user", asked)), tuple(names)
 
+    def _context(self, record: Mapping[str, Any]) -> str:
+        """Return what goes in front of a question, with the end of its line; "" for nothing."""
+        found = first(record, listed(self.mapping.context))
+        if found is MISSING or (isinstance(found, str) and found.strip().casefold() in ("", "nan")):
+            return ""
+        if not isinstance(found, str):
+            raise RefusedError(f"its context is {shown(found)}; columns.context has to be a text")
+        return f"{found.strip()}\n"
+
+    def _pictures(self, record: Mapping[str, Any]) -> list[object]:
+        paths = listed(self.mapping.pictures)
+        if self.mapping.all_pictures:
+            return [picture for path in paths for picture in values_of(at(record, path))]
+        return values_of(first(record, paths))
+
     def _options(self, record: Mapping[str, Any]) -> tuple[str, ...]:
+        if self.mapping.options_each:
+            return choices.options_of_each([at(record, path) for path in self.mapping.options_each])
         found = first(record, listed(self.mapping.options))
         return () if found is MISSING else choices.options_of(found)
 
@@ -210,7 +234,7 @@ class Columns(RowFile):
         read |= {GROUP, *(self.mapping.ignore or ())}
         rest = {key: value for key, value in record.items() if key not in read and not empty(value)}
         note = "name it in `columns.metadata`"
-        shows = [""] if not values_of(first(record, listed(self.mapping.pictures))) else ["."]
+        shows = [""] if not self._pictures(record) else ["."]
         refuse_unread_pictures(rest, frozenset(), shows if shows[0] else (), self.pictures_in, note)
         for key, value in rest.items():
             if not self.mapping.options and _holds_options(key, value):
