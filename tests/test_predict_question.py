@@ -66,7 +66,7 @@ def test_several_pictures_and_no_gold_and_the_models_own_prompt(tile, capsys):
             ("--question", "How many?", "--config", "quickstart"),
             "--question is of one question, which needs --weights",
         ),
-        ((*ASKED, "--image", "nowhere.png"), "nowhere.png' is no file"),
+        ((*ASKED, "--image", "nowhere.png"), "is no file; looked for"),
         ((*ASKED, "--image", "https://example.org/a.png"), "is a URL; only local files are opened"),
         ((*ASKED, "--image", "data:image/png;base64,AA"), "is a URL"),
         ((*ASKED, "--image", __file__), "is broken, cut off or none of PNG"),
