@@ -1,6 +1,5 @@
 """Names and import paths that strategies and classes once had are answered with those they have now."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -147,5 +146,6 @@ def test_a_checkpoint_that_names_the_schedule_as_it_was_called_goes_on():
 def test_no_page_or_configuration_names_a_former_one():
     files = [*Path("configs").glob("*.yaml"), *Path("docs").glob("*.md"), Path("README.md")]
     for file in files:
-        text = re.sub(r"data\.train:? Ladder", "", file.read_text(encoding="utf-8"))  # a row format's name
+        text = file.read_text(encoding="utf-8")
+        text = "\n".join(line for line in text.splitlines() if "schedule" in line)  # rows have a Ladder too
         assert not strategies.moved(text, ["schedule"]), file
