@@ -4,6 +4,6 @@ A model is asked chunk by chunk, and all it wrote is kept with its verdicts; sco
 kept alone, so that they can be read again without a model. No learner, no Lightning.
 """
 
-from observer.evaluation.recipe import Benchmark, Evaluation
+from observer.evaluation.recipe import Audit, Benchmark, Evaluation
 
-__all__ = ["Benchmark", "Evaluation"]
+__all__ = ["Audit", "Benchmark", "Evaluation"]

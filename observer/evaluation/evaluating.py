@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from observer.data.checks.cache import file_digest
 from observer.evaluation.asking import SCHEMA, Examination
+from observer.evaluation.auditing import AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.outcomes import read_outcomes, rows_of
 from observer.evaluation.recipe import Evaluation
@@ -28,6 +30,8 @@ from observer.types import RefusedError, Verdict
 WORK, ANSWERS, SCORES, DISAGREE = "work", "answers", "scores.json", "disagreements.jsonl"
 """Of an evaluation's folder: finished chunks, a parquet file per benchmark, all scores, and the rows on which
 the extractors disagree."""
+AUDIT = "audit"
+"""A folder like ``ANSWERS``, of what was asked anew."""
 
 
 def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -> dict[str, Any]:
@@ -51,17 +55,27 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
             name: Examination(evaluation, name, benchmark.rows.read(), folder / WORK / name)
             for name, benchmark in evaluation.benchmarks.items()
         }
-        if any(exam.missing for exam in exams.values()):
-            answerer = opened(evaluation.model, evaluation.response_format, evaluation.max_tokens)
+        audits = {
+            name: Auditing(evaluation.audit, name, exam, folder / WORK / f"{name} {AUDIT}")
+            for name, exam in exams.items()
+            if evaluation.audit
+        }
+        asked: list[Examination | Auditing] = [*exams.values(), *audits.values()]
+        if any(one.missing for one in asked):
+            # An audit goes on from the beginning of a response, which is as long as one at most.
+            most = evaluation.max_tokens * (2 if audits else 1)
+            answerer = opened(evaluation.model, evaluation.response_format, most)
             try:
-                for exam in exams.values():
-                    exam.run(answerer, shown, stopped)
+                for one in asked:
+                    one.run(answerer, shown, stopped)
             finally:
                 answerer.close()
-        return write(exams, folder)
+        return write(exams, folder, audits)
 
 
-def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
+def write(
+    exams: dict[str, Examination], folder: Path, audits: Mapping[str, Auditing] = MappingProxyType({})
+) -> dict[str, Any]:
     """Write answers, scores and disagreements, from finished chunks alone; equal ones give equal files."""
     (folder / SCORES).unlink(missing_ok=True)
     (folder / ANSWERS).mkdir(exist_ok=True)
@@ -69,7 +83,7 @@ def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
     with whole_file(folder / DISAGREE) as lines:
         for name, exam in exams.items():
             paths = [exam.chunks.file(chunk) for chunk in range(len(exam.chunks))]
-            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", exam.made())
+            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", SCHEMA, exam.made())
             outcomes = read_outcomes(paths)
             if not len(outcomes):
                 place, row, why = outcomes.faults[0]
@@ -81,16 +95,24 @@ def write(exams: dict[str, Examination], folder: Path) -> dict[str, Any]:
                 "faults": [list(fault) for fault in outcomes.faults],
                 "disagree": _disagreements(name, paths, lines),
             }
+    for name, audit in audits.items():
+        (folder / AUDIT).mkdir(exist_ok=True)
+        _write_answers(audit.paths(), folder / AUDIT / f"{name}.parquet", AUDIT_SCHEMA, audit.made())
+        found["benchmarks"][name]["audit"] = audit_scores(list(rows_of(audit.paths(), AUDIT_SCHEMA.names)))
     found["files"] = {
         str(path.relative_to(folder)): file_digest(path)
-        for path in (*(folder / ANSWERS / f"{name}.parquet" for name in exams), folder / DISAGREE)
+        for path in (
+            *(folder / ANSWERS / f"{name}.parquet" for name in exams),
+            *(folder / AUDIT / f"{name}.parquet" for name in audits),
+            folder / DISAGREE,
+        )
     }
     write_json(folder / SCORES, found)
     return found
 
 
-def _write_answers(paths: list[Path], path: Path, made: dict[str, Any]) -> None:
-    schema = SCHEMA.with_metadata({b"observer.provenance": json.dumps(made, sort_keys=True).encode()})
+def _write_answers(paths: list[Path], path: Path, schema: pa.Schema, made: dict[str, Any]) -> None:
+    schema = schema.with_metadata({b"observer.provenance": json.dumps(made, sort_keys=True).encode()})
     with whole_file(path, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for chunk in paths:
             with pa.memory_map(str(chunk)) as mapped:
@@ -126,7 +148,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keep a second evaluation out of a folder, and remove what a killed one has left half written."""
     work = folder / WORK
     with only_one(work, folder, "used"):
-        for place in (folder, folder / ANSWERS, *work.iterdir()):
+        for place in (folder, folder / ANSWERS, folder / AUDIT, *work.iterdir()):
             if place.is_dir():
                 remove_unfinished(place)
         yield

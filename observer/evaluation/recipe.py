@@ -29,6 +29,20 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """A check that the model looks: rows asked again with another picture, or another observation.
+
+    Args:
+        rows: of each benchmark, drawn from those with pictures. Each is asked seven times more, greedily.
+    """
+
+    rows: int = 256
+
+    def __post_init__(self) -> None:
+        refuse_outside("audit.rows", self.rows, 2)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A measurement of a model.
 
@@ -42,6 +56,7 @@ class Evaluation:
         seed: of all draws.
         chunk_rows: rows that are asked at a time: what is redone at most after a kill.
         limit: of each benchmark's first rows, for a first look; null for all.
+        audit: whether the model looks, on some rows of each benchmark; null for none.
     """
 
     benchmarks: Mapping[str, Benchmark]
@@ -53,6 +68,7 @@ class Evaluation:
     seed: int = 0
     chunk_rows: int = 64
     limit: int | None = None
+    audit: Audit | None = None
 
     def __post_init__(self) -> None:
         refuse_fields(self, "responses", least=0)
