@@ -230,6 +230,35 @@ class Answerer:
             answers.append(self.score(self._draw(prompts, sampling), sampling.step))
         return answers
 
+    def go_on(
+        self, problems: Sequence[Problem], beginnings: Sequence[str], sampling: Sampling
+    ) -> list[Group]:
+        """Draw what the model writes after a given beginning of its response.
+
+        Args:
+            problems: in any order.
+            beginnings: of each response; a special token in it is read as its letters.
+            sampling: how completions are drawn; ``max_tokens`` after the beginning.
+
+        Returns:
+            A group per problem, in their order, whose prompt ends with the beginning: completions hold what
+                was drawn alone.
+
+        Raises:
+            RefusedError: as in ``generate``.
+        """
+        self._refuse_unready(sampling)
+        if not problems:
+            return []
+        with self.clock("render"), _rendering(problems):
+            prompts = self.renderer.render(problems)
+        tokenizer = self.renderer.processor.tokenizer
+        begun = tokenizer(list(beginnings), add_special_tokens=False, split_special_tokens=True).input_ids
+        return self._draw(
+            [replace(prompt, ids=(*prompt.ids, *ids)) for prompt, ids in zip(prompts, begun, strict=True)],
+            sampling,
+        )
+
     def _refuse_unready(self, *samplings: Sampling) -> None:
         if not self.started:
             raise RefusedError("the engine has no model to sample from; call Answerer.start before answering")

@@ -17,6 +17,7 @@ from observer.ladder.chunks import ChunkFolder
 from observer.ladder.measured import ROW, write_columns
 from observer.ladder.progress import Shown
 from observer.ladder.provenance import stated, versions
+from observer.metrics.chains import CHAINS, chains
 from observer.seeding import stable_seed
 from observer.types import Completion, Problem, RefusedError, Sampling, Score
 from observer.verifier import Question
@@ -34,6 +35,8 @@ RESPONSE = {
     "finish_reason": pa.string(),
 }
 """A response and what was found of it."""
+CHAIN = dict.fromkeys(CHAINS, pa.float64())
+"""What is found of its chain of thought, null where it does not apply; see ``Chain``."""
 COLUMNS = {
     ROW: pa.int64(),
     "id": pa.string(),
@@ -49,7 +52,7 @@ COLUMNS = {
     "pictures": pa.int32(),
     "cluster": pa.string(),
     "fault": pa.string(),
-    "greedy": pa.struct({**RESPONSE, **dict.fromkeys(EXTRACTORS, pa.string())}),
+    "greedy": pa.struct({**RESPONSE, **dict.fromkeys(EXTRACTORS, pa.string()), "chain": pa.struct(CHAIN)}),
     "samples": pa.list_(pa.struct(RESPONSE)),
 }
 """What is kept of a row. ``cluster``: rows that show the same pictures have the same one. ``fault``: why the
@@ -75,7 +78,7 @@ class Examination:
         self.rows = rows
         self.scoring = evaluation.benchmarks[name].scoring
         self.count = min(len(rows), evaluation.limit or len(rows))
-        self._evaluation, self._name = evaluation, name
+        self._evaluation, self._name, self.chunk_rows = evaluation, name, evaluation.chunk_rows
         self.chunks = ChunkFolder(folder, self.count, evaluation.chunk_rows)
         self.chunks.claim(self.made())
 
@@ -139,19 +142,26 @@ class Examination:
             for at, problem in enumerate(asked)
         }
         found = iter(self._extracted(asked, [drawn[problem.id][0][0][0] for problem in asked], answerer))
+        chain = iter(chains(greedy.groups, greedy.scores, answerer.rubric.verifier))
         records = []
         for problem, fault in zip(problems, faults, strict=True):
             first, others = drawn.get(problem.id, ([], []))
             record = self._about(problem) | {"fault": fault, "greedy": None}
             if first:
-                record["greedy"] = _response(*first[0]) | next(found)
+                record["greedy"] = _response(*first[0]) | next(found) | {"chain": next(chain)[0]._asdict()}
             records.append(record | {"samples": [_response(*pair) for pair in others]})
         return records
 
-    def _samplings(self) -> list[Sampling]:
+    @property
+    def greedy_sampling(self) -> Sampling:
+        """How each row is asked once."""
         asked = self._evaluation
         seed = stable_seed(asked.seed, "evaluation", self._name)
-        found = [Sampling(1, asked.max_tokens, temperature=0.0, seed=seed, step=-1)]
+        return Sampling(1, asked.max_tokens, temperature=0.0, seed=seed, step=-1)
+
+    def _samplings(self) -> list[Sampling]:
+        asked, found = self._evaluation, [self.greedy_sampling]
+        seed = found[0].seed
         if asked.responses:
             found.append(
                 Sampling(asked.responses, asked.max_tokens, temperature=asked.temperature, seed=seed, step=-2)

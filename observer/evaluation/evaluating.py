@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from observer.data.checks.cache import file_digest
 from observer.data.rows import Rows
 from observer.evaluation.asking import SCHEMA, Examination
+from observer.evaluation.auditing import AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.leaks import Leak, find, near_ones_too, told
 from observer.evaluation.outcomes import Outcomes, read_outcomes, rows_of
@@ -32,6 +34,8 @@ from observer.types import RefusedError, Verdict
 WORK, ANSWERS, SCORES, DISAGREE = "work", "answers", "scores.json", "disagreements.jsonl"
 """Of an evaluation's folder: finished chunks, a parquet file per benchmark, all scores, and the rows on which
 the extractors disagree."""
+AUDIT = "audit"
+"""A folder like ``ANSWERS``, of what was asked anew."""
 
 
 def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -> dict[str, Any]:
@@ -59,18 +63,29 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
         leaks = find(rows, evaluation.train) if evaluation.train else None
         for name, found in (leaks or {}).items():
             shown.say(f"{name}: {len(found):,} of {len(rows[name]):,} rows are in the training data")
-        if any(exam.missing for exam in exams.values()):
-            answerer = opened(evaluation.model, evaluation.response_format, evaluation.max_tokens)
+        audits = {
+            name: Auditing(evaluation.audit, name, exam, folder / WORK / f"{name} {AUDIT}")
+            for name, exam in exams.items()
+            if evaluation.audit
+        }
+        asked: list[Examination | Auditing] = [*exams.values(), *audits.values()]
+        if any(one.missing for one in asked):
+            # An audit goes on from the beginning of a response, which is as long as one at most.
+            most = evaluation.max_tokens * (2 if audits else 1)
+            answerer = opened(evaluation.model, evaluation.response_format, most)
             try:
-                for exam in exams.values():
-                    exam.run(answerer, shown, stopped)
+                for one in asked:
+                    one.run(answerer, shown, stopped)
             finally:
                 answerer.close()
-        return write(exams, folder, leaks)
+        return write(exams, folder, leaks, audits)
 
 
 def write(
-    exams: dict[str, Examination], folder: Path, leaks: Mapping[str, Sequence[Leak]] | None = None
+    exams: dict[str, Examination],
+    folder: Path,
+    leaks: Mapping[str, Sequence[Leak]] | None = None,
+    audits: Mapping[str, Auditing] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write answers, scores and disagreements, from finished chunks alone; equal ones give equal files."""
     (folder / SCORES).unlink(missing_ok=True)
@@ -79,7 +94,7 @@ def write(
     with whole_file(folder / DISAGREE) as lines:
         for name, exam in exams.items():
             paths = [exam.chunks.file(chunk) for chunk in range(len(exam.chunks))]
-            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", exam.made())
+            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", SCHEMA, exam.made())
             outcomes = read_outcomes(paths)
             if not len(outcomes):
                 place, row, why = outcomes.faults[0]
@@ -93,9 +108,17 @@ def write(
                 "faults": [list(fault) for fault in outcomes.faults],
                 "disagree": _disagreements(name, paths, lines),
             }
+    for name, audit in audits.items():
+        (folder / AUDIT).mkdir(exist_ok=True)
+        _write_answers(audit.paths(), folder / AUDIT / f"{name}.parquet", AUDIT_SCHEMA, audit.made())
+        found["benchmarks"][name]["audit"] = audit_scores(list(rows_of(audit.paths(), AUDIT_SCHEMA.names)))
     found["files"] = {
         str(path.relative_to(folder)): file_digest(path)
-        for path in (*(folder / ANSWERS / f"{name}.parquet" for name in exams), folder / DISAGREE)
+        for path in (
+            *(folder / ANSWERS / f"{name}.parquet" for name in exams),
+            *(folder / AUDIT / f"{name}.parquet" for name in audits),
+            folder / DISAGREE,
+        )
     }
     write_json(folder / SCORES, found)
     return found
@@ -117,8 +140,8 @@ def _leaked(outcomes: Outcomes, leaks: Sequence[Leak]) -> dict[str, Any]:
     return {"leaks": said, "without_leaks": scores(rest) if leaks and len(rest) else None}
 
 
-def _write_answers(paths: list[Path], path: Path, made: dict[str, Any]) -> None:
-    schema = SCHEMA.with_metadata({b"observer.provenance": json.dumps(made, sort_keys=True).encode()})
+def _write_answers(paths: list[Path], path: Path, schema: pa.Schema, made: dict[str, Any]) -> None:
+    schema = schema.with_metadata({b"observer.provenance": json.dumps(made, sort_keys=True).encode()})
     with whole_file(path, "wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for chunk in paths:
             with pa.memory_map(str(chunk)) as mapped:
@@ -154,7 +177,7 @@ def _alone(folder: Path) -> Iterator[None]:
     """Keep a second evaluation out of a folder, and remove what a killed one has left half written."""
     work = folder / WORK
     with only_one(work, folder, "used"):
-        for place in (folder, folder / ANSWERS, *work.iterdir()):
+        for place in (folder, folder / ANSWERS, folder / AUDIT, *work.iterdir()):
             if place.is_dir():
                 remove_unfinished(place)
         yield

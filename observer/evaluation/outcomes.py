@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.evaluation.extractors import EXTRACTORS
+from observer.metrics.chains import CHAINS
 from observer.statistics.majority import NOTHING, RIGHT
 from observer.types import Verdict
 
@@ -47,6 +48,8 @@ class Outcomes:
     """One of ``GROUPS`` -> the group of each row."""
     faults: list[tuple[str, str, str]]
     """Place, id and reason of each row that could not be asked."""
+    chains_P: dict[str, np.ndarray] = field(default_factory=dict)
+    """One of ``CHAINS`` -> the figure of each greedy response, nan where it does not apply."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +76,7 @@ def read_outcomes(paths: Iterable[Path]) -> Outcomes:
     """Read the outcomes of finished chunks; texts are held for one chunk at a time."""
     rows: dict[str, list[Any]] = {name: [] for name in ("ids", "labels", *GROUPS)}
     figures: list[list[int]] = []
+    chains: list[list[float | None]] = []
     faults: list[tuple[str, str, str]] = []
     place: dict[str, int] = {}
     for record in rows_of(paths, ("id", "place", "cluster", "fault", "greedy", "samples", *GROUPS)):
@@ -82,6 +86,7 @@ def read_outcomes(paths: Iterable[Path]) -> Outcomes:
         greedy = record["greedy"]
         rows["ids"].append(record["id"])
         rows["labels"].append(labels(record["samples"]))
+        chains.append([greedy["chain"][name] for name in CHAINS])
         for name in GROUPS:
             rows[name].append(str(record[name]))
         figures.append(
@@ -113,6 +118,7 @@ def read_outcomes(paths: Iterable[Path]) -> Outcomes:
         tokens_P=tokens_P,
         groups={name: rows[name] for name in GROUPS},
         faults=faults,
+        chains_P=dict(zip(CHAINS, np.array(chains, np.float64).reshape(-1, len(CHAINS)).T, strict=True)),
     )
 
 

@@ -32,6 +32,20 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """A check that the model looks: rows asked again with another picture, or another observation.
+
+    Args:
+        rows: of each benchmark, drawn from those with pictures. Each is asked seven times more, greedily.
+    """
+
+    rows: int = 256
+
+    def __post_init__(self) -> None:
+        refuse_outside("audit.rows", self.rows, 2)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A measurement of a model.
 
@@ -47,6 +61,7 @@ class Evaluation:
         limit: of each benchmark's first rows, for a first look; null for all.
         train: what the model was trained on, by any row format: rows of benchmarks that are in it are named,
             and scores are given without them too. Empty: not looked for.
+        audit: whether the model looks, on some rows of each benchmark; null for none.
     """
 
     benchmarks: Mapping[str, Benchmark]
@@ -59,6 +74,7 @@ class Evaluation:
     chunk_rows: int = 64
     limit: int | None = None
     train: tuple[RowFormat, ...] = ()
+    audit: Audit | None = None
 
     def __post_init__(self) -> None:
         refuse_fields(self, "responses", least=0)

@@ -48,6 +48,11 @@ def scores(outcomes: Outcomes) -> dict[str, Any]:
         "unverifiable": _mean(outcomes.unverifiable_P),
     }
     found["tokens"] = _mean(outcomes.tokens_P)
+    found["chains"] = {
+        name: score(values_P[~np.isnan(values_P)], outcomes.cluster_P[~np.isnan(values_P)])
+        for name, values_P in outcomes.chains_P.items()
+        if not np.isnan(values_P).all()
+    }
     right = int(outcomes.greedy_P.sum())
     found["tokens_per_correct"] = round(float(outcomes.tokens_P.sum()) / right, DIGITS) if right else None
     found["groups"] = {

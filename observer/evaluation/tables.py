@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,24 @@ SHARES = {
     "unparsed": "no answer found",
     "unverifiable": "unverifiable",
 }
+CHAIN = {
+    "well_formed": "observe, think, answer, whole",
+    "repeated": "4-grams that stood there before",
+    "reused": "observed facts that the reasoning uses",
+    "follows": "answer is its last result",
+    "true_facts": "true facts in what is observed",
+}
+"""Figure of a chain of thought -> how it is called."""
+AUDIT = {
+    "blank": "blank picture",
+    "blurred": "blurred picture",
+    "wrong_picture": "another row's picture",
+    "observe_kept": "goes on from its own observation",
+    "observe_removed": "without the observation",
+    "observe_shuffled": "with its words in another order",
+    "observe_replaced": "from another row's observation",
+}
+"""Condition of the audit -> how it is called."""
 READ = {
     "tag": "right by the last <answer> tag",
     "boxed": "right by the last box",
@@ -40,6 +58,8 @@ def tables(found: Scores) -> Iterator[Table | Text]:
     for name, scores in benchmarks.items():
         if "scoring" in scores:
             yield _own(name, scores["scoring"])
+        if scores.get("audit"):
+            yield _audit(name, scores["audit"])
     for name, scores in benchmarks.items():
         for group, parts in scores["groups"].items():
             yield _groups(name, group, parts)
@@ -79,6 +99,9 @@ def _readings(benchmarks: Scores) -> Table:
     _line(table, "tokens", benchmarks, lambda scores: f"{scores['tokens']:.1f}")
     _line(table, "tokens per correct one", benchmarks, lambda scores: _or_dash(scores["tokens_per_correct"]))
     table.add_section()
+    for key, told in CHAIN.items():
+        _line(table, told, benchmarks, partial(_chain, key))
+    table.add_section()
     for key, told in READ.items():
         _line(table, told, benchmarks, partial(_part, "extractors", key))
     _line(table, "rows on which these disagree", benchmarks, lambda scores: f"{scores['disagree']:,}")
@@ -94,8 +117,34 @@ def _part(part: str, key: str, scores: Scores) -> str:
     return f"{value[0] if isinstance(value, list) else value:.3f}"
 
 
+def _chain(key: str, scores: Scores) -> str:
+    value = scores["chains"].get(key)
+    return _or_dash(None) if value is None else f"{value[0]:.3f}"
+
+
 def _or_dash(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _audit(name: str, audit: dict[str, Any]) -> Table:
+    title = Text(f"{name}: does it look? {audit['rows']:,} rows asked anew, greedily")
+    table = Table("", "rows", "accuracy", "change to the right picture", title=title)
+    table.add_row("right picture", f"{audit['rows']:,}", interval_text(audit["right"]), "")
+    for condition, told in AUDIT.items():
+        if found := audit["conditions"].get(condition):
+            cells = interval_text(found["accuracy"]), signed_text(found["change"])
+            table.add_row(told, f"{found['rows']:,}", *cells)
+    return table
+
+
+def signed_text(value: Sequence[float]) -> str:
+    """Return a difference of two scores for people.
+
+    >>> signed_text([-0.5, -0.59, 0.0])
+    '-.500 (-.590 .. +.000)'
+    """
+    mean, low, high = (f"{one:+.3f}".replace("0.", ".", 1) for one in value)
+    return f"{mean} ({low} .. {high})"
 
 
 def _groups(name: str, group: str, parts: Scores) -> Table:

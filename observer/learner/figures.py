@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from observer.answering import Answerer
 from observer.learner.ranks import OverRanks
 from observer.metrics import HeldOutMetrics, component_means, rollout_figures
+from observer.metrics.chains import chain_figures, chain_values
 from observer.objective import Uniform, Weighting
 from observer.run.names import curve_name
 from observer.types import Experience, RefusedError
@@ -85,12 +87,13 @@ def constant_curves(weighting: Weighting, updates_per_rollout: int) -> list[str]
     return ["zoom_rollout/weight"] * uniform + ["zoom_update/clip_share"] * once
 
 
-def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, float]:
-    """Return the figures that some steps lack: of components that do not always apply, and by level.
+def sparse_figures(experience: Experience, over_ranks: OverRanks, answerer: Answerer) -> dict[str, float]:
+    """Return the figures that some steps lack: of components that do not always apply, by level, of chains.
 
     Args:
         experience: the rollout that was learned from, of this rank.
         over_ranks: collective.
+        answerer: of the run; its verifier compares the last results of reasonings with answers.
     """
     means = component_means(experience, over_ranks.join)
     figures = {f"zoom_component/{curve_name(name)}/mean": value for name, value in means.items()}
@@ -98,7 +101,9 @@ def sparse_figures(experience: Experience, over_ranks: OverRanks) -> dict[str, f
     pass_rates_P = over_ranks.join(experience.pass_rates_P)
     for level in sorted(set(levels_P.tolist())):
         figures[f"zoom_level/{level}"] = float(pass_rates_P[levels_P == level].mean())
-    return figures
+    verifier = answerer.rubric.verifier
+    found = chain_figures(over_ranks.join(chain_values(experience.groups, experience.scores, verifier)))
+    return figures | {f"zoom_chains/{name}": value for name, value in found.items()}
 
 
 def monitored_figures(module: Any) -> list[str]:

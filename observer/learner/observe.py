@@ -326,7 +326,7 @@ class ObserveLearner(PolicyModule):
         logged = step_figures(experience, figures, self.clock.lap(), self.over_ranks, constant)
         if self.dynamic_sampling.resample:
             logged["zoom_rollout/resampled"] = len(shown) / self.data.prompts_per_step - 1
-        self.log_step(logged, WATCHED, sparse_figures(experience, self.over_ranks))
+        self.log_step(logged, WATCHED, sparse_figures(experience, self.over_ranks, self.answerer))
 
     def recipe(self) -> dict[str, Any]:
         """Return the options that must be the same when a run is resumed; see ``PolicyModule``."""

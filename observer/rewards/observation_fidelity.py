@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from observer.refusal import refuse_unless, shown
@@ -15,7 +16,7 @@ from observer.rewards.blocks import find_block
 from observer.types import Group, Problem, Score
 from observer.verifier.notation import compatible, fold
 
-Fact = str | Fraction
+Fact = str | int | Fraction
 _NUMBER = re.compile(r"(?<![\w.])-?[0-9]++(?:\.[0-9]++)?")
 
 
@@ -66,7 +67,7 @@ class ObservationFidelity(Reward):
         """
         wanted = Counter(_read_fact(fact) for fact in facts)
         text = " ".join(compatible(block).replace("\u2212", "-").split()).casefold()
-        numbers = Counter(Fraction(number) for number in _NUMBER.findall(text))
+        numbers = Counter(map(_value, _NUMBER.findall(text)))
         stated = sum(min(count, _times(fact, text, numbers)) for fact, count in wanted.items())
         total = len(facts)
         if self.count_surplus and not any(isinstance(fact, str) for fact in wanted):
@@ -101,10 +102,17 @@ def _is_fact(fact: Any) -> bool:
 def _read_fact(fact: str | float) -> Fact:
     """Return a fact as it is compared: a number, or a text without differences of case and blanks."""
     text = fold(compatible(fact)) if isinstance(fact, str) else str(fact)
-    return Fraction(text) if not isinstance(fact, str) or _NUMBER.fullmatch(text) else text
+    return _value(text) if not isinstance(fact, str) or _NUMBER.fullmatch(text) else text
 
 
-def _times(fact: Fact, text: str, numbers: Counter[Fraction]) -> int:
-    if isinstance(fact, Fraction):
+@lru_cache(4096)
+def _value(number: str) -> int | Fraction:
+    """Return a number exactly; a whole one as an int, which is faster to compare."""
+    value = Fraction(number)
+    return value.numerator if value.denominator == 1 else value
+
+
+def _times(fact: Fact, text: str, numbers: Counter[int | Fraction]) -> int:
+    if not isinstance(fact, str):
         return numbers[fact]
     return len(re.findall(rf"(?<!\w){re.escape(fact)}(?!\w)", text))
