@@ -84,6 +84,9 @@ def understood(words, monkeypatch, capfd):
         with pytest.raises(SystemExit) as stop:
             main([*words, "--print_config"])
         assert stop.value.code == 0
+    elif command == "compare":  # all is parsed before a folder is looked for
+        assert main(words) == 2
+        assert "holds no finished evaluation" in capfd.readouterr().err
     elif command in ("ladder", "doctor") and words[1] != "learned":
         if words[1] in ("inspect", "review"):
             assert main(words) == 2

@@ -34,6 +34,7 @@ ABBREVIATED = {
     "ladder review": (["ladder", "review", "--outp", "y"], "output"),
     "ladder learned": (["ladder", "learned", "--run_di", "x"], "run_dir"),
     "evaluate": (["evaluate", "--config", "eval", "--outp", "y"], "output"),
+    "compare": (["compare", "a", "b", "--outp", "y"], "output"),
     "doctor": (["doctor", "--config", "quickstart", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),
 }

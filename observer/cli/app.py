@@ -52,6 +52,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder review          write a page of the rows that a person should look at, to decide on them
   ladder learned         write what a run has learned of a ladder's rows as new columns
   evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
+  compare    compare models on the same rows: paired differences, rows won and lost, a page of them
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -115,6 +116,8 @@ def _run(words: list[str]) -> int:
         ladder_command(" ".join(words[1:2]), words[2:])
     elif words[0] == "evaluate":
         evaluate_command(words[1:])
+    elif words[0] == "compare":
+        compare_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 
@@ -269,6 +272,14 @@ def evaluate_command(words: list[str]) -> None:
         from observer.cli.evaluation import evaluate
 
     evaluate.evaluate_command(words)
+
+
+def compare_command(words: list[str]) -> None:
+    """Compare evaluations of the same rows; needs no GPU and no model."""
+    from observer.cli.evaluation.compare import compare_command as command
+
+    with uncollected():
+        command(words, lambda config: prepared(["--config", config], run_defaults)[1])
 
 
 def doctor_command(words: list[str]) -> int:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from observer.data.checks.cache import file_digest
 from observer.evaluation.asking import SCHEMA, Examination
 from observer.evaluation.extractors import EXTRACTORS
-from observer.evaluation.outcomes import read_outcomes, rows_of
+from observer.evaluation.outcomes import ANSWERS, SCORES, read_outcomes, rows_of
 from observer.evaluation.recipe import Evaluation
 from observer.evaluation.scores import scores
 from observer.ladder.asker import opened
@@ -26,9 +26,8 @@ from observer.run.directory import lock
 from observer.run.files import remove_unfinished, whole_file, write_json
 from observer.types import RefusedError, Verdict
 
-WORK, ANSWERS, SCORES, DISAGREE = "work", "answers", "scores.json", "disagreements.jsonl"
-"""Of an evaluation's folder: finished chunks, a parquet file per benchmark, all scores, and the rows on which
-the extractors disagree."""
+WORK, DISAGREE = "work", "disagreements.jsonl"
+"""Of an evaluation's folder: finished chunks, and the rows on which the extractors disagree."""
 
 
 def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -> dict[str, Any]:

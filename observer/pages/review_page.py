@@ -1,4 +1,4 @@
-"""Rows on one page of HTML, for people to look through and, where asked, to decide on.
+"""Rows on one page of HTML, for people to look through, to compare models by, or to decide on.
 
 The page is one file: pictures, style and script are in it, and its policy forbids everything else, so that it
 asks no network and a text that holds a script stays a text. Decisions are kept by the browser under the
@@ -28,7 +28,7 @@ from observer.pages.marked_text import (
     printable,
     shorten,
 )
-from observer.pages.pictures import embedded
+from observer.pages.pictures import LARGEST_SIDE, embedded
 from observer.types import Picture, Verdict
 
 QUESTION_BUDGET, TEXT_BUDGET, NOTE_BUDGET = 6000, 6000, 600
@@ -39,6 +39,8 @@ _NAMES = {FAINT: "faint", INK: "ink"} | {
     for tag, pair in TAG_COLOURS.items()
     for colour, part in zip(pair, ("tag", "text"), strict=True)
 }
+FILTERS = {"reason": "every reason", "kind": "every kind"}
+"""By what rows are filtered, with the words for all of them."""
 _LONE = {code: "\N{REPLACEMENT CHARACTER}" for code in range(0xD800, 0xE000)}
 
 
@@ -52,6 +54,21 @@ class Answer:
     verdict: Verdict | None = None
     completion: str = ""
     """One of the completions that gave it."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one of several models wrote, which are shown side by side."""
+
+    name: str
+    """Of the model."""
+    text: str
+    """The response; tags in it are coloured."""
+    verdict: Verdict | None
+    found: str | None
+    """The answer found in it; None where there is none."""
+    note: str = ""
+    """More on it, such as why its answer is wrong."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,19 @@ class PageRow:
     """What was measured of it."""
     note: str = ""
     """More on why it is here, of this row alone."""
+    sides: tuple[Side, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """By what it is filtered beside its reason and its kind."""
 
 
 def review_page(
-    rows: Iterable[PageRow], title: str, ladder: str = "", about: str = "", decide: bool = True
+    rows: Iterable[PageRow],
+    title: str,
+    ladder: str = "",
+    about: str = "",
+    decide: bool = True,
+    filters: Mapping[str, str] = FILTERS,
+    side: int = LARGEST_SIDE,
 ) -> Iterator[str]:
     """Return a page of HTML piece by piece; one row at a time is in memory.
 
@@ -84,13 +110,16 @@ def review_page(
         ladder: digest of the rows: decisions are kept and exported under it.
         about: a sentence below the title.
         decide: whether rows can be kept, dropped and corrected; else the page only shows them.
+        filters: by what rows are filtered, ``reason``, ``kind`` or one of their groups -> the words for all
+            of them.
+        side: pixels of the longer side of a picture; a larger one is shrunk.
     """
     ids: list[str] = []
 
     def shown() -> Iterator[dict[str, Any]]:
         for row in rows:
             ids.append(row.id)
-            yield _shown(row)
+            yield _shown(row, filters, side)
 
     style = _source("page.css") + _colours()
     script = _source("review.js")
@@ -101,6 +130,7 @@ def review_page(
         title=_text(title),
         about=_text(about),
         decide=decide,
+        filters=filters,
         facts=lambda: {"format": FORMAT, "ladder": ladder, "ids": ids},
         style=style,
         script=script,
@@ -108,15 +138,19 @@ def review_page(
     )
 
 
-def _shown(row: PageRow) -> dict[str, Any]:
+def _shown(row: PageRow, filters: Mapping[str, str], side: int) -> dict[str, Any]:
+    groups = {"reason": row.reason, "kind": row.kind, **row.groups}
     question = row.question.replace("<image>", "", 1) if len(row.pictures) == 1 else row.question
     return {
         "id": _text(shorten(row.id, NOTE_BUDGET)),
         "reason": _text(row.reason),
         "note": _text(shorten(row.note, NOTE_BUDGET)),
         "kind": _text(row.kind),
+        "groups": {name: _text(groups[name]) or "-" for name in filters},
         "gold": _text(shorten(row.gold, NOTE_BUDGET)),
-        "pictures": [embedded(picture)._asdict() | {"name": _text(picture.name)} for picture in row.pictures],
+        "pictures": [
+            embedded(picture, side)._asdict() | {"name": _text(picture.name)} for picture in row.pictures
+        ],
         "question": _marked(shorten(question.strip(), QUESTION_BUDGET)),
         "columns": {
             _text(name): f"{value:.4g}" if isinstance(value, float) else _text(f"{value}")
@@ -131,6 +165,17 @@ def _shown(row: PageRow) -> dict[str, Any]:
             }
             for answer in row.answers
         ],
+        "sides": list(map(_side, row.sides)),
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "name": _text(side.name),
+        "verdict": "" if side.verdict is None else str(side.verdict),
+        "found": None if side.found is None else _text(shorten(side.found, NOTE_BUDGET)),
+        "note": _text(shorten(side.note, NOTE_BUDGET)),
+        "text": _marked(shorten(side.text, TEXT_BUDGET)),
     }
 
 
