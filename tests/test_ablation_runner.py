@@ -17,10 +17,10 @@ from rich.console import Console
 import stand_in_run
 from observer.ablation import process
 from observer.ablation.grid import read_grid
-from observer.ablation.locks import is_held, only_runner
 from observer.ablation.runner import Runner
 from observer.ablation.state import state_of
 from observer.ablation.table import Board
+from observer.run.locks import is_held, only_one
 from observer.types import RefusedError
 from processes import HUNG
 
@@ -193,9 +193,10 @@ def test_a_run_that_another_process_writes_to_is_waited_for_and_said_to_be(grid_
 
 
 def test_two_runners_of_a_directory_are_kept_apart(tmp_path):
-    with only_runner(tmp_path), pytest.raises(RefusedError, match=r"is being worked on by another .* choose"):
-        only_runner(tmp_path).__enter__()
-    with only_runner(tmp_path):
+    told = r"is being worked on by another process; .* choose"
+    with only_one(tmp_path, tmp_path, "worked on"), pytest.raises(RefusedError, match=told):
+        only_one(tmp_path, tmp_path, "worked on").__enter__()
+    with only_one(tmp_path, tmp_path, "worked on"):
         pass
 
 

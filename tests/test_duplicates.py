@@ -1,5 +1,6 @@
 """Copies of rows are found, in a data set and between two; their twins with another answer are not."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +150,22 @@ def test_rows_that_all_look_alike_are_compared_within_a_limit_and_named(monkeypa
     assert {one.relation for one in found.doubtful} == {Relation.OTHER_GOLD}
     leaks = find_leaks(rows, signed(rows), [white], signed([white]))
     assert len(leaks.found) == 20
+
+
+def test_nominating_takes_at_most_100_bytes_per_row(tmp_path):
+    count, dice = 30_000, np.random.default_rng(0)
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", SIGNATURE, (count,))
+    for name in SIGNATURE.names:
+        rows[name] = dice.integers(0, 2**8 if name in ("thumbnail", "light") else 2**32, rows[name].shape)
+    rows["pictures"] = 1
+    tracemalloc.start()
+    try:
+        copies = find_copies([None] * count, rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert copies.first_R.tolist() == list(range(count))
+    assert peak <= 8 * count + 100 * count + 2_000_000, f"{peak / count} bytes per row"
 
 
 def test_each_pair_is_nominated_once():

@@ -310,11 +310,8 @@ def test_of_two_ranks_one_of_which_has_output_that_is_not_finite_both_end_with_i
         timeout=HUNG,
     )
     assert done.returncode == 1
-    assert "step 1: rank 1: the model's output is not finite, at token 1 of 2 completions" in done.stderr
-    assert (
-        "observer: failed: step 1: the model's output is not finite, at token 1 of 2 completions"
-        in done.stderr
-    )
+    assert "step 1: rank 1: the model's output is not finite, at token" in done.stderr
+    assert "observer: failed: step 1: the model's output is not finite, at token" in done.stderr
     folders = sorted((tmp_path / "run" / "failure").iterdir())
     assert [folder.name for folder in folders] == ["step-000001-rank-0", "step-000001-rank-1"]
     assert (folders[0] / "policy" / "model.safetensors").is_file()

@@ -12,6 +12,7 @@ from observer.data import Message
 from observer.ladder import LowComplexity, Mix, Review, Sample, SimpleQuestions, Sort, Verifiable, build
 from observer.ladder.building import merge
 from observer.ladder.chunks import ChunkFolder, Part
+from observer.run.locks import only_one
 from observer.types import RefusedError
 
 
@@ -116,11 +117,9 @@ def test_a_merge_names_the_parts_that_are_missing(source, tmp_path):
 
 
 def test_a_second_builder_is_kept_out(source, tmp_path):
-    from observer.ladder.building import only_builder
-
     with (
-        only_builder(tmp_path, tmp_path / "work"),
-        pytest.raises(RefusedError, match="built by another process"),
+        only_one(tmp_path / "work", tmp_path, "built"),
+        pytest.raises(RefusedError, match=r"built by another process \(.*work\)"),
     ):
         build(recipe(source), tmp_path, shown=Silent())
 

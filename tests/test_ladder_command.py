@@ -12,7 +12,10 @@ import laddered
 from laddered import Silent, recipe
 from observer.cli import main
 from observer.ladder import Mix, Review, Sort, Verifiable, build
+from observer.ladder.asker import ModelAsker
+from observer.ladder.chunks import Part
 from observer.ladder.inspection.figures import read_figures
+from observer.ladder.measuring import Measuring
 from observer.ladder.plan import plan
 from observer.types import RefusedError
 
@@ -64,17 +67,31 @@ def test_a_folder_without_a_ladder_is_refused(tmp_path, capsys):
     assert "holds no ladder (its build is not finished)" in capsys.readouterr().err
 
 
-def test_a_plan_counts_without_a_model_and_tells_tokens_of_rows_that_are_timed(source):
+def test_a_plan_counts_without_a_model_and_tells_tokens_of_rows_that_are_timed(source, tmp_path):
     def none(*_):
         raise AssertionError("no model is loaded")
 
-    [cost] = plan(recipe(source), source.read(), 0, none)
+    [cost] = plan(Measuring(recipe(source), source.read(), tmp_path / "work", none), None, 0)
     assert (cost.step, cost.rows, cost.responses, cost.most_tokens) == ("Measure", 6, 24, 24 * 64)
     assert cost.tokens is None
-    from observer.ladder.asker import ModelAsker
-
-    [timed] = plan(recipe(source), source.read(), 2, ModelAsker)
+    measuring = Measuring(recipe(source), source.read(), tmp_path / "work", ModelAsker)
+    [timed] = plan(measuring, None, 2)
     assert 24 < timed.tokens < timed.most_tokens
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_plan_leaves_out_what_is_finished_and_refuses_a_folder_of_something_else(source, tmp_path):
+    build(recipe(source), tmp_path, shown=Silent())
+    (tmp_path / "work" / "Measure" / "000001.arrow").unlink()
+    measuring = Measuring(recipe(source), source.read(), tmp_path / "work", ModelAsker)
+    [cost] = plan(measuring, None, 4)
+    assert (cost.chunks, cost.finished, cost.rows, cost.responses) == (2, 1, 2, 8)
+    assert 8 < cost.tokens < cost.most_tokens
+    [mine] = plan(measuring, Part(1, 2), 4)
+    assert (mine.chunks, mine.finished, mine.rows, mine.seconds) == (1, 1, 0, None)
+    other = Measuring(recipe(source, seed=1), source.read(), tmp_path / "work", ModelAsker)
+    with pytest.raises(RefusedError, match=r"work/Measure holds chunks .*: seed was 0 and is 1; go back"):
+        plan(other, None, 0)
 
 
 def test_a_plan_on_the_command_line_writes_nothing(source, tmp_path, monkeypatch, capsys):

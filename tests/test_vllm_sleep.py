@@ -58,7 +58,12 @@ def recorded(monkeypatch, policy, checkpoint):
 
     def make(able):
         llm, spec, processor = Recorded(), PolicySpec(str(checkpoint)), load_processor(policy.spec)
-        options = {"gpu_memory_utilization": 0.4, "max_num_seqs": 256, "enforce_eager": False}
+        options = {
+            "gpu_memory_utilization": 0.4,
+            "max_num_seqs": 256,
+            "enforce_eager": False,
+            "tensor_parallel_size": 1,
+        }
         options |= {"dtype": spec.dtype, "enable_sleep_mode": False, "from_scratch": False}
         key = {**options, "path": spec.path, "min_pixels": spec.min_pixels, "max_pixels": spec.max_pixels}
         read = (processor.tokenizer, 5, 4, {}, (), ())

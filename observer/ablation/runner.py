@@ -10,10 +10,10 @@ from types import FrameType
 from typing import Any
 
 from observer.ablation.grid import Grid, Run
-from observer.ablation.locks import is_held
 from observer.ablation.process import RunProcess, environment, log_refusal
 from observer.ablation.state import has_checkpoint, state_of
 from observer.ablation.table import DONE, FAILED, RUNNING, STOPPED, WAITING, Board
+from observer.run.locks import is_held
 
 _PAUSE = 0.1
 """Seconds from one look at the processes to the next."""

@@ -104,12 +104,12 @@ def run_command(words: list[str], parse: Parse) -> int:
     refuse_outside("--jobs", given.jobs, 1)
     grid = checked_grid(given.grid)
     output = Path(given.output or grid.output)
-    from observer.ablation.locks import only_runner
     from observer.ablation.record import write_record
     from observer.ablation.runner import Runner
     from observer.ablation.table import Board
+    from observer.run.locks import only_one
 
-    with only_runner(output):
+    with only_one(output, output, "worked on"):
         runs = grid.runs(output)
         refused = refusals(grid, output, parse)
         refuse_changed(runs, parse)

@@ -154,7 +154,10 @@ def picture_mark(name: str, root: str | Path, whole: bool) -> str:
     Raises:
         RefusedError: it is no file in the data folder, or cannot be read.
     """
-    path = resolve_picture(name, root)
+    return _mark_of(resolve_picture(name, root), whole)
+
+
+def _mark_of(path: Path, whole: bool) -> str:
     try:
         if whole:
             return picture_hash(path.read_bytes()).hex()
@@ -188,7 +191,7 @@ def _size_of(name: str, root: str | Path, limits: PictureLimits) -> tuple[int, i
 def _load(name: str, root: str | Path, limits: PictureLimits, mark: str | None) -> Image.Image:
     path = resolve_picture(name, root)
     why = f"{printable(path)} is another file"
-    replaced = mark is not None and picture_mark(name, root, whole=" " not in mark) != mark
+    replaced = mark is not None and _mark_of(path, whole=" " not in mark) != mark
     try:
         picture = open_picture(path, limits)
     except RefusedError as error:

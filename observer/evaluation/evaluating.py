@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from observer.ladder.asker import opened
 from observer.ladder.interrupting import finishing
 from observer.ladder.progress import Shown
 from observer.refusal import shown as named
-from observer.run.directory import lock
 from observer.run.files import remove_unfinished, whole_file, write_json
+from observer.run.locks import only_one
 from observer.types import RefusedError, Verdict
 
 WORK, DISAGREE = "work", "disagreements.jsonl"
@@ -46,7 +45,7 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
         KeyboardInterrupt: it was stopped between two chunks.
     """
     shown = shown or Shown()
-    with only_process(folder), finishing() as stopped:
+    with _alone(folder), finishing() as stopped:
         exams = {
             name: Examination(evaluation, name, benchmark.rows.read(), folder / WORK / name)
             for name, benchmark in evaluation.benchmarks.items()
@@ -122,25 +121,11 @@ def _disagreements(benchmark: str, paths: list[Path], lines: Any) -> int:
 
 
 @contextmanager
-def only_process(folder: Path) -> Iterator[None]:
-    """Keep a second evaluation out of a folder.
-
-    Raises:
-        RefusedError: another process holds it, or it cannot be written.
-    """
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second evaluation out of a folder, and remove what a killed one has left half written."""
     work = folder / WORK
-    with ExitStack() as stack:
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            descriptor = lock(work)
-        except OSError as error:
-            raise RefusedError(f"--output {folder} cannot be written: {error}; choose another") from error
-        if descriptor is None:
-            raise RefusedError(
-                f"--output {folder} is in use by another process; wait for it, or choose another"
-            )
-        stack.callback(os.close, descriptor)
+    with only_one(work, folder, "used"):
         for place in (folder, folder / ANSWERS, *work.iterdir()):
             if place.is_dir():
-                remove_unfinished(place, ended=True)
+                remove_unfinished(place)
         yield

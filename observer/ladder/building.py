@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +17,8 @@ from observer.ladder.output.writing import REMOVED, Writing
 from observer.ladder.progress import Shown
 from observer.ladder.recipe import Recipe
 from observer.ladder.selecting import select
-from observer.run.directory import lock
 from observer.run.files import remove_unfinished, temporary_name
-from observer.types import RefusedError
+from observer.run.locks import only_one
 
 WORK, PARTS = "work", "parts"
 """Below the folder of a ladder: its chunks, and those of parts."""
@@ -46,14 +44,20 @@ def build(
         KeyboardInterrupt: it was stopped between two chunks.
     """
     shown = shown or Shown()
-    work = folder / WORK if part is None else folder / PARTS / part.folder
-    with only_builder(folder, work), finishing() as stopped:
+    work = work_of(folder, part)
+    with _alone(folder, work):
         measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
-        measuring.run(part, shown, stopped)
+        with finishing() as stopped:  # all else is done again in seconds, and stops at once
+            measuring.run(part, shown, stopped)
         if part is not None:
             shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
             return {}
         return _write(measuring, folder, shown)
+
+
+def work_of(folder: Path, part: Part | None) -> Path:
+    """Return where the chunks of a ladder, or of a part of it, are."""
+    return folder / WORK if part is None else folder / PARTS / part.folder
 
 
 def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None = None) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None 
     """
     shown = shown or Shown()
     work = folder / WORK
-    with only_builder(folder, work):
+    with _alone(folder, work):
         measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
         found = sorted(path for each in (folder, *others) for path in (each / PARTS).glob("*-of-*"))
         for path in found:
@@ -112,25 +116,10 @@ def _write(measuring: Measuring, folder: Path, shown: Shown) -> dict[str, Any]:
 
 
 @contextmanager
-def only_builder(folder: Path, work: Path) -> Iterator[None]:
-    """Keep a second builder out of a folder of chunks.
-
-    Raises:
-        RefusedError: another process holds it, or it cannot be written.
-    """
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(work)
-    except OSError as error:
-        raise RefusedError(f"--output {folder} cannot be written: {error}; choose another") from error
-    if descriptor is None:
-        raise RefusedError(
-            f"--output {folder} is being built by another process ({work}); wait for it, or choose another"
-        )
-    try:
+def _alone(folder: Path, work: Path) -> Iterator[None]:
+    """Keep a second builder out of a folder of chunks, and remove what a killed one has left half written."""
+    with only_one(work, folder, "built"):
         for place in (folder, *work.iterdir()):
             if place.is_dir():
-                remove_unfinished(place, ended=True)
+                remove_unfinished(place)
         yield
-    finally:
-        os.close(descriptor)

@@ -94,17 +94,30 @@ class ChunkFolder:
         """Return the chunks that are not finished."""
         return [chunk for chunk in chunks if not self.file(chunk).is_file()]
 
+    @property
+    def begun(self) -> bool:
+        """Whether a chunk is finished."""
+        return any(self.folder.glob("*.arrow"))
+
     def claim(self, made: Mapping[str, Any]) -> None:
         """Say what the chunks of this folder depend on, or refuse those of something else.
 
         Raises:
             RefusedError: the folder holds chunks that were made otherwise; names what differs.
         """
-        path = self.folder / MADE
+        if self.made() is None or not self.begun:
+            write_json(self.folder / MADE, made)
+        else:
+            self.refuse_other(made)
+
+    def refuse_other(self, made: Mapping[str, Any]) -> None:
+        """Refuse chunks that were made otherwise.
+
+        Raises:
+            RefusedError: names what differs.
+        """
         before = self.made()
-        if before is None or not any(self.folder.glob("*.arrow")):
-            write_json(path, made)
-        elif changed := list(differences(before, json.loads(json.dumps(made)))):
+        if before is not None and (changed := list(differences(before, json.loads(json.dumps(made))))):
             more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
             raise RefusedError(
                 f"{self.folder} holds chunks that were made otherwise: {'; '.join(changed[:3])}{more}; go "

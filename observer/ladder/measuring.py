@@ -60,6 +60,10 @@ class Measuring:
             "digest": digest(rows.fingerprints()[: self.count]),
         }
 
+    def asker(self) -> Asker:
+        """Return what asks models, none of which is loaded yet."""
+        return self._asker(self.recipe.model, self.recipe.seed)
+
     def chunks(self, step: BuildStep) -> ChunkFolder:
         """Return the folder of a step's chunks."""
         return ChunkFolder(self.folder / type(step).__name__, self.count, self.recipe.chunk_rows)
@@ -77,6 +81,26 @@ class Measuring:
         if any(step.asks for step in (*before, steps[place])):
             found |= {"seed": self.recipe.seed, "model": stated(self.recipe.model)}
         return found
+
+    def own(self, place: int, part: Part | None) -> range:
+        """Return the chunks of a step that are a part's: all of a step before the first that asks a model."""
+        mine = part if place >= self._first and part is not None else Part()
+        return mine.chunks(len(self.chunks(self.recipe.steps[place])))
+
+    def left(self, place: int, part: Part | None) -> list[int]:
+        """Return those of them that are not finished; none of a step that measures nothing."""
+        step = self.recipe.steps[place]
+        return self.chunks(step).missing(self.own(place, part)) if step.measures else []
+
+    def refuse_other(self) -> None:
+        """Refuse a folder that holds chunks of something else.
+
+        Raises:
+            RefusedError: names the folder and what differs.
+        """
+        for place, step in enumerate(self.recipe.steps):
+            if step.measures and self.chunks(step).begun:
+                self.chunks(step).refuse_other(self.made(place))
 
     def run(self, part: Part | None, shown: Shown, stopped: Callable[[], bool]) -> None:
         """Measure what is missing.
@@ -96,10 +120,12 @@ class Measuring:
             self.chunks(self.recipe.steps[place]).claim(depends)
         for place, step in enumerate(self.recipe.steps):
             if step.measures:
-                mine = part if place >= self._first and part is not None else Part()
-                self._measure(place, mine, np.sort(table.rows_N), shown, stopped)
-            if place < self._first:
+                self._measure(place, part, np.sort(table.rows_N), shown, stopped)
+            later = range(place + 1, len(self.recipe.steps))
+            if place < self._first and (self.decided or any(self.left(after, part) for after in later)):
                 table.apply(self.select(step, table))
+                if stopped():
+                    raise KeyboardInterrupt
 
     def select(self, step: BuildStep, table: Table) -> Selection:
         """Let a step select from all rows; its reasons are read before the table goes on with it."""
@@ -109,13 +135,12 @@ class Measuring:
         return step.select(table)
 
     def _measure(
-        self, place: int, part: Part, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
+        self, place: int, part: Part | None, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
     ) -> None:
         step, name = self.recipe.steps[place], type(self.recipe.steps[place]).__name__
-        chunks = self.chunks(step)
-        own = part.chunks(len(chunks))
-        missing = sorted({*chunks.missing(own), *self._lacking(place, chunks, own, rows_N)})
-        asker = self._asker(self.recipe.model, self.recipe.seed)
+        chunks, own = self.chunks(step), self.own(place, part)
+        missing = sorted({*self.left(place, part), *self._lacking(place, chunks, own, rows_N)})
+        asker = self.asker()
         shown.begin(name, len(own), len(missing))
         try:
             for chunk in missing:

@@ -1,27 +1,29 @@
-"""What a build will cost: responses and tokens at most and, from a few rows that are timed, hours."""
+"""What is left of a build, at most: chunks, responses, tokens and, from a few rows that are timed, hours."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
 
-from observer.data.rows import Rows
-from observer.ladder.asked import AskedModel
-from observer.ladder.asking import Asker
+from observer.ladder.chunks import ChunkFolder, Part
+from observer.ladder.measuring import Measuring
 from observer.ladder.progress import spoken
-from observer.ladder.recipe import Recipe, asked_of
+from observer.ladder.recipe import asked_of
+from observer.ladder.step import BuildStep
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step that asks a model costs at most: as if no earlier step removed a row."""
+    """What is left to do of a step that asks a model, at most: as if no earlier step removed a row."""
 
     step: str
+    chunks: int
+    finished: int
+    """Chunks that need not be done again."""
     rows: int
     responses: int
     most_tokens: int
@@ -31,47 +33,64 @@ class Cost:
     """Seconds on this machine, as far as the timed rows tell."""
 
 
-def plan(recipe: Recipe, rows: Rows, timed: int, asker: Callable[[AskedModel, int], Asker]) -> list[Cost]:
-    """Return what each step that asks a model costs.
+def plan(measuring: Measuring, part: Part | None, timed: int) -> list[Cost]:
+    """Return what is left to do of each step that asks a model.
 
     Args:
-        recipe: of the build.
-        rows: the opened input.
-        timed: rows that are answered to measure; 0 loads no model.
-        asker: makes what asks models.
+        measuring: of the build; its folder may hold finished chunks.
+        part: of the chunks; None for all.
+        timed: rows of each step that are answered to measure; 0 loads no model.
+
+    Raises:
+        RefusedError: the folder holds chunks of something else.
     """
-    count = min(len(rows), recipe.limit or len(rows))
-    chosen = np.unique(np.linspace(0, count - 1, min(timed, count)).astype(int)).tolist() if timed else []
-    problems = [rows[row] for row in chosen]
+    measuring.refuse_other()
     costs = []
-    for step in recipe.steps:
+    for place, step in enumerate(measuring.recipe.steps):
         if not step.asks:
             continue
+        own, left, chunks = measuring.own(place, part), measuring.left(place, part), measuring.chunks(step)
+        rows = sum(len(chunks.range(chunk)) for chunk in left)
         each = getattr(step, "responses", 1) * max(1, len(asked_of(step)))
-        cost = Cost(type(step).__name__, count, count * each, count * each * getattr(step, "max_tokens", 0))
-        if problems:
-            asking = asker(recipe.model, recipe.seed)
-            try:
-                step.measure(problems[:1], asking)  # loads the model
-                before, began = asking.tokens, time.perf_counter()
-                step.measure(problems, asking)
-                seconds = (time.perf_counter() - began) / len(problems) * count
-                tokens = (asking.tokens - before) / len(problems) * count
-            finally:
-                asking.close()
-            cost = Cost(cost.step, cost.rows, cost.responses, cost.most_tokens, tokens, seconds)
+        most = rows * each * getattr(step, "max_tokens", 0)
+        cost = Cost(type(step).__name__, len(own), len(own) - len(left), rows, rows * each, most)
+        if timed and rows:
+            cost = _timed(measuring, step, cost, chunks, left, min(timed, rows))
         costs.append(cost)
     return costs
 
 
+def _timed(
+    measuring: Measuring, step: BuildStep, cost: Cost, chunks: ChunkFolder, left: list[int], timed: int
+) -> Cost:
+    """Return the cost with the tokens and the seconds of some of the rows that are left, spread over them."""
+    ends = np.cumsum([len(chunks.range(chunk)) for chunk in left])
+    problems = []
+    for at in np.unique(np.linspace(0, cost.rows - 1, timed).astype(int)).tolist():
+        chunk = int(np.searchsorted(ends, at, "right"))
+        problems.append(measuring.rows[chunks.range(left[chunk])[at - int(ends[chunk])]])
+    asking = measuring.asker()
+    try:
+        step.measure(problems[:1], asking)  # loads the model
+        before, began = asking.tokens, time.perf_counter()
+        step.measure(problems, asking)
+        seconds = (time.perf_counter() - began) / len(problems) * cost.rows
+        tokens = (asking.tokens - before) / len(problems) * cost.rows
+    finally:
+        asking.close()
+    return replace(cost, tokens=tokens, seconds=seconds)
+
+
 def table(costs: list[Cost]) -> Table:
     """Return the costs as a table for the terminal."""
-    shown = Table(box=SIMPLE, pad_edge=False, title="plan: as if no step removed a row", title_justify="left")
-    for name in ("step", "rows", "responses", "tokens at most", "tokens", "time"):
+    title = "plan: what is left to do, as if no step removed a row"
+    shown = Table(box=SIMPLE, pad_edge=False, title=title, title_justify="left")
+    for name in ("step", "chunks left", "rows", "responses", "tokens at most", "tokens", "time"):
         shown.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for cost in costs:
         shown.add_row(
             cost.step,
+            f"{cost.chunks - cost.finished:,} of {cost.chunks:,}",
             f"{cost.rows:,}",
             f"{cost.responses:,}",
             f"{cost.most_tokens:,}",

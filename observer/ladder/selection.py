@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,5 +21,5 @@ class Selection:
     """New columns of the rows that stay, each (N,); one that is known is replaced."""
     corrected: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     """Row -> measured values that are others with its corrected gold answer, whether it stays or not."""
-    review: Sequence[tuple[int, str]] = ()
-    """Rows that a person should look at, the most urgent first, and why."""
+    review: Iterable[tuple[int, str]] = ()
+    """Rows that a person should look at, the most urgent first, and why; read once."""

@@ -9,7 +9,7 @@ that it removes why.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -86,7 +86,7 @@ def keep(
     table: Table,
     good_N: np.ndarray,
     reason: Callable[[int], str],
-    review: Sequence[tuple[int, str]] = (),
+    review: Iterable[tuple[int, str]] = (),
 ) -> Selection:
     """Return the selection that keeps some rows in their order.
 
@@ -94,7 +94,7 @@ def keep(
         table: of the rows that are still in.
         good_N: which of them stay.
         reason: says of a place in the table why its row goes.
-        review: rows that a person should look at.
+        review: rows that a person should look at, and why.
     """
     gone = np.flatnonzero(~good_N)
     removed = ((int(table.rows_N[place]), reason(int(place))) for place in gone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
@@ -13,6 +14,9 @@ from observer.ladder.recipe import models
 from observer.refusal import refuse_outside
 from observer.run.files import refuse_output
 from observer.types import RefusedError
+
+if TYPE_CHECKING:
+    from observer.ladder.chunks import Part
 
 
 def ladder_parser(what: str, description: str) -> Parser:
@@ -42,37 +46,39 @@ def build_command(words: list[str]) -> None:
         "--part", type=str | None, default=None, help="Every n-th chunk alone: 3/8 is the third of eight."
     )
     parser.add_argument(
-        "--plan", action="store_true", help="Print what it costs at most, without a model, and build nothing."
+        "--plan", action="store_true", help="Print what is left to do at most, and build nothing."
     )
     parser.add_argument(
         "--timed_rows", type=int, default=0, help="Rows that --plan answers, to tell tokens and hours."
     )
     given = parser.parse_args(words)
     refuse_outside("--timed_rows", given.timed_rows, 0)
-    recipe, folder = _recipe(parser, given)
-    if given.plan:
-        _print_plan(recipe, given.timed_rows)
-        return
     from observer.ladder.building import build
     from observer.ladder.chunks import Part
 
     part = None if given.part is None else Part.read(given.part)
+    recipe, folder = _recipe(parser, given)
+    if given.plan:
+        _print_plan(recipe, folder, part, given.timed_rows)
+        return
     if models(recipe):
         hide_bars()
     build(recipe, folder, part)
     print(folder)
 
 
-def _print_plan(recipe: Recipe, timed: int) -> None:
-    """Print what a build costs, and what of it is a guess."""
+def _print_plan(recipe: Recipe, folder: Path, part: Part | None, timed: int) -> None:
+    """Print what is left to do of a build, and what of it is a guess."""
     from rich.console import Console
 
     from observer.ladder.asker import ModelAsker
+    from observer.ladder.building import work_of
+    from observer.ladder.measuring import Measuring
     from observer.ladder.plan import plan, table
 
     if timed:
         hide_bars()
-    costs = plan(recipe, recipe.opened(), timed, ModelAsker)
+    costs = plan(Measuring(recipe, recipe.opened(), work_of(folder, part), ModelAsker), part, timed)
     Console(width=None if sys.stdout.isatty() else 110).print(table(costs))
 
 

@@ -31,10 +31,9 @@ def relation(first: Problem, second: Problem) -> Relation:
         LostInputError: a picture that was checked is gone or another one.
     """
     asked, also_asked = wording(first), wording(second)
-    same_gold = agree(first, second)
     if asked == also_asked:
-        found = Relation.DUPLICATE if same_gold else Relation.OTHER_GOLD
-    elif same_gold and reworded(asked, also_asked):
+        found = Relation.DUPLICATE if agree(first, second) else Relation.OTHER_GOLD
+    elif reworded(asked, also_asked) and agree(first, second):
         found = Relation.REWORDED
     else:
         return Relation.UNRELATED

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,13 @@ from numpy.typing import NDArray
 from observer.data.duplicates.decide import Relation, relation
 from observer.data.duplicates.nominate import Nominations
 from observer.types import Problem
+
+RELATIONS = tuple(Relation)
+"""The more alike two rows are, the earlier."""
+READ = 1024
+"""Rows that are kept for the next pair that they are in: pairs of one picture come close to each other."""
+REMEMBERED = 1 << 16
+"""Pairs that are known to be apart, so that other copies of theirs need not be compared again."""
 
 
 @dataclass(frozen=True, order=True)
@@ -23,13 +33,44 @@ class Found:
     relation: Relation
 
 
+class Relations(Sequence[Found]):
+    """Related rows, sorted by row, in 24 bytes each.
+
+    Args:
+        rows_N: the later rows, or those of the data set.
+        like_N: an earlier row of each, or a row of the benchmark.
+        relation_N: the place of the relation in ``RELATIONS``.
+    """
+
+    def __init__(self, rows_N: Any, like_N: Any, relation_N: Any) -> None:
+        order_N = np.lexsort((like_N, rows_N))
+        self.rows_N, self._like_N, self._relation_N = (
+            np.asarray(values_N, np.int64)[order_N] for values_N in (rows_N, like_N, relation_N)
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows_N)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[at] for at in range(*place.indices(len(self)))]
+        return Found(
+            int(self.rows_N[place]), int(self._like_N[place]), RELATIONS[int(self._relation_N[place])]
+        )
+
+    def of(self, row: int) -> Found:
+        """Return the first one of a row that has some."""
+        found: Found = self[int(np.searchsorted(self.rows_N, row))]
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class Copies:
     """What a data set holds twice."""
 
     first_R: NDArray[np.int64]
     """For each row the first one that asks the same; itself where there is none before."""
-    doubtful: tuple[Found, ...]
+    doubtful: Relations
     """Of the rows that are first: those with another gold answer than an earlier one, and rewordings."""
     crowded: NDArray[np.int64]
     """Rows that look like so many others that they were compared with the nearest alone, (N, 2): in front of
@@ -40,7 +81,7 @@ class Copies:
 class Leaks:
     """What a data set has in common with a benchmark."""
 
-    found: tuple[Found, ...]
+    found: Relations
     """By row, each once: a duplicate where there is one, else another gold answer, else a rewording."""
     crowded: NDArray[np.int64]
     """Rows of the benchmark that look like so many rows that they were compared with the nearest alone,
@@ -58,7 +99,8 @@ def find_copies(problems: Sequence[Problem], signatures: NDArray[np.void]) -> Co
         LostInputError: a picture that was checked is gone or another one.
     """
     first_R = np.arange(len(problems))
-    doubtful: dict[tuple[int, int], Relation] = {}
+    read = lru_cache(READ)(problems.__getitem__)
+    doubtful = array("q")
     apart: set[tuple[int, int]] = set()
     nominations = Nominations(signatures)
     for pairs in nominations:
@@ -69,24 +111,27 @@ def find_copies(problems: Sequence[Problem], signatures: NDArray[np.void]) -> Co
             if like == row or (like, row) in apart:
                 continue
             certain = certain and [like, row] == pair
-            found = Relation.DUPLICATE if certain else relation(problems[like], problems[row])
+            found = Relation.DUPLICATE if certain else relation(read(like), read(row))
             if found is Relation.DUPLICATE:
                 first_R[row] = like
                 continue
+            if len(apart) == REMEMBERED:
+                apart.clear()
             apart.add((like, row))
             if found is not Relation.UNRELATED:
-                doubtful[like, row] = found
+                doubtful.extend((row, like, RELATIONS.index(found)))
     first_R = np.fromiter((_root(first_R, row) for row in range(len(first_R))), np.int64, len(first_R))
-    related = sorted(
-        Found(row, like, found)
-        for (like, row), found in doubtful.items()
-        if first_R[row] == row and first_R[like] == like
-    )
-    return Copies(
-        first_R,
-        tuple(related),
-        nominations.crowded,
-    )
+    return Copies(first_R, _among_first(first_R, doubtful), nominations.crowded)
+
+
+def _among_first(first_R: NDArray[np.int64], doubtful: array[int]) -> Relations:
+    """Return the relations of rows that are first, each once: one that was forgotten may be there twice."""
+    rows_N, like_N, relation_N = np.frombuffer(doubtful, np.int64).reshape(-1, 3).T
+    order_N = np.lexsort((like_N, rows_N))
+    rows_N, like_N, relation_N = rows_N[order_N], like_N[order_N], relation_N[order_N]
+    good_N = (first_R[rows_N] == rows_N) & (first_R[like_N] == like_N)
+    good_N[1:] &= (rows_N[1:] != rows_N[:-1]) | (like_N[1:] != like_N[:-1])
+    return Relations(rows_N[good_N], like_N[good_N], relation_N[good_N])
 
 
 def find_leaks(
@@ -106,20 +151,21 @@ def find_leaks(
     Raises:
         LostInputError: a picture that was checked is gone or another one.
     """
-    order = {found: place for place, found in enumerate(Relation)}
-    best: dict[int, tuple[int, int]] = {}
+    best_R = np.full(len(problems), len(RELATIONS), np.int8)
+    like_R = np.zeros(len(problems), np.int64)
+    read, known = (lru_cache(READ)(rows.__getitem__) for rows in (problems, benchmark))
     nominations = Nominations(signatures, benchmark_signatures)
     for pairs in nominations:
         equal = _equal(signatures, pairs, benchmark_signatures)
         for (row, like), certain in zip(pairs.tolist(), equal.tolist(), strict=True):
-            if best.get(row, (1, 0)) <= (0, like):
+            before = (int(best_R[row]), int(like_R[row]))
+            if before <= (0, like):
                 continue
-            found = Relation.DUPLICATE if certain else relation(problems[row], benchmark[like])
+            found = Relation.DUPLICATE if certain else relation(read(row), known(like))
             if found is not Relation.UNRELATED:
-                best[row] = min(best.get(row, (len(order), 0)), (order[found], like))
-    relations = list(Relation)
-    found_rows = tuple(Found(row, like, relations[place]) for row, (place, like) in sorted(best.items()))
-    return Leaks(found_rows, nominations.crowded)
+                best_R[row], like_R[row] = min(before, (RELATIONS.index(found), like))
+    leaked = np.flatnonzero(best_R < len(RELATIONS))
+    return Leaks(Relations(leaked, like_R[leaked], best_R[leaked]), nominations.crowded)
 
 
 def _equal(

@@ -64,7 +64,7 @@ class Nominations:
             kept = np.flatnonzero(first_R)
             yield from self._near(kept, kept)
         else:
-            yield from _cut(_equal_between(self._rows, self._others))
+            yield from _equal_between(self._rows, self._others)
             yield from self._near(np.arange(len(self._rows)), np.arange(len(self._others)))
 
     @property
@@ -136,14 +136,15 @@ def _equal_within(rows: NDArray[np.void]) -> tuple[NDArray[np.bool_], Pairs]:
     return first_R, np.stack([first[~new], order[~new]], axis=1)
 
 
-def _equal_between(rows: NDArray[np.void], others: NDArray[np.void]) -> Pairs:
+def _equal_between(rows: NDArray[np.void], others: NDArray[np.void]) -> Iterator[Pairs]:
+    """Yield the pairs of equal pixels and question."""
     keys, asked = (_mixed(some["pixels"], some["question"]) for some in (rows, others))
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     first = np.searchsorted(keys, asked, "left")
     counts = np.searchsorted(keys, asked, "right") - first
-    found = [np.stack([order[neighbour], query], axis=1) for query, neighbour in _ranges(first, counts)]
-    return np.concatenate(found) if found else np.empty((0, 2), np.int64)
+    for query, neighbour in _ranges(first, counts):
+        yield np.stack([order[neighbour], query], axis=1)
 
 
 def _families(
@@ -152,26 +153,28 @@ def _families(
     """Return a number for each row, equal for questions that a chain of like questions connects."""
     within = others is rows
     questions = rows["question"][kept]
-    minima_U_M = rows["minima"]
     if not within:
         questions = np.concatenate([questions, others["question"][asked]])
     _, place, number = np.unique(questions, return_index=True, return_inverse=True)
-    if within:
-        minima_U_M = rows["minima"][kept[place]]
-    else:
-        mine = place < len(kept)
-        minima_U_M = np.empty((len(place), MINIMA), np.uint32)
-        minima_U_M[mine] = rows["minima"][kept[place[mine]]]
-        minima_U_M[~mine] = others["minima"][asked[place[~mine] - len(kept)]]
-    labels, count = np.arange(len(place)), len(place)
+    del questions
+    labels, count = np.arange(len(place), dtype=np.int32), len(place)
     for start in range(0, MINIMA, MINIMA_PER_BAND):
-        keys = _mixed(*minima_U_M[:, start : start + MINIMA_PER_BAND].T)
+        keys = np.empty(len(place), np.uint64)
+        for begin in range(0, len(place), PAIRS_AT_ONCE):  # a signature takes as much as all else of a row
+            some = place[begin : begin + PAIRS_AT_ONCE]
+            mine = some < len(kept)
+            minima_S_M = np.empty((len(some), MINIMA_PER_BAND), np.uint32)
+            band = slice(start, start + MINIMA_PER_BAND)
+            minima_S_M[mine] = rows["minima"][:, band][kept[some[mine]]]
+            minima_S_M[~mine] = others["minima"][:, band][asked[some[~mine] - len(kept)]]
+            keys[begin : begin + len(some)] = _mixed(*minima_S_M.T)
         order = np.argsort(keys)
         same = keys[order[1:]] == keys[order[:-1]]
         one, other = labels[order[1:][same]], labels[order[:-1][same]]
         graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(count, count))
         count, merged = connected_components(graph, directed=False)
         labels = merged[labels]
+        del keys, order, same, one, other, graph, merged
     found = labels[number].astype(np.uint64)
     return found[: len(kept)], found[len(kept) :] if not within else found
 

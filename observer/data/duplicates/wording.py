@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 from observer.types import IMAGE_MARK, Problem
 from observer.verifier.notation import bare, clean, fold, keyboard_signs
@@ -12,6 +13,8 @@ SHINGLE = 4
 """Characters of a piece of a question, by which two questions are likened."""
 LEAST_ALIKE = 0.6
 """Share of pieces that a question has in common with another one that it is a rewording of."""
+KNOWN = 4096
+"""Texts whose notation is kept: a row is compared with several others."""
 
 _SPACING = re.compile(
     r"\\(?:[,;:!> ]|q?quad(?![A-Za-z])|(?:left|right|displaystyle|limits)(?![A-Za-z]))|~|\\\\(?=\s)"
@@ -34,6 +37,7 @@ def wording(problem: Problem) -> str:
     return "\n\n".join([*turns, *(sorted(options) if problem.kind == "choice" else options)])
 
 
+@lru_cache(KNOWN)
 def plain(text: str) -> str:
     r"""Return a text without differences of blanks, of case and of LaTeX's spacing and delimiters.
 
@@ -65,9 +69,10 @@ def reworded(first: str, second: str) -> bool:
     False
     """
     numbers, others = Counter(_NUMBER.findall(first)), Counter(_NUMBER.findall(second))
+    if not (numbers <= others or others <= numbers):
+        return False
     one, other = pieces(first), pieces(second)
-    alike = len(one & other) / len(one | other)
-    return alike >= LEAST_ALIKE and (numbers <= others or others <= numbers)
+    return len(one & other) / len(one | other) >= LEAST_ALIKE
 
 
 def gold_of(problem: Problem) -> str:

@@ -55,7 +55,7 @@ class Jsonl(JsonLines):
             RefusedError: the question is missing or empty, or its marks do not match its pictures.
         """
         question, system = string(record, "question"), string(record, "system")
-        if not question.strip():
+        if not question.replace(IMAGE_MARK, "").strip():
             raise RefusedError(
                 f"question is {shown(question)}; write what is asked{instead(record, 'question')}"
             )

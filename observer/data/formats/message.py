@@ -71,7 +71,7 @@ class Message(JsonLines):
             raise RefusedError(
                 f"message ends with the role {shown(turns[-1].role)}; its last turn must be the user's"
             )
-        if not turns[-1].text.strip():
+        if not turns[-1].text.replace(IMAGE_MARK, "").strip():
             raise RefusedError(
                 f"message[{len(turns) - 1}] is empty: {shown(message[-1])}; write what is asked"
             )

@@ -15,6 +15,8 @@ from observer.types import Problem
 
 FOLDER = "pictures"
 """Where they are, beside the files that name them."""
+SETTLED = 1 << 20
+"""Pictures after which those that came several times are counted once."""
 COMPRESSION = 3
 """Of zlib's nine levels: twice as fast as Pillow's own six, and files are as small."""
 
@@ -31,6 +33,7 @@ class PictureFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
         self._kept = array("Q")  # eight bytes per picture
+        self._settle_at = SETTLED
 
     def names(self, problem: Problem) -> list[str]:
         """Write the pictures of a problem; return their paths, relative to the folder of the ladder.
@@ -44,7 +47,7 @@ class PictureFolder:
             with still_there(problem):
                 image = picture.load()
             digest = picture_digest(image)
-            self._kept.append(int(digest[:16], 16))
+            self._keep(int(digest[:16], 16))
             path = self._folder / digest[:2] / f"{digest}.png"
             if not path.is_file():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +61,18 @@ class PictureFolder:
             found.append(f"{FOLDER}/{digest[:2]}/{path.name}")
         return found
 
+    def _keep(self, number: int) -> None:
+        self._kept.append(number)
+        if len(self._kept) >= self._settle_at:
+            self._kept = array("Q", self._distinct().tobytes())
+            self._settle_at = len(self._kept) + SETTLED
+
+    def _distinct(self) -> np.ndarray:
+        return np.unique(np.array(self._kept, np.uint64))
+
     def settle(self) -> dict[str, object]:
         """Remove pictures of an earlier build that this one does not show; return how many are left."""
-        kept = np.unique(np.frombuffer(self._kept, np.uint64)) if len(self._kept) else np.zeros(0, np.uint64)
+        kept = self._distinct()
         for below in self._folder.glob("[0-9a-f][0-9a-f]"):
             remove_unfinished(below)
             for path in below.glob("*.png"):

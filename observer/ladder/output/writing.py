@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from observer.types import Problem
 REVIEW, REMOVED, CARD = "review.jsonl", "removed.jsonl", "card.md"
 LEFT_OUT = ("samples", "fault")
 """Columns that are not in the parquet file: responses, for a review, and faults, which no row of it has."""
+NAMED = 65_536
+"""Rows whose pictures are not decoded again for the control or the review: some 200 bytes each."""
 FAULT = "fault"
 """The end of the name of a column that says why a row cannot be asked."""
 
@@ -46,6 +49,7 @@ class Writing:
         self._measuring, self._selected, self._folder = measuring, selected, folder
         self._table, self._source = selected.table, measuring.rows
         self._pictures = PictureFolder(folder)
+        self._names = lru_cache(NAMED)(lambda row: self._pictures.names(self._source[row]))
         self._measured = {
             name: kind
             for step in measuring.recipe.steps
@@ -98,8 +102,7 @@ class Writing:
             table = stack.enter_context(parquet(self._folder / COLUMNS, columns, provenance))
             for place, row in enumerate(self._table.rows_N.tolist()):
                 record = self._record(row) | {name: values[place].item() for name, values in added.items()}
-                problem = self._table.problem(row)
-                names = self._pictures.names(problem)
+                problem, names = self._table.problem(row), self._names(row)
                 line = self._line(problem, names, row, record)
                 _write_line(lines, line)
                 table.write(_own(problem, row, names, line) | record)
@@ -131,7 +134,7 @@ class Writing:
                 if written == len(self._table):
                     break
                 problem = self._table.problem(row)
-                line = self._line(problem, self._pictures.names(problem), row, self._record(row))
+                line = self._line(problem, self._names(row), row, self._record(row))
                 _write_line(lines, line)
                 answers.add(problem, line["answer"])
                 written += 1
@@ -154,7 +157,7 @@ class Writing:
             for row, step, why in self._selected.review:
                 problem = self._table.problem(row)
                 record = self._record(row)
-                line = self._line(problem, self._pictures.names(problem), row, record)
+                line = self._line(problem, self._names(row), row, record)
                 samples = self._table.record(row, ["samples"])["samples"]
                 extra = {"row": row, "step": step, "why": why, "question": problem.question}
                 _write_line(lines, line | extra | {"measured": record, "samples": samples or []})

@@ -47,16 +47,16 @@ class Decontaminate(BuildStep):
         benchmark, asked = _read(self.against)
         with table.records("signature", SIGNATURE) as signatures:
             leaks = find_leaks(table, signatures, benchmark, asked)
-        found = {one.row: one for one in leaks.found}
 
         def reason(place: int) -> str:
-            known = benchmark[found[place].like]
+            found = leaks.found.of(place)
+            known = benchmark[found.like]
             how = {"reworded": "in other words", "other gold": "with another answer"}
-            told = f", {how[found[place].relation]}" if found[place].relation in how else ""
+            told = f", {how[found.relation]}" if found.relation in how else ""
             return f"shows and asks the same as row {shown(known.id)} of {known.source}{told}"
 
         good_N = np.ones(len(table), bool)
-        good_N[list(found)] = False
+        good_N[leaks.found.rows_N] = False
         review = []
         if len(leaks.crowded):
             row, like = leaks.crowded[0].tolist()
@@ -84,10 +84,8 @@ class _Together(Sequence[Problem]):
 
 @lru_cache(maxsize=2)
 def _read(formats: tuple[RowFormat, ...]) -> tuple[_Together, np.ndarray]:
-    """Return the rows of some benchmarks and their signatures."""
+    """Return the rows of some benchmarks and their signatures, mapped from a file that has no name."""
     rows = _Together([one.read() for one in formats])
     with tempfile.TemporaryDirectory() as folder:
-        signatures = write_signatures(
-            map(rows.__getitem__, range(len(rows))), len(rows), Path(folder) / "s.npy"
-        )
-        return rows, np.array(signatures)
+        problems = map(rows.__getitem__, range(len(rows)))
+        return rows, write_signatures(problems, len(rows), Path(folder) / "signatures.npy")

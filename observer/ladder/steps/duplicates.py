@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -54,17 +55,18 @@ class Duplicates(BuildStep):
         def reason(place: int) -> str:
             return f"shows, asks and answers the same as row {name(first_N[place])}"
 
-        review = [
-            (
-                int(table.rows_N[one.row]),
-                f"shows and asks the same as row {name(one.like)}, and answers another",
-            )
-            for one in found.doubtful
-            if one.relation == "other gold"
-        ]
-        if len(found.crowded):
-            other, row = found.crowded[0].tolist()
-            count = len(found.crowded)
-            why = f"was not compared with row {name(other)}: {count} rows look like too many others"
-            review.append((int(rows_N[row]), why))
-        return keep(table, first_N == np.arange(len(table)), reason, review)
+        def review() -> Iterator[tuple[int, str]]:
+            others = (one for one in found.doubtful if one.relation == "other gold")
+            for row, each in groupby(others, lambda one: one.row):
+                same = iter(each)
+                first, count = next(same), sum(1 for _ in same)
+                more = f", and as {count} more" if count else ""
+                why = f"shows and asks the same as row {name(first.like)}{more}, and answers another"
+                yield int(rows_N[row]), why
+            if len(found.crowded):
+                other, row = found.crowded[0].tolist()
+                count = len(found.crowded)
+                why = f"was not compared with row {name(other)}: {count} rows look like too many others"
+                yield int(rows_N[row]), why
+
+        return keep(table, first_N == np.arange(len(table)), reason, review())

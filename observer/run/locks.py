@@ -1,4 +1,4 @@
-"""Locks of directories: one runner per grid, one process per run."""
+"""Locks of folders: one builder of a ladder, one runner of a grid, one process of a run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from observer.types import RefusedError
 
 
 @contextmanager
-def only_runner(folder: Path) -> Iterator[None]:
-    """Keep a second runner out of the directory of a grid.
+def only_one(folder: Path, output: Path, what: str) -> Iterator[None]:
+    """Keep a second process out of a folder.
 
     Args:
         folder: made where it does not exist.
+        output: the folder that the option ``--output`` names.
+        what: is done there, for the message.
 
     Raises:
         RefusedError: another process holds it, or it cannot be written.
@@ -25,11 +27,11 @@ def only_runner(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = lock(folder)
     except OSError as error:
-        raise RefusedError(f"--output {folder} cannot be written: {error}; choose another") from error
+        raise RefusedError(f"--output {output} cannot be written: {error}; choose another") from error
     if descriptor is None:
+        where = "" if folder == output else f" ({folder})"
         raise RefusedError(
-            f"--output {folder} is being worked on by another observer ablate run; wait for it, or choose "
-            f"another"
+            f"--output {output} is being {what} by another process{where}; wait for it, or choose another"
         )
     try:
         yield
@@ -38,7 +40,7 @@ def only_runner(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process writes to a run directory."""
+    """Return whether a process writes to a folder."""
     if not (folder / LOCK).exists():
         return False
     try:
