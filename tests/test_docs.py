@@ -171,7 +171,7 @@ COMMANDS = (
     "list",
 )
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
-COMMANDS += ("ladder learned",)
+COMMANDS += ("ladder learned", "evaluate", "compare")
 
 
 def having(option, helps, capsys):
