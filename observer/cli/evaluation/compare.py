@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 RECIPE = "evaluation.yaml"
 """Of an evaluation's folder: reads the rows again."""
-
 PAGE_ROWS = 200
 """Rows of a page: some 10 MB with photographs."""
 
