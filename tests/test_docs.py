@@ -90,6 +90,9 @@ def understood(words, monkeypatch, capfd):
     elif command == "browse":
         assert main(words) == 2
         assert "is no directory; name that of a run" in capfd.readouterr().err
+    elif command == "compare":  # all is parsed before a folder is looked for
+        assert main(words) == 2
+        assert "holds no finished evaluation" in capfd.readouterr().err
     elif command in ("ladder", "doctor") and words[1] != "learned":
         if words[1] in ("inspect", "review", "export"):
             assert main(words) == 2
@@ -174,8 +177,8 @@ COMMANDS = (
     "list",
 )
 COMMANDS += ("ablate run", "ablate plan", "ladder build", "ladder merge", "ladder inspect", "ladder review")
-COMMANDS += ("ladder learned", "ladder export")
-COMMANDS += ("browse", "evaluate", "predict --weights observer:tiles")
+COMMANDS += ("ladder learned", "ladder export", "browse", "evaluate", "compare")
+COMMANDS += ("predict --weights observer:tiles",)
 
 
 def having(option, helps, capsys):

@@ -35,6 +35,7 @@ ABBREVIATED = {
     "ladder learned": (["ladder", "learned", "--run_di", "x"], "run_dir"),
     "ladder export": (["ladder", "export", "--to", "trl", "--outp", "y"], "output"),
     "evaluate": (["evaluate", "--config", "eval", "--outp", "y"], "output"),
+    "compare": (["compare", "a", "b", "--outp", "y"], "output"),
     "doctor": (["doctor", "--config", "quickstart", "--outp", "y"], "output"),
     "browse": (["browse", "runs/some", "--outp", "y"], "output"),
     "export": (["export", "--run_di", "x", "--output", "y"], "run_dir"),

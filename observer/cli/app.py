@@ -54,6 +54,7 @@ HELP = """usage: observer COMMAND [OPTIONS]
   ladder export          write a ladder's rows for TRL, verl, EasyR1 or ms-swift
   evaluate   measure a model on benchmarks, greedy and sampled, with intervals; resumable
   browse     write a page of the completions that a run has kept, with its curves
+  compare    compare models on the same rows: paired differences, rows won and lost, a page of them
   list       print the strategies that are known by name, with their parameters
   export     write a checkpoint's policy as a Hugging Face directory
 
@@ -121,6 +122,8 @@ def _run(words: list[str]) -> int:
         from observer.cli.browse.command import browse_command
 
         browse_command(words[1:])
+    elif words[0] == "compare":
+        compare_command(words[1:])
     elif words[0] == "ablate":
         from observer.cli.ablate import ablate_command
 
@@ -291,6 +294,14 @@ def evaluate_command(words: list[str]) -> None:
         from observer.cli.evaluation import evaluate
 
     evaluate.evaluate_command(words)
+
+
+def compare_command(words: list[str]) -> None:
+    """Compare evaluations of the same rows; needs no GPU and no model."""
+    from observer.cli.evaluation.compare import compare_command as command
+
+    with uncollected():
+        command(words, lambda config: prepared(["--config", config], run_defaults)[1])
 
 
 def doctor_command(words: list[str]) -> int:

@@ -18,7 +18,7 @@ from observer.evaluation.asking import SCHEMA, Examination
 from observer.evaluation.auditing import AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.leaks import Leak, find, near_ones_too, told
-from observer.evaluation.outcomes import Outcomes, read_outcomes, rows_of
+from observer.evaluation.outcomes import ANSWERS, SCORES, Outcomes, read_outcomes, rows_of
 from observer.evaluation.own_rules import answered_in
 from observer.evaluation.recipe import Benchmark, Evaluation
 from observer.evaluation.scores import scores
@@ -31,9 +31,8 @@ from observer.run.files import remove_unfinished, whole_file, write_json
 from observer.run.locks import only_one
 from observer.types import RefusedError, Verdict
 
-WORK, ANSWERS, SCORES, DISAGREE = "work", "answers", "scores.json", "disagreements.jsonl"
-"""Of an evaluation's folder: finished chunks, a parquet file per benchmark, all scores, and the rows on which
-the extractors disagree."""
+WORK, DISAGREE = "work", "disagreements.jsonl"
+"""Of an evaluation's folder: finished chunks, and the rows on which the extractors disagree."""
 AUDIT = "audit"
 """A folder like ``ANSWERS``, of what was asked anew."""
 

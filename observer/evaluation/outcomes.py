@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from observer.evaluation.extractors import EXTRACTORS
 from observer.metrics.chains import CHAINS
 from observer.statistics.majority import NOTHING, RIGHT
 from observer.types import Verdict
 
+ANSWERS, SCORES = "answers", "scores.json"
+"""Of an evaluation's folder: a parquet file per benchmark, and all scores."""
 GROUPS = ("subject", "level", "kind", "source")
 """By what scores are broken down."""
+BATCH = 256
+"""Rows of a parquet file that are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +151,18 @@ def _right(response: dict[str, Any]) -> bool:
 
 
 def rows_of(paths: Iterable[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield some columns of each row of finished chunks, in order; one chunk is held at a time."""
+    """Yield some columns of each row of finished chunks, in order; one chunk is held at a time.
+
+    Args:
+        paths: of chunks, or of the parquet files of a finished evaluation.
+        columns: their names.
+    """
     for path in paths:
+        if path.suffix == ".parquet":
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH, columns=list(columns)):
+                    yield from batch.to_pylist()
+            continue
         with pa.memory_map(str(path)) as mapped:
             batch = pa.ipc.open_file(mapped).get_batch(0)
             yield from batch.select(list(columns)).to_pylist()

@@ -23,7 +23,7 @@ class Embedded(NamedTuple):
     """A picture in a page of HTML, or why there is none."""
 
     url: str
-    """Its content, a ``data:`` URL of a PNG; "" where it cannot be read."""
+    """Its content, a ``data:`` URL; "" where it cannot be read."""
     size: str
     """Its own width and height, also where it was shrunk."""
     small: bool
@@ -45,18 +45,20 @@ def fitting(picture: Picture, side: int) -> Image.Image | str:
         return shorten(f"{error}", NOTE_BUDGET)
 
 
-def embedded(picture: Picture) -> Embedded:
-    """Return a picture for a page of HTML, pixel by pixel; one above ``LARGEST_SIDE`` is shrunk."""
+def embedded(picture: Picture, side: int = LARGEST_SIDE) -> Embedded:
+    """Return a picture for a page of HTML, pixel by pixel; one with a longer side than ``side`` is shrunk."""
     try:
         image = picture.load()
     except RefusedError as error:
         return Embedded("", "", False, shorten(f"{error}", NOTE_BUDGET))
     size = f"{image.width} x {image.height}"
-    if max(image.size) > LARGEST_SIDE:
-        image, size = _fitted(image, LARGEST_SIDE), f"{size}, shown smaller"
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    content = {"png": b""}
+    if max(image.size) > side:
+        image, size = _fitted(image, side), f"{size}, shown smaller"
+        content["jpeg"] = _encoded(image.convert("RGB"), "JPEG", quality=88)
+    content["png"] = _encoded(image, "PNG")
+    kind = min(content, key=lambda name: len(content[name]))
+    url = f"data:image/{kind};base64,{base64.b64encode(content[kind]).decode()}"
     return Embedded(url, size, max(image.size) < SMALL_SIDE, "")
 
 
@@ -69,12 +71,15 @@ def encoded(image: Image.Image, side: int) -> tuple[str, bytes]:
     """
     if max(image.size) > side:
         image = _fitted(image, side)
-    file = io.BytesIO()
     if image.width * image.height > MOST_PIXELS and image.getcolors(MOST_COLOURS) is None:
-        image.save(file, "JPEG", quality=85)
-        return "jpeg", file.getvalue()
-    image.save(file, "PNG")
-    return "png", file.getvalue()
+        return "jpeg", _encoded(image, "JPEG", quality=85)
+    return "png", _encoded(image, "PNG")
+
+
+def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

@@ -10,7 +10,7 @@ from observer.statistics.estimate import Estimate
 from observer.statistics.holm import holm, holm_error
 from observer.statistics.majority import maj_at_k
 from observer.statistics.pass_at_k import pass_at_k
-from observer.statistics.planning import seeds_to_resolve
+from observer.statistics.planning import rows_to_resolve, seeds_to_resolve, smallest_effect
 from observer.statistics.student import student
 from observer.statistics.wilson import wilson
 
@@ -21,7 +21,9 @@ __all__ = [
     "holm_error",
     "maj_at_k",
     "pass_at_k",
+    "rows_to_resolve",
     "seeds_to_resolve",
+    "smallest_effect",
     "student",
     "wilson",
 ]

@@ -1,4 +1,4 @@
-"""How many seeds an experiment needs."""
+"""How many seeds or rows an experiment needs, and what those that there are can tell."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from observer.statistics.satterthwaite import combined
 from observer.types import RefusedError
 
 MOST_SEEDS = 10_000
+MOST_ROWS = 10_000_000
 
 
 def seeds_to_resolve(
@@ -75,3 +76,79 @@ def _with_seeds(estimate: Estimate, seeds: int) -> tuple[float, float]:
     seed = max(estimate.seed_variance * share, cell)
     problem = max(estimate.problem_variance - estimate.cell_variance, 0.0) + cell
     return combined(seed, problem, cell, seeds, estimate.effective_clusters)
+
+
+def rows_to_resolve(
+    estimate: Estimate, effect: float, *, level: float = 0.95, power: float = 0.8
+) -> int | None:
+    """Return the fewest rows, of the same kind and with the same seeds, that find an effect.
+
+    The variance of the mean by rows goes down with their number, and clusters go up with it. A plan, not a
+    promise: see ``seeds_to_resolve``.
+
+    Args:
+        estimate: of the rows that there are.
+        effect: true mean for which the interval excludes 0 with the probability ``power``.
+        level: of the interval.
+        power: above .5.
+
+    Returns:
+        Rows in all, at least 2; None where no number is enough (more than ``MOST_ROWS``) or where nothing is
+        known of their spread.
+
+    Raises:
+        RefusedError: the effect is 0.
+
+    >>> from observer.statistics import crossed
+    >>> estimate = crossed([[1.0, 0, 0, -1, 1, 0, 0, 0] * 25])
+    >>> rows_to_resolve(estimate, effect=0.125), rows_to_resolve(estimate, effect=0.06)
+    (184, 790)
+    """
+    refuse_outside("size of effect", abs(effect), above=0)
+    quantiles = _quantiles(level, power)
+    if estimate.problems < 2 or estimate.df == 0:
+        return None
+
+    def enough(rows: int) -> bool:
+        variance, df = _with_rows(estimate, rows)
+        return df > 0 and sum(float(stdtrit(df, q)) for q in quantiles) * math.sqrt(variance) <= abs(effect)
+
+    if not enough(MOST_ROWS):
+        return None
+    return bisect.bisect_left(range(2, MOST_ROWS), True, key=enough) + 2
+
+
+def smallest_effect(estimate: Estimate, *, level: float = 0.95, power: float = 0.8) -> float | None:
+    """Return the smallest true mean that the rows and seeds that there are would tell from 0.
+
+    Args:
+        estimate: of them.
+        level: of the interval that excludes 0.
+        power: how often it does, above .5.
+
+    Returns:
+        In the unit of the mean; None where nothing is known of the spread.
+
+    >>> from observer.statistics import crossed
+    >>> round(smallest_effect(crossed([[1.0, 0, 0, -1, 1, 0, 0, 0] * 25])), 4)
+    0.1196
+    """
+    quantiles = _quantiles(level, power)
+    if estimate.df == 0:
+        return None
+    return sum(float(stdtrit(estimate.df, q)) for q in quantiles) * estimate.error
+
+
+def _quantiles(level: float, power: float) -> tuple[float, float]:
+    refuse_outside("level", level, above=0, most=1 - 1e-12)
+    refuse_outside("power", power, above=0.5, most=1 - 1e-12)
+    return (1 + level) / 2, power
+
+
+def _with_rows(estimate: Estimate, rows: int) -> tuple[float, float]:
+    """Return the variance and the degrees of freedom that the estimate would have with other rows."""
+    share = estimate.problems / rows
+    cell = estimate.cell_variance * share
+    seed = max(estimate.seed_variance - estimate.cell_variance, 0.0) + cell
+    problem = estimate.problem_variance * share
+    return combined(seed, problem, cell, estimate.seeds, estimate.effective_clusters / share)

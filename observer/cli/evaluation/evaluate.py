@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from jsonargparse import Namespace
+
 from observer.cli.parser import Parser, hide_bars, quieten
 from observer.evaluation import Evaluation
-from observer.run.files import refuse_output
+from observer.run.files import refuse_output, whole_file
+
+RECIPE = "evaluation.yaml"
+"""Of an evaluation's folder: what was evaluated, as it was written; reads the rows again."""
 
 
 def evaluate_command(words: list[str]) -> None:
@@ -20,6 +25,30 @@ def evaluate_command(words: list[str]) -> None:
         RefusedError: an option, the rows or the model is refused.
     """
     quieten()
+    parser = evaluation_parser()
+    given = parser.parse_args(words)
+    folder = Path(given.output)
+    if not folder.is_dir():
+        refuse_output(folder)
+    evaluation = evaluation_of(parser, given)
+    from rich.console import Console
+
+    from observer.evaluation.evaluating import evaluate
+    from observer.evaluation.tables import tables
+
+    hide_bars()
+    scores = evaluate(evaluation, folder)
+    given.pop("output")  # the folder may be moved
+    with whole_file(folder / RECIPE) as file:
+        file.write(parser.dump(given))
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    for table in tables(scores):
+        console.print(table)
+    print(folder)
+
+
+def evaluation_parser() -> Parser:
+    """Return the parser of an evaluation's configuration."""
     parser = Parser(
         prog="observer evaluate",
         description="Measure a model on benchmarks; goes on where it was cut off.",
@@ -35,20 +64,10 @@ def evaluate_command(words: list[str]) -> None:
         help="Python files with formats or engines of your own.",
     )
     parser.add_class_arguments(Evaluation, None, sub_configs=True)
-    given = parser.parse_args(words)
-    folder = Path(given.output)
-    if not folder.is_dir():
-        refuse_output(folder)
+    return parser
+
+
+def evaluation_of(parser: Parser, given: Namespace) -> Evaluation:
+    """Return what parsed options evaluate; nothing is opened."""
     found = parser.instantiate(given)
-    evaluation = Evaluation(**{name: found[name] for name in Evaluation.__dataclass_fields__})
-    from rich.console import Console
-
-    from observer.evaluation.evaluating import evaluate
-    from observer.evaluation.tables import tables
-
-    hide_bars()
-    scores = evaluate(evaluation, folder)
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    for table in tables(scores):
-        console.print(table)
-    print(folder)
+    return Evaluation(**{name: found[name] for name in Evaluation.__dataclass_fields__})

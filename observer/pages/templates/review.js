@@ -2,7 +2,8 @@
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const rows = Array.from(document.querySelectorAll("article"));
 const find = (id) => document.getElementById(id);
-const [search, reason, kind, decided] = ["search", "reason", "kind", "decided"].map(find);
+const [search, decided] = ["search", "decided"].map(find);
+const filters = Array.from(document.querySelectorAll("select[data-filter]"));
 const store = "observer decisions " + facts.ladder;
 let decisions = new Map();
 let here = null;
@@ -28,9 +29,9 @@ function keep() {
   }
 }
 
-function options(select, name) {
+function options(select) {
   const counts = new Map();
-  for (const row of rows) counts.set(row.dataset[name], (counts.get(row.dataset[name]) || 0) + 1);
+  for (const row of rows) counts.set(row.dataset[select.id], (counts.get(row.dataset[select.id]) || 0) + 1);
   for (const [value, count] of counts) select.add(new Option(value + " (" + count + ")", value));
 }
 
@@ -49,8 +50,7 @@ function filter() {
   let count = 0;
   for (const row of rows) {
     row.hidden = !(
-      (!reason.value || row.dataset.reason === reason.value) &&
-      (!kind.value || row.dataset.kind === kind.value) &&
+      filters.every((one) => !one.value || row.dataset[one.id] === one.value) &&
       (!decided || !decided.value || row.dataset.choice === decided.value) &&
       words.every((word) => row.words.includes(word))
     );
@@ -134,10 +134,9 @@ function pressed(event) {
 }
 
 restore();
-options(reason, "reason");
-options(kind, "kind");
+filters.forEach(options);
 for (const row of rows) {
-  const said = row.querySelectorAll(".seen, .why, .question, .gold, dl, table");
+  const said = row.querySelectorAll(".seen, .why, .question, .gold, dl, table, .sides");
   row.words = Array.from(said, (part) => part.textContent.toLowerCase()).join(" ");
   mark(row);
   row.addEventListener("click", (event) => {
@@ -148,7 +147,7 @@ for (const row of rows) {
   });
 }
 search.addEventListener("input", filter);
-for (const select of [reason, kind, decided]) if (select) select.addEventListener("change", filter);
+for (const select of [...filters, decided]) if (select) select.addEventListener("change", filter);
 if (decided) find("export").addEventListener("click", exported);
 document.addEventListener("keydown", pressed);
 filter();
