@@ -35,6 +35,7 @@ def told(text):
     return [line.split(",")[0].removeprefix("ALARM ") for line in text.splitlines() if line[:5] == "ALARM"]
 
 
+@pytest.mark.whole
 def test_a_run_that_answers_always_the_same_is_told_so_once(tmp_path, capfd):
     """The engine says one wrong answer, whatever the row; figures are logged every 4 steps."""
     script = ["--model.engine", "ScriptedEngine", "--model.engine.texts", json.dumps([SAME])]
@@ -61,6 +62,7 @@ def test_a_run_that_answers_always_the_same_is_told_so_once(tmp_path, capfd):
     assert lines(tmp_path) == kept
 
 
+@pytest.mark.whole
 def test_a_run_of_five_steps_and_one_that_goes_well_are_told_nothing(tmp_path, capfd):
     assert fit(tmp_path, 5) == 0
     assert told(capfd.readouterr().out) == []

@@ -169,6 +169,7 @@ def written(tmp_path):
         sys.modules.pop(f"observer_plugin_{name}", None)
 
 
+@pytest.mark.whole
 def test_the_schedule_and_the_callback_of_the_page_train_from_the_command_line(written, capfd):
     run = written / "run"
     words = [

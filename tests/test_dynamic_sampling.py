@@ -249,6 +249,7 @@ def test_a_resumed_run_is_the_unbroken_one(tmp_path, name, updates, resample):
     assert resumed == whole
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("name", "updates"), [("adaptive", 4), ("ladder", 1)])
 def test_a_resumed_run_that_screens_is_the_unbroken_one(tmp_path, name, updates):
     whole, resumed = both_ways(tmp_path, name, updates, resample=2, at=2, screen=3)

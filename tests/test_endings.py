@@ -90,6 +90,7 @@ def test_the_summary_names_what_ended_a_run(tmp_path, options, expected):
         assert ended(tmp_path) == expected
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("validates", [True, False])
 def test_a_run_that_was_stopped_inside_an_epoch_goes_on_inside_it(tmp_path, validates):
     data, last = {} if validates else {"val": None, "test": None}, tmp_path / "checkpoints" / "last.ckpt"

@@ -70,6 +70,7 @@ def test_any_element_counts_in_a_digest_of_weights_and_a_part_of_large_ones(dtyp
     assert weights_digest(weights) == before
 
 
+@pytest.mark.whole
 def test_a_run_its_checkpoints_its_resumption_and_its_export_say_where_they_come_from(tmp_path):
     options = {"prompts_per_step": 1, "steps_per_epoch": 1}
 

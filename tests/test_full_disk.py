@@ -95,6 +95,7 @@ def test_an_export_that_does_not_fit_leaves_nothing_and_is_named(tmp_path, polic
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.whole
 def test_a_command_without_room_for_its_first_checkpoint_says_so_and_can_be_given_again(
     tmp_path, capfd, in_the_repository
 ):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from observer.evaluation.scores import estimate
+from observer.evaluation.intervals import estimate
 from observer.statistics import crossed, maj_at_k, pass_at_k
 
 RNG = np.random.default_rng(0)

@@ -35,6 +35,7 @@ def commands():
     return [shlex.split(line)[1:] for line in found]
 
 
+@pytest.mark.whole
 def test_the_python_example_has_at_most_15_lines_and_trains(tmp_path):
     (example,) = [block for block in blocks("python") if "trainer.fit" in block]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
@@ -62,6 +63,7 @@ def test_the_rows_and_the_configuration_are_read_as_they_stand(tmp_path, capsys)
     assert "train.jsonl" in capsys.readouterr().out
 
 
+@pytest.mark.whole
 def test_the_strategies_of_ones_own_are_found_and_train(tmp_path):
     (plugin,) = [block for block in blocks("python") if block.startswith("# mine.py")]
     assert len(plugin.splitlines()) <= 40
@@ -80,6 +82,7 @@ def test_the_strategies_of_ones_own_are_found_and_train(tmp_path):
         assert line["advantage"] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.whole
 def test_the_schedule_of_ones_own_draws_in_order(tmp_path):
     (plugin,) = [block for block in blocks("python") if block.startswith("# order.py")]
     (tmp_path / "order.py").write_text(plugin, encoding="utf-8")

@@ -213,6 +213,7 @@ def accuracy_after_training(folder, **policy):
     return told, float(exported.trainer.callback_metrics["test/accuracy"]), learner
 
 
+@pytest.mark.whole
 def test_the_exported_model_answers_as_many_held_out_problems_as_the_run_reports(tmp_path):
     told, found, _ = accuracy_after_training(tmp_path)
     assert 0.2 < told < 0.9

@@ -100,6 +100,7 @@ def test_a_draw_changes_neither_ladder_nor_memory_and_remembering_changes_no_arg
     assert str(index.state_dict()) == str(before)
 
 
+@pytest.mark.whole
 @every
 def test_a_run_resumed_through_its_saved_state_draws_what_the_unbroken_one_does(schedule, tmp_path):
     whole, batches, stops = ladder_of(), [], [1, 17, 59, 63]

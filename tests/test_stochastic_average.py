@@ -80,6 +80,7 @@ def test_the_rate_changes_with_the_epochs_once_averaging_has_begun(whole):
     assert rates[-1] == pytest.approx([RATE, RATE])
 
 
+@pytest.mark.whole
 def test_a_run_goes_on_until_it_averages_and_is_refused_from_then_on(whole, tmp_path):
     class Stop(Callback):
         def on_train_batch_start(self, trainer, *_):

@@ -51,6 +51,7 @@ def test_a_row_without_a_solution_is_refused_by_id(tmp_path):
         runs.trainer(tmp_path / "run", 1).fit(runs.learner(WarmStart), datamodule=data)
 
 
+@pytest.mark.whole
 def test_the_shipped_configuration_trains_for_fewer_steps_than_an_epoch(tmp_path):
     sizes = ["--data.train.rows", "128", "--data.val.rows", "8", "--data.test.rows", "8"]
     sizes += ["--data.prompts_per_step", "4", "--trainer.max_steps", "2", "--report.export", "false"]

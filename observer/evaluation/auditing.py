@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from observer.evaluation.altered import partners
 from observer.evaluation.asking import Examination
+from observer.evaluation.intervals import DIGITS, estimate, score
 from observer.evaluation.outcomes import rows_of
 from observer.evaluation.probing import CONDITIONS, Probe, Probed, probed
 from observer.evaluation.recipe import Audit
-from observer.evaluation.scores import DIGITS, estimate, score
 from observer.ladder.chunks import ChunkFolder
 from observer.ladder.measured import ROW, write_columns
 from observer.ladder.progress import Shown

@@ -68,7 +68,9 @@ class Outcomes:
             if isinstance(getattr(self, field.name), np.ndarray)
         }
         names = {group: list(compress(groups, kept_P.tolist())) for group, groups in self.groups.items()}
-        return replace(self, ids=list(compress(self.ids, kept_P.tolist())), groups=names, **values)
+        chains = {name: values_P[kept_P] for name, values_P in self.chains_P.items()}
+        ids = list(compress(self.ids, kept_P.tolist()))
+        return replace(self, ids=ids, groups=names, chains_P=chains, **values)
 
     @property
     def right_P_N(self) -> np.ndarray:

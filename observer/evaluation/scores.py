@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from observer.evaluation.extractors import EXTRACTORS
+from observer.evaluation.intervals import DIGITS, score
 from observer.evaluation.outcomes import Outcomes
-from observer.statistics import Estimate, crossed, maj_at_k, pass_at_k
-
-DIGITS = 6
+from observer.statistics import maj_at_k, pass_at_k
 
 
 def scores(outcomes: Outcomes) -> dict[str, Any]:
@@ -71,19 +70,6 @@ def broken_down(outcomes: Outcomes, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def score(values_P: np.ndarray, cluster_P: np.ndarray) -> list[float]:
-    """Return a mean and the ends of its interval, clustered by picture."""
-    found = estimate(values_P, cluster_P)
-    return [round(value, DIGITS) for value in (found.mean, *found.interval())]
-
-
-def estimate(
-    values_P: np.ndarray, cluster_P: np.ndarray, bounds: tuple[float, float] = (0.0, 1.0)
-) -> Estimate:
-    """Return the mean over rows, with its error over other rows; those of a picture count as one."""
-    return crossed(np.asarray(values_P, np.float64)[None], cluster_P.tolist(), bounds)
-
-
 def powers(samples: int) -> list[int]:
     """Return the k of pass@k and maj@k: powers of two, and the number of samples.
 
@@ -101,18 +87,6 @@ def _mean(values_P: np.ndarray) -> float:
 def _order(name: str) -> tuple[bool, float, str]:
     number = name.lstrip("-").isdigit()
     return (not number, float(name) if number else 0.0, name)
-
-
-def interval_text(value: Sequence[float] | None) -> str:
-    """Return a score for people.
-
-    >>> interval_text([0.5, 0.41, 0.59]), interval_text(None)
-    ('.500 (.410 .. .590)', '-')
-    """
-    if value is None:
-        return "-"
-    mean, low, high = (f"{one:.3f}".replace("0.", ".", 1) if one < 1 else f"{one:.2f}" for one in value)
-    return f"{mean} ({low} .. {high})"
 
 
 Scores = Mapping[str, Any]

@@ -9,7 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from observer.evaluation.scores import Scores, interval_text
+from observer.evaluation.intervals import interval_text
+from observer.evaluation.scores import Scores
 
 SHOWN_GROUPS = 12
 """Groups of a breakdown that are shown; the others are in the file."""

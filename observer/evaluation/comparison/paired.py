@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import binomtest
 
 from observer.evaluation.comparison.reading import Evaluated
+from observer.evaluation.intervals import DIGITS, estimate
 from observer.evaluation.outcomes import rows_of
-from observer.evaluation.scores import DIGITS, estimate
 from observer.statistics import Estimate, holm, rows_to_resolve, smallest_effect
 from observer.types import RefusedError, Verdict
 

@@ -63,6 +63,6 @@ class Scoring(ABC):
 
 def share(values_P: np.ndarray, cluster_P: np.ndarray) -> list[float]:
     """Return a mean over rows and the ends of its 95 % interval, as our scores have it."""
-    from observer.evaluation.scores import score  # needs scipy, which takes a moment
+    from observer.evaluation.intervals import score  # needs scipy, which takes a moment
 
     return score(values_P, cluster_P)
