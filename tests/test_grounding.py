@@ -13,10 +13,10 @@ import runs
 from laddered import MODEL, PLAIN, Silent
 from observer.data import Tiles
 from observer.evaluation import Audit, Benchmark, Evaluation, GroundingAudit
-from observer.evaluation.altered import partners, with_picture
-from observer.evaluation.auditing import audit_scores
+from observer.evaluation.audit.altered import partners, with_picture
+from observer.evaluation.audit.auditing import audit_scores
+from observer.evaluation.audit.probing import CONDITIONS
 from observer.evaluation.evaluating import SCORES, evaluate
-from observer.evaluation.probing import CONDITIONS
 from observer.rewards import Observe
 from observer.rollout.scripted import ScriptedEngine
 from observer.types import RefusedError

@@ -289,7 +289,6 @@ def test_a_step_of_a_run_is_that_of_an_optimizer_made_by_hand(tmp_path):
     assert {name for _, name in log.records if name.startswith("lr-")} == {f"lr-AdamW/{r}" for r in roles}
 
 
-@pytest.mark.whole
 def test_a_run_goes_on_with_its_groups_bit_for_bit_and_with_no_others(tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     fit(whole, 3, learner(learning_rate=Constant(2)))
@@ -310,7 +309,6 @@ def test_a_run_goes_on_with_its_groups_bit_for_bit_and_with_no_others(tmp_path):
         assert torch.equal(value, ends[1]["state_dict"][name])
 
 
-@pytest.mark.whole
 def test_the_configurations_of_the_page_and_a_strategy_of_ones_own_are_run(tmp_path, monkeypatch):
     words = ["fit", "--config", "configs/quickstart.yaml", "--config", str(tmp_path / "groups.yaml")]
     for block, name in zip(blocks("docs/optimizers.md", "yaml"), ("ByRole", "ByName"), strict=True):

@@ -12,9 +12,9 @@ from observer.evaluation.scoring import Circular, FourWay, Rounded, Scoring
 from observer.faces import on_demand
 
 if TYPE_CHECKING:
-    from observer.evaluation.grounding import GroundingAudit
+    from observer.evaluation.audit.grounding import GroundingAudit
 else:
-    __getattr__, __dir__ = on_demand(__name__, GroundingAudit="observer.evaluation.grounding")
+    __getattr__, __dir__ = on_demand(__name__, GroundingAudit="observer.evaluation.audit.grounding")
 
 __all__ = [
     "Audit",

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from observer.data.checks.cache import file_digest
 from observer.data.rows import Rows
 from observer.evaluation.asking import SCHEMA, Examination
-from observer.evaluation.auditing import AUDIT_SCHEMA, Auditing, audit_scores
+from observer.evaluation.audit.auditing import AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.leaks import Leak, find, near_ones_too, told
 from observer.evaluation.outcomes import ANSWERS, SCORES, Outcomes, read_outcomes, rows_of

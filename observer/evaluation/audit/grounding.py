@@ -9,8 +9,8 @@ import lightning
 import numpy as np
 import torch
 
-from observer.evaluation.altered import partners
-from observer.evaluation.probing import CONDITIONS, Probe, probed
+from observer.evaluation.audit.altered import partners
+from observer.evaluation.audit.probing import CONDITIONS, Probe, probed
 from observer.learner import held_out_sampling
 from observer.learner.ranks import OverRanks
 from observer.refusal import refuse_outside

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from observer.evaluation.altered import partners
 from observer.evaluation.asking import Examination
+from observer.evaluation.audit.altered import partners
+from observer.evaluation.audit.probing import CONDITIONS, Probe, Probed, probed
 from observer.evaluation.intervals import DIGITS, estimate, score
 from observer.evaluation.outcomes import rows_of
-from observer.evaluation.probing import CONDITIONS, Probe, Probed, probed
 from observer.evaluation.recipe import Audit
 from observer.ladder.chunks import ChunkFolder
 from observer.ladder.measured import ROW, write_columns

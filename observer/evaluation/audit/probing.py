@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from observer.evaluation.altered import Cut, OfObserve, OfPicture, beginning, cut, with_picture
+from observer.evaluation.audit.altered import Cut, OfObserve, OfPicture, beginning, cut, with_picture
 from observer.seeding import stable_seed
 from observer.types import Completion, Group, Problem, Sampling, Score
 
