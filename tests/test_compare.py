@@ -117,14 +117,14 @@ def test_the_page_shows_rows_that_differ_first_and_says_what_it_leaves_out(model
     assert [one.disagree for one in chosen] == [True] * 10 + [False]
     about = told(chosen, verdicts)
     assert about == "11 of 12 rows; those on which the models disagree come first, 10 of 10"
-    opened = {"mine": same_rows(evaluations[0], "mine", source)}
+    opened = {"mine": same_rows(evaluations[0], "mine", Benchmark(source))}
     page = "".join(comparison_page(evaluations, chosen, opened, about))
     assert page.count("<article") == page.count("<img ") == 11
     assert page.count('class="side"') == 22
     assert re.findall(r'<select id="(\w+)"', page) == ["reason", "kind", "subject"]
     other = laddered.rows(tmp_path, 12, question=lambda row: f"Other {row}?")
     with pytest.raises(RefusedError, match="the rows of mine are not those that"):
-        same_rows(evaluations[0], "mine", other)
+        same_rows(evaluations[0], "mine", Benchmark(other))
 
 
 def test_rows_won_and_lost_are_taken_in_turn():

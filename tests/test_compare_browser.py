@@ -3,6 +3,7 @@
 import pytest
 
 import laddered
+from observer.evaluation import Benchmark
 from observer.evaluation.comparison.comparing import compare
 from observer.evaluation.comparison.page import choose, comparison_page, same_rows, told
 from observer.evaluation.comparison.reading import read_evaluations
@@ -27,7 +28,7 @@ def opened(browser, tmp_path):  # noqa: F811
     evaluations = read_evaluations(folders)
     _, verdicts = compare(evaluations)
     chosen = choose(verdicts, list(texts), 200)
-    rows = {"mine": same_rows(evaluations[0], "mine", source)}
+    rows = {"mine": same_rows(evaluations[0], "mine", Benchmark(source))}
     page = comparison_page(evaluations, chosen, rows, told(chosen, verdicts))
     (tmp_path / "compare.html").write_text("".join(page), encoding="utf-8")
     browser.get((tmp_path / "compare.html").as_uri())

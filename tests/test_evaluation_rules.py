@@ -2,8 +2,10 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -11,10 +13,13 @@ import laddered
 from laddered import MODEL, PLAIN, Silent
 from observer.data import Jsonl
 from observer.evaluation import Benchmark, Circular, Evaluation, FourWay, Rounded
+from observer.evaluation.comparison.page import same_rows
+from observer.evaluation.comparison.reading import Evaluated
 from observer.evaluation.evaluating import SCORES, evaluate
 from observer.evaluation.leaks import find, near_ones_too
 from observer.evaluation.scoring.base import NOT_JUDGED, Answered
 from observer.evaluation.tables import tables
+from observer.types import RefusedError
 
 
 def answered(row="r", correct=True, **fields):
@@ -138,6 +143,20 @@ def test_an_own_rule_stands_beside_our_scores(tmp_path):
     assert (figures["questions"], figures["left_out"], figures["circular"][0]) == (3, 0, 1.0)
     titles = [str(getattr(table, "title", "")) for table in tables(found)]
     assert "mine by its own rule, Circular" in titles
+
+
+def test_a_page_reads_the_rows_again_as_the_rule_has_asked_them(tmp_path):
+    benchmark = Benchmark(choices(tmp_path / "rows"), scoring=Circular())
+    evaluate(evaluation(benchmark), tmp_path / "out", Silent())
+    record = json.loads((tmp_path / "out" / SCORES).read_text())["benchmarks"]
+    evaluated = Evaluated("one", tmp_path / "out", record)
+    assert [row.id for row in same_rows(evaluated, "mine", benchmark)] == _asked(tmp_path / "out")
+    with pytest.raises(RefusedError, match="the rows of mine are not those"):
+        same_rows(evaluated, "mine", replace(benchmark, scoring=None))
+
+
+def _asked(folder):
+    return pq.read_table(folder / "answers" / "mine.parquet")["id"].to_pylist()
 
 
 def test_rows_that_were_trained_on_are_named_and_scores_are_given_without_them(tmp_path):

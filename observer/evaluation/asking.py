@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.recipe import Evaluation
 from observer.ladder.chunks import ChunkFolder
 from observer.ladder.measured import ROW, write_columns
-from observer.ladder.progress import Shown
+from observer.ladder.progress import Shown, finish
 from observer.ladder.provenance import stated, versions
 from observer.metrics.chains import CHAINS, chains
 from observer.seeding import stable_seed
@@ -80,10 +81,11 @@ class Examination:
         self.count = min(len(rows), evaluation.limit or len(rows))
         self._evaluation, self._name, self.chunk_rows = evaluation, name, evaluation.chunk_rows
         self.chunks = ChunkFolder(folder, self.count, evaluation.chunk_rows)
-        self.chunks.claim(self.made())
+        self.chunks.claim(self.made)
 
+    @cached_property
     def made(self) -> dict[str, Any]:
-        """Return what the answers depend on, as builtins."""
+        """What the answers depend on, as builtins; makes a fingerprint of every row."""
         asked, benchmark = self._evaluation, self._evaluation.benchmarks[self._name]
         names = ("response_format", "responses", "max_tokens", "temperature", "seed", "chunk_rows", "model")
         return {
@@ -104,27 +106,23 @@ class Examination:
         Raises:
             KeyboardInterrupt: it was stopped; what is finished is kept.
         """
-        missing, tokens = self.missing, 0
-        shown.begin(self._name, len(self.chunks), len(missing))
-        try:
-            for chunk in missing:
-                span = self.chunks.range(chunk)
-                records = self._answered([self.rows[row] for row in span], answerer)
-                tokens += sum(
-                    one["tokens"] for each in records for one in (each["greedy"], *each["samples"]) if one
-                )
-                batch = pa.RecordBatch.from_pylist(
-                    [{ROW: row, **each} for row, each in zip(span, records, strict=True)], SCHEMA
-                )
-                write_columns(self.chunks.file(chunk), SCHEMA, batch)
-                shown.chunk(len(span), tokens)
-                if stopped():
-                    shown.say(
-                        f"{self._name}: stopped after chunk {chunk}; the same command goes on from here"
-                    )
-                    raise KeyboardInterrupt
-        finally:
-            shown.end()
+        finish(
+            self._name,
+            self.chunks,
+            len(self.chunks),
+            self.missing,
+            partial(self._ask, answerer),
+            shown,
+            stopped,
+        )
+
+    def _ask(self, answerer: Answerer, chunk: int) -> int:
+        """Ask the rows of a chunk and write its file; return the tokens that were drawn."""
+        span = self.chunks.range(chunk)
+        records = self._answered([self.rows[row] for row in span], answerer)
+        numbered = [{ROW: row, **each} for row, each in zip(span, records, strict=True)]
+        write_columns(self.chunks.file(chunk), SCHEMA, pa.RecordBatch.from_pylist(numbered, SCHEMA))
+        return sum(one["tokens"] for each in records for one in (each["greedy"], *each["samples"]) if one)
 
     def _answered(self, problems: Sequence[Problem], answerer: Answerer) -> list[dict[str, Any]]:
         faults = [_fault(problem, answerer) for problem in problems]

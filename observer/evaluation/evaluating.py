@@ -13,14 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from observer.data.checks.cache import file_digest
-from observer.data.rows import Rows
 from observer.evaluation.asking import SCHEMA, Examination
 from observer.evaluation.audit.auditing import AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.leaks import Leak, find, near_ones_too, told
 from observer.evaluation.outcomes import ANSWERS, SCORES, Outcomes, read_outcomes, rows_of
 from observer.evaluation.own_rules import answered_in
-from observer.evaluation.recipe import Benchmark, Evaluation
+from observer.evaluation.recipe import Evaluation
 from observer.evaluation.scores import scores
 from observer.evaluation.scoring import Scoring
 from observer.ladder.asker import opened
@@ -55,7 +54,7 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
     shown = shown or Shown()
     with _alone(folder), finishing() as stopped:
         exams = {
-            name: Examination(evaluation, name, _rows(benchmark), folder / WORK / name)
+            name: Examination(evaluation, name, benchmark.asked(), folder / WORK / name)
             for name, benchmark in evaluation.benchmarks.items()
         }
         rows = {name: exam.rows for name, exam in exams.items()}
@@ -93,7 +92,7 @@ def write(
     with whole_file(folder / DISAGREE) as lines:
         for name, exam in exams.items():
             paths = [exam.chunks.file(chunk) for chunk in range(len(exam.chunks))]
-            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", SCHEMA, exam.made())
+            _write_answers(paths, folder / ANSWERS / f"{name}.parquet", SCHEMA, exam.made)
             outcomes = read_outcomes(paths)
             if not len(outcomes):
                 place, row, why = outcomes.faults[0]
@@ -101,7 +100,7 @@ def write(
                     f"benchmarks: no row of {name} can be asked; the first, {named(row)} ({place}): {why}"
                 )
             found["benchmarks"][name] = scores(outcomes) | {
-                "made": exam.made(),
+                "made": exam.made,
                 **_own(exam.scoring, paths),
                 **({} if leaks is None else _leaked(outcomes, leaks[name])),
                 "faults": [list(fault) for fault in outcomes.faults],
@@ -109,7 +108,7 @@ def write(
             }
     for name, audit in audits.items():
         (folder / AUDIT).mkdir(exist_ok=True)
-        _write_answers(audit.paths(), folder / AUDIT / f"{name}.parquet", AUDIT_SCHEMA, audit.made())
+        _write_answers(audit.paths(), folder / AUDIT / f"{name}.parquet", AUDIT_SCHEMA, audit.made)
         found["benchmarks"][name]["audit"] = audit_scores(list(rows_of(audit.paths(), AUDIT_SCHEMA.names)))
     found["files"] = {
         str(path.relative_to(folder)): file_digest(path)
@@ -121,11 +120,6 @@ def write(
     }
     write_json(folder / SCORES, found)
     return found
-
-
-def _rows(benchmark: Benchmark) -> Rows:
-    rows = benchmark.rows.read()
-    return rows if benchmark.scoring is None else benchmark.scoring.asked(rows)
 
 
 def _own(scoring: Scoring | None, paths: list[Path]) -> dict[str, Any]:

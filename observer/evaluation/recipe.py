@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from observer.data.rows import RowFormat
+from observer.data.rows import RowFormat, Rows
 from observer.evaluation.scoring import Scoring
 from observer.ladder.asked import AskedModel
 from observer.refusal import refuse_fields, refuse_outside, shown
@@ -29,6 +29,15 @@ class Benchmark:
     rows: RowFormat
     subject: str = ""
     scoring: Scoring | None = None
+
+    def asked(self) -> Rows:
+        """Open the rows that a model is asked: those of the benchmark, or what its own rule makes of them.
+
+        Raises:
+            RefusedError: the source, one of its rows, or the rule is refused.
+        """
+        rows = self.rows.read()
+        return rows if self.scoring is None else self.scoring.asked(rows)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from observer.ladder.asked import AskedModel
 from observer.ladder.asking import Asker
 from observer.ladder.chunks import ChunkFolder, Part
 from observer.ladder.measured import ROW, Measured, read_columns, rows_of, write_columns
-from observer.ladder.progress import Shown
+from observer.ladder.progress import Shown, finish
 from observer.ladder.provenance import stated, versions
 from observer.ladder.recipe import Recipe, asked_of
 from observer.ladder.selection import Selection
@@ -141,17 +141,16 @@ class Measuring:
         chunks, own = self.chunks(step), self.own(place, part)
         missing = sorted({*self.left(place, part), *self._lacking(place, chunks, own, rows_N)})
         asker = self.asker()
-        shown.begin(name, len(own), len(missing))
+
+        def measure(chunk: int) -> int:
+            before = asker.tokens
+            asked_N = self._left(place, chunk, chunks.among(chunk, rows_N))
+            self._write(step, chunks.file(chunk), asked_N, asker)
+            return asker.tokens - before
+
         try:
-            for chunk in missing:
-                asked_N = self._left(place, chunk, chunks.among(chunk, rows_N))
-                self._write(step, chunks.file(chunk), asked_N, asker)
-                shown.chunk(len(chunks.range(chunk)), asker.tokens)
-                if stopped():
-                    shown.say(f"{name}: stopped after chunk {chunk}; the same command goes on from here")
-                    raise KeyboardInterrupt
+            finish(name, chunks, len(own), missing, measure, shown, stopped)
         finally:
-            shown.end()
             asker.close()
 
     def _lacking(self, place: int, chunks: ChunkFolder, own: range, rows_N: np.ndarray) -> list[int]:

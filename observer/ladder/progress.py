@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from observer.ladder.chunks import ChunkFolder
 
 LINES = 10
 """Lines per step at most, where there is no terminal to draw a bar on."""
@@ -72,6 +75,42 @@ class Shown:
     def say(self, line: str) -> None:
         """Print a line."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def finish(
+    name: str,
+    chunks: ChunkFolder,
+    own: int,
+    missing: Sequence[int],
+    ask: Callable[[int], int],
+    shown: Shown,
+    stopped: Callable[[], bool],
+) -> None:
+    """Finish the chunks that are missing, one after the other.
+
+    Args:
+        name: of what is done, for the terminal.
+        chunks: the folder of all chunks.
+        own: how many of them are this process's.
+        missing: those of them that are not finished.
+        ask: does one and writes its file; returns the tokens that it has drawn.
+        shown: is told of each.
+        stopped: whether to stop after the one under way.
+
+    Raises:
+        KeyboardInterrupt: it was stopped; what is finished is kept.
+    """
+    tokens = 0
+    shown.begin(name, own, len(missing))
+    try:
+        for chunk in missing:
+            tokens += ask(chunk)
+            shown.chunk(len(chunks.range(chunk)), tokens)
+            if stopped():
+                shown.say(f"{name}: stopped after chunk {chunk}; the same command goes on from here")
+                raise KeyboardInterrupt
+    finally:
+        shown.end()
 
 
 def spoken(seconds: float) -> str:

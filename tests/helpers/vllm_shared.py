@@ -23,6 +23,19 @@ GREEDY = Sampling(group_size=1, max_tokens=16, temperature=0)
 USUAL = Sampling(group_size=3, max_tokens=16, seed=5, step=2)
 
 
+def failing_at(call, function):
+    """A function that runs out of memory when it is called for the n-th time."""
+    left = [call]
+
+    def fails(*given, **named):
+        left[0] -= 1
+        if not left[0]:
+            raise MemoryError("no more")
+        return function(*given, **named)
+
+    return fails
+
+
 def main(rank, port, output, ranks):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -67,15 +80,7 @@ def main(rank, port, output, ranks):
         draw("after a refusal", prompts, GREEDY)
         core = engine.served.llm.llm_engine.model_executor.driver_worker.worker.model_runner
         if rank:
-            execute, left = core.execute_model, [3]
-
-            def fails(*given, **named):
-                left[0] -= 1
-                if not left[0]:
-                    raise MemoryError("no more")
-                return execute(*given, **named)
-
-            core.execute_model = fails
+            core.execute_model = failing_at(3, core.execute_model)
         try:
             engine.generate(prompts, GREEDY)
         except Exception as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from observer.cli.configuration.plain_parser import PlainParser
+from observer.cli.evaluation import RECIPE
 from observer.refusal import refuse_outside
 from observer.run.files import refuse_output, whole_file, write_json
 from observer.types import RefusedError
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from observer.evaluation.comparison.paired import Verdicts
     from observer.evaluation.comparison.reading import Evaluated
 
-RECIPE = "evaluation.yaml"
-"""Of an evaluation's folder: reads the rows again."""
 PAGE_ROWS = 200
 """Rows of a page: some 10 MB with photographs."""
 
@@ -102,7 +101,7 @@ def _write_page(
         )
     chosen = choose(verdicts, [one.name for one in evaluations], most)
     opened = {
-        name: same_rows(evaluations[0], name, sources[name].rows)
+        name: same_rows(evaluations[0], name, sources[name])
         for name in dict.fromkeys(one.benchmark for one in chosen)
     }
     about = told(chosen, verdicts)

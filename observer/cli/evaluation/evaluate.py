@@ -7,12 +7,10 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from observer.cli.evaluation import RECIPE
 from observer.cli.parser import Parser, hide_bars, quieten
 from observer.evaluation import Evaluation
 from observer.run.files import refuse_output, whole_file
-
-RECIPE = "evaluation.yaml"
-"""Of an evaluation's folder: what was evaluated, as it was written; reads the rows again."""
 
 
 def evaluate_command(words: list[str]) -> None:

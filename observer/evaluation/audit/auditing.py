@@ -18,7 +18,7 @@ from observer.evaluation.outcomes import rows_of
 from observer.evaluation.recipe import Audit
 from observer.ladder.chunks import ChunkFolder
 from observer.ladder.measured import ROW, write_columns
-from observer.ladder.progress import Shown
+from observer.ladder.progress import Shown, finish
 from observer.ladder.provenance import stated
 from observer.seeding import stable_seed
 from observer.types import Verdict
@@ -74,12 +74,13 @@ class Auditing:
             RefusedError: the folder holds those of another audit.
         """
         found = ChunkFolder(self._folder, len(self.rows), self._exam.chunk_rows)
-        found.claim(self.made())
+        found.claim(self.made)
         return found
 
+    @property
     def made(self) -> dict[str, Any]:
-        """Return what the answers depend on, as builtins."""
-        return {"audit": stated(self._audit), "exam": self._exam.made()}
+        """What the answers depend on, as builtins."""
+        return {"audit": stated(self._audit), "exam": self._exam.made}
 
     @property
     def missing(self) -> list[int]:
@@ -92,35 +93,29 @@ class Auditing:
         Raises:
             KeyboardInterrupt: it was stopped; what is finished is kept.
         """
-        missing, tokens = self.missing, 0
-        shown.begin(f"{self._name}, audit", len(self.chunks), len(missing))
-        try:
-            if missing:
-                problems = [self._exam.rows[record[ROW]] for record in self.rows]
-                others = partners(problems, answerer.rubric.verifier, self._sampling.seed)
-            for chunk in missing:
-                probes, records = [], []
-                for place in self.chunks.range(chunk):
-                    other = others[place]
-                    partner = None if other is None else problems[other]
-                    text = "" if other is None else self.rows[other]["greedy"]["text"]
-                    own = self.rows[place]["greedy"]["text"]
-                    probes.append(Probe(problems[place], own, partner, text))
-                    records.append(self._about(self.rows[place], None if partner is None else partner.id))
-                answers = probed(probes, answerer, self._sampling)
-                tokens += sum(len(one.completion.ids) for each in answers for one in each.values())
-                records = [
-                    record | {name: _kept(answer.get(name)) for name in CONDITIONS}
-                    for record, answer in zip(records, answers, strict=True)
-                ]
-                batch = pa.RecordBatch.from_pylist(records, AUDIT_SCHEMA)
-                write_columns(self.chunks.file(chunk), AUDIT_SCHEMA, batch)
-                shown.chunk(len(records), tokens)
-                if stopped():
-                    shown.say(f"{self._name}, audit: stopped after chunk {chunk}; the same command goes on")
-                    raise KeyboardInterrupt
-        finally:
-            shown.end()
+        missing = self.missing
+        problems = [self._exam.rows[record[ROW]] for record in self.rows] if missing else []
+        others = partners(problems, answerer.rubric.verifier, self._sampling.seed)
+
+        def ask(chunk: int) -> int:
+            probes, records = [], []
+            for place in self.chunks.range(chunk):
+                other = others[place]
+                partner = None if other is None else problems[other]
+                text = "" if other is None else self.rows[other]["greedy"]["text"]
+                own = self.rows[place]["greedy"]["text"]
+                probes.append(Probe(problems[place], own, partner, text))
+                records.append(self._about(self.rows[place], None if partner is None else partner.id))
+            answers = probed(probes, answerer, self._sampling)
+            records = [
+                record | {name: _kept(answer.get(name)) for name in CONDITIONS}
+                for record, answer in zip(records, answers, strict=True)
+            ]
+            batch = pa.RecordBatch.from_pylist(records, AUDIT_SCHEMA)
+            write_columns(self.chunks.file(chunk), AUDIT_SCHEMA, batch)
+            return sum(len(one.completion.ids) for each in answers for one in each.values())
+
+        finish(f"{self._name}, audit", self.chunks, len(self.chunks), missing, ask, shown, stopped)
 
     def _about(self, record: dict[str, Any], partner: str | None) -> dict[str, Any]:
         about = {name: record[name] for name in (ROW, "id", "place", "cluster")}

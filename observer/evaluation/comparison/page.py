@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from observer.data.fingerprints import digest
-from observer.data.rows import RowFormat, Rows
+from observer.data.rows import Rows
 from observer.evaluation.comparison.paired import Verdicts
 from observer.evaluation.comparison.reading import Evaluated
 from observer.evaluation.outcomes import rows_of
+from observer.evaluation.recipe import Benchmark
 from observer.pages.review_page import PageRow, Side, review_page
 from observer.types import RefusedError, Verdict
 
@@ -91,14 +92,14 @@ def told(chosen: Sequence[Chosen], verdicts: Mapping[str, Verdicts]) -> str:
     return f"{len(chosen):,} of {rows:,} rows; {first}"
 
 
-def same_rows(evaluation: Evaluated, benchmark: str, source: RowFormat) -> Rows:
+def same_rows(evaluation: Evaluated, benchmark: str, source: Benchmark) -> Rows:
     """Open the rows of a benchmark again.
 
     Raises:
         RefusedError: they cannot be opened, or are not those that were asked.
     """
     made = evaluation.made(benchmark)
-    rows = source.read()
+    rows = source.asked()
     if digest(rows.fingerprints()[: made["benchmark"]["count"]]) != made["digest"]:
         raise RefusedError(
             f"--page: the rows of {benchmark} are not those that {evaluation.folder} was asked; bring them "
