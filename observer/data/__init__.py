@@ -7,6 +7,7 @@ from observer.data.formats.columns import Columns
 from observer.data.formats.jsonl import Jsonl
 from observer.data.formats.ladder import Ladder
 from observer.data.formats.message import Message
+from observer.data.formats.together import Together
 from observer.data.handwriting.rows import Handwriting
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.rows import Tiles
@@ -28,4 +29,5 @@ __all__ = [
     "RowFormat",
     "Rows",
     "Tiles",
+    "Together",
 ]

@@ -127,6 +127,9 @@ class ColumnMap:
             if any(not text for text in getattr(self, name) or ()):
                 raise RefusedError(f"columns.{name} holds an empty text; remove it")
 
+    def __hash__(self) -> int:  # its lists have none
+        return hash(repr(self))
+
     def __repr__(self) -> str:
         return f"ColumnMap({', '.join(f'{name}={value!r}' for name, value in _given(self).items())})"
 
