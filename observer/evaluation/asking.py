@@ -70,9 +70,6 @@ class Examination:
         name: of the benchmark.
         rows: its rows.
         folder: of its chunks.
-
-    Raises:
-        RefusedError: the folder holds answers that were drawn otherwise.
     """
 
     def __init__(self, evaluation: Evaluation, name: str, rows: Rows, folder: Path) -> None:
@@ -81,6 +78,13 @@ class Examination:
         self.count = min(len(rows), evaluation.limit or len(rows))
         self._evaluation, self._name, self.chunk_rows = evaluation, name, evaluation.chunk_rows
         self.chunks = ChunkFolder(folder, self.count, evaluation.chunk_rows)
+
+    def claim(self) -> None:
+        """Say what the folder's answers depend on.
+
+        Raises:
+            RefusedError: it holds answers that were drawn otherwise.
+        """
         self.chunks.claim(self.made)
 
     @cached_property
@@ -119,12 +123,13 @@ class Examination:
     def _ask(self, answerer: Answerer, chunk: int) -> int:
         """Ask the rows of a chunk and write its file; return the tokens that were drawn."""
         span = self.chunks.range(chunk)
-        records = self._answered([self.rows[row] for row in span], answerer)
+        records = self.answered([self.rows[row] for row in span], answerer)
         numbered = [{ROW: row, **each} for row, each in zip(span, records, strict=True)]
         write_columns(self.chunks.file(chunk), SCHEMA, pa.RecordBatch.from_pylist(numbered, SCHEMA))
-        return sum(one["tokens"] for each in records for one in (each["greedy"], *each["samples"]) if one)
+        return tokens_of(records)
 
-    def _answered(self, problems: Sequence[Problem], answerer: Answerer) -> list[dict[str, Any]]:
+    def answered(self, problems: Sequence[Problem], answerer: Answerer) -> list[dict[str, Any]]:
+        """Ask some of the rows; return what is kept of each, without its number."""
         faults = [_fault(problem, answerer) for problem in problems]
         asked = [problem for problem, fault in zip(problems, faults, strict=True) if not fault]
         greedy, *samples = answerer.answer(asked, *self._samplings())
@@ -200,6 +205,11 @@ class Examination:
             if problem.pictures
             else f"text {text_number([turn.text for turn in problem.turns])}",
         }
+
+
+def tokens_of(records: Sequence[dict[str, Any]]) -> int:
+    """Return the tokens that were drawn for what is kept of some rows."""
+    return sum(one["tokens"] for each in records for one in (each["greedy"], *each["samples"]) if one)
 
 
 def _fault(problem: Problem, answerer: Answerer) -> str:

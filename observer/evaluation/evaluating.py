@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from observer.data.checks.cache import file_digest
 from observer.evaluation.asking import SCHEMA, Examination
-from observer.evaluation.audit.auditing import AUDIT_SCHEMA, Auditing, audit_scores
+from observer.evaluation.audit.auditing import AUDIT, AUDIT_SCHEMA, Auditing, audit_scores
 from observer.evaluation.extractors import EXTRACTORS
 from observer.evaluation.leaks import Leak, find, near_ones_too, told
 from observer.evaluation.outcomes import ANSWERS, SCORES, Outcomes, read_outcomes, rows_of
@@ -32,8 +32,6 @@ from observer.types import RefusedError, Verdict
 
 WORK, DISAGREE = "work", "disagreements.jsonl"
 """Of an evaluation's folder: finished chunks, and the rows on which the extractors disagree."""
-AUDIT = "audit"
-"""A folder like ``ANSWERS``, of what was asked anew."""
 
 
 def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -> dict[str, Any]:
@@ -57,6 +55,8 @@ def evaluate(evaluation: Evaluation, folder: Path, shown: Shown | None = None) -
             name: Examination(evaluation, name, benchmark.asked(), folder / WORK / name)
             for name, benchmark in evaluation.benchmarks.items()
         }
+        for exam in exams.values():
+            exam.claim()
         rows = {name: exam.rows for name, exam in exams.items()}
         leaks = find(rows, evaluation.train) if evaluation.train else None
         for name, found in (leaks or {}).items():

@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 from observer.cli.evaluation import RECIPE
 from observer.cli.parser import Parser, hide_bars, quieten
 from observer.evaluation import Evaluation
+from observer.refusal import refuse_outside
 from observer.run.files import refuse_output, whole_file
 
 
@@ -24,11 +25,19 @@ def evaluate_command(words: list[str]) -> None:
     """
     quieten()
     parser = evaluation_parser()
+    parser.add_argument("--plan", action="store_true", help="Print what is left to ask, and ask nothing.")
+    parser.add_argument(
+        "--timed_rows", type=int, default=0, help="Rows that --plan asks of each benchmark, to tell hours."
+    )
     given = parser.parse_args(words)
+    refuse_outside("--timed_rows", given.timed_rows, 0)
     folder = Path(given.output)
     if not folder.is_dir():
         refuse_output(folder)
     evaluation = evaluation_of(parser, given)
+    if given.plan:
+        _print_plan(evaluation, folder, given.timed_rows)
+        return
     from rich.console import Console
 
     from observer.evaluation.evaluating import evaluate
@@ -36,13 +45,27 @@ def evaluate_command(words: list[str]) -> None:
 
     hide_bars()
     scores = evaluate(evaluation, folder)
-    given.pop("output")  # the folder may be moved
+    for name in ("output", "plan", "timed_rows"):  # the folder may be moved
+        given.pop(name)
     with whole_file(folder / RECIPE) as file:
         file.write(parser.dump(given))
     console = Console(width=None if sys.stdout.isatty() else 150)
     for table in tables(scores):
         console.print(table)
     print(folder)
+
+
+def _print_plan(evaluation: Evaluation, folder: Path, timed: int) -> None:
+    """Print what is left to do of an evaluation."""
+    from rich.console import Console
+
+    from observer.evaluation.evaluating import WORK
+    from observer.evaluation.plan import plan, table
+
+    if timed:
+        hide_bars()
+    costs = plan(evaluation, folder / WORK, timed)
+    Console(width=None if sys.stdout.isatty() else 110).print(table(costs))
 
 
 def evaluation_parser() -> Parser:

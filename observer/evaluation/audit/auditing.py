@@ -26,6 +26,8 @@ from observer.types import Verdict
 if TYPE_CHECKING:
     from observer.answering import Answerer
 
+AUDIT = "audit"
+"""Of an evaluation's folder, a folder of what was asked anew; also in the names of those of its chunks."""
 ASKED = {"given": pa.string(), "text": pa.string(), "extracted": pa.string(), "verdict": pa.string()}
 COLUMNS = {
     ROW: pa.int64(),
