@@ -63,6 +63,13 @@ def test_the_table_of_nothing_says_not_run(size, tmp_path):
     assert all(line.count(NOT_RUN) == 3 for line in lines[2:])
 
 
+def test_the_page_shows_the_table_of_what_was_run(tmp_path):
+    page = (run.HERE / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in table(tmp_path, ["3b", "7b"]) if line.startswith("|")]
+    start = page.index(lines[0])
+    assert page[start : start + len(lines)] == lines
+
+
 def test_a_run_that_was_killed_goes_on_and_one_that_is_complete_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     [(summary, words)] = run.commands("train", "3b")
@@ -124,6 +131,24 @@ def test_the_chain_runs_each_command_once(ran):
     _, words, first = ran
     assert [each[0] for each in words] == ["ladder", "fit", "evaluate", "evaluate", "compare"]
     assert first == len(words), "what is there is not run again"
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize(
+    ("words", "limits"),
+    [
+        (["ladder", "build", "--config", "ladder.yaml"], [24 * 8 * 32, 24 * 8 * 2048]),
+        (["evaluate", "--config", "eval.yaml"], [(3 * 9 + 3 * 7) * 8192, (4 * 9 + 4 * 7) * 8192]),
+    ],
+    ids=["ladder", "evaluate"],
+)
+def test_the_full_size_is_planned_without_weights_engine_or_gpu(words, limits, ran, monkeypatch, capsys):
+    monkeypatch.chdir(ran[0].parents[1])
+    monkeypatch.setenv("OBSERVER_CACHE", "cache")
+    *command, name = words
+    assert main([*command, str(run.HERE / name), "--output", "runs/planned", "--plan"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{limit:,}" in printed for limit in limits)
 
 
 @pytest.mark.whole
