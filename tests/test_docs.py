@@ -279,6 +279,13 @@ def test_the_mapping_of_the_page_reads_the_rows_that_it_states(reader, monkeypat
     assert [problem.answer for problem in rows] == [str(n + 1) for n in range(8)]
     assert rows[0].metadata["source"] == "sums"
     assert config.data.val_fraction == 0.1
+    data = parsed(
+        ["fit", "--config", "configs/quickstart.yaml", "--config", "together.yaml"], monkeypatch
+    ).data
+    assert [each.class_path for each in data.train.init_args.sources.values()] == [
+        "observer.data.Columns",
+        "observer.data.Jsonl",
+    ]
 
 
 def test_the_grids_of_the_page_are_read_and_have_the_runs_that_it_states(reader):
@@ -324,5 +331,5 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
         "docs/evaluate.md": 1,
         "docs/loggers.md": 1,
         "docs/optimizers.md": 2,
-        "docs/rows.md": 1,
+        "docs/rows.md": 2,
     }
