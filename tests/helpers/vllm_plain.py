@@ -1,7 +1,7 @@
 """vLLM as its users start it, without this package: questions about pictures to the model in a folder.
 
-Arguments: the folder, a JSON file of [system prompt, question, path of a picture] for each, the file to write.
-Writes for each the tokens of its prompt and of its greedy answer.
+Arguments: the folder, a JSON file of [system prompt, question, path of a picture], the file to write.
+Writes for each question the tokens of its prompt and of its greedy answer.
 """
 
 import json
