@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections import Counter
+from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
