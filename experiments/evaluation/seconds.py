@@ -47,9 +47,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         evaluate(evaluation, Path(folder))
     used = seconds() - start
-    print(
-        f"{given.rows:,} rows, {given.responses} responses: {used:.1f} CPU s, {used / given.rows * 1e3:.1f} ms per row"
-    )
+    per_row = used / given.rows * 1e3
+    print(f"{given.rows:,} rows, {given.responses} responses: {used:.1f} CPU s, {per_row:.1f} ms per row")
 
 
 if __name__ == "__main__":
