@@ -153,3 +153,21 @@ def test_five_thousand_groups_of_eight_are_opened_and_filtered(opened, tmp_path)
     print(f"opened in {browser.execute_script(timing)} ms, {size} bytes")
     assert size < 100_000_000
     assert faults(browser) == []
+
+
+def test_predictions_have_no_steps_and_say_nothing_of_advantages(browser, tmp_path):
+    lacking = dict.fromkeys(("step", "weight", "pass_rate", "advantage"))
+    records = [line(0, row, index) for row in range(3) for index in range(4)]
+    kept = [{name: one[name] for name in one.keys() - lacking.keys()} for one in records]
+    path = tmp_path / "predictions.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    assert main(["browse", str(path)]) == 0
+    browser.get(path.with_suffix(".html").as_uri())
+    assert told(browser) == "3 of 3 groups, 12 completions"
+    assert not one(browser, "#first").is_displayed()
+    text = one(browser, "main").text
+    assert "pass rate\n0.5" in text or "pass rate 0.5" in text
+    assert "advantage" not in text
+    assert "weight" not in text
+    choose(browser, "verdict", "wrong")
+    assert "3 of 3 groups" in told(browser)

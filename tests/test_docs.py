@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections import Counter
+from pathlib import Path
 from statistics import fmean
 
 import pyarrow as pa
@@ -90,6 +91,9 @@ def understood(words, monkeypatch, capfd):
     elif command == "browse":
         assert main(words) == 2
         assert "is no directory; name that of a run" in capfd.readouterr().err
+    elif command == "score" and not Path(words[words.index("--input") + 1]).exists():  # of a command before
+        assert main(words) == 2
+        assert "there is no such file" in capfd.readouterr().err
     elif command == "compare":  # all is parsed before a folder is looked for
         assert main(words) == 2
         assert "holds no finished evaluation" in capfd.readouterr().err

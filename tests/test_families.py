@@ -10,9 +10,9 @@ from transformers import AutoConfig
 from bounds import SIGMAS, of_logprob
 from cases import BANNED, CASES, KIN, alone, each
 from observer.policy import Policy, PolicySpec, load_processor
-from observer.policy.model_files import FAMILIES
+from observer.policy.model_files import FAMILIES, check_processor
 from observer.policy.packing import make_batch, pack_prompts
-from observer.rollout import TransformersEngine
+from observer.rollout import PromptRenderer, TransformersEngine
 from observer.rollout.vllm.prompts import collapsed
 from observer.types import RefusedError, Sampling
 
@@ -112,6 +112,40 @@ def test_positions_of_a_picture_are_its_rows_and_columns_and_text_goes_on_behind
             assert positions_3_S[:, place : place + height * width].T.tolist() == grid
             next_, place = next_ + max(height, width), place + height * width
         assert packed.next_P.tolist() == [next_]
+
+
+TURN = "<|im_start|>{{ one.role }}\n{{ said(one) }}<|im_end|>\n"
+SAID = (
+    "{% macro said(one) %}{% if one.content is string %}{{ one.content }}{% else %}"
+    "{% for item in one.content %}"
+    "{% if item.type == 'image' %}{% if add_vision_id %}Picture: {% endif %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ item.text }}{% endif %}{% endfor %}{% endif %}"
+    "{% endmacro %}"
+)
+OPENING = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+HELPFUL = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+DEFAULT = "{% if messages[0].role != 'system' %}" + HELPFUL + "{% endif %}"
+PLAIN = SAID + "{% for one in messages %}" + TURN + "{% endfor %}" + OPENING
+TEMPLATES = {"qwen2_vl": DEFAULT + PLAIN, "qwen2_5_vl": DEFAULT + PLAIN, "qwen3_vl": PLAIN}
+"""They make of chats as ours what the published ones of each family make, as TRL 1.16.0 carries them: the
+older families add a system turn of their own where there is none."""
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_prompts_with_the_template_of_its_kind_keep_turns_and_pictures(kind, processor, picture, problem):
+    own = copy.copy(processor)
+    own.chat_template = TEMPLATES[kind]
+    check_processor(own, kind)
+    asked = problem("Is <image> larger than <image>?", [picture(84, 56), picture(28, 28)])
+    image = "<|vision_start|><|image_pad|><|vision_end|>"
+    user = f"<|im_start|>user\nIs {image} larger than {image}?<|im_end|>\n<|im_start|>assistant\n"
+    added = HELPFUL if kind != "qwen3_vl" else ""
+    for system, first in (("", added), ("Look.", "<|im_start|>system\nLook.<|im_end|>\n")):
+        renderer = PromptRenderer(own, system, 1024)
+        assert renderer.text(asked) == first + user
+        [prompt] = renderer.render([asked])
+        assert prompt.ids.count(IMAGE) == 6 + 1  # 3 x 2 cells of 28 pixels, and one
+        assert len(prompt.ids) == renderer.check(asked)
 
 
 def test_its_export_is_loaded_and_says_the_same(family, groups_of, tmp_path):

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import DummyLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
 import laddered
 import runs
@@ -161,6 +164,14 @@ def test_of_several_answer_tags_the_last_alone_can_be_right(lenient):
     assert not reader.read(f"{decoys}<answer>4</answer>").formatted
 
 
+def charts_of(folder):
+    """Title -> patterns of the curves of TensorBoard's page of custom scalars."""
+    events = EventAccumulator(str(folder)).Reload()
+    (event,) = events.Tensors("custom_scalars__config__")
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    return {chart.title: list(chart.multiline.tag) for chart in layout.category[0].chart}
+
+
 class Kept(DummyLogger):
     def __init__(self):
         super().__init__()
@@ -170,9 +181,9 @@ class Kept(DummyLogger):
         self.figures.setdefault(step, {}).update(metrics)
 
 
-def fitted(folder, callbacks=(), steps=3, logger=False, **options):
+def fitted(folder, callbacks=(), steps=3, logger=False, every=1, **options):
     learner = runs.learner()
-    trainer = runs.trainer(folder, steps, callbacks=callbacks, logger=logger, log_every_n_steps=1)
+    trainer = runs.trainer(folder, steps, callbacks=callbacks, logger=logger, log_every_n_steps=every)
     trainer.fit(learner, datamodule=runs.data_module(test=None), **options)
     weights = {name: value.clone() for name, value in learner.policy.state_dict().items()}
     return trainer, weights, (folder / "completions.jsonl").read_text().splitlines()
@@ -184,8 +195,15 @@ def test_an_audit_in_training_changes_no_number_and_goes_on_with_a_resumed_run(t
         (tmp_path / name).mkdir()
     _, weights, lines = fitted(tmp_path / "plain")
     logger, again = Kept(), Kept()
-    _, other, same = fitted(tmp_path / "audited", [GroundingAudit(1, 4)], logger=logger)
+    board = TensorBoardLogger(tmp_path / "audited", name="", version="")
+    _, other, same = fitted(tmp_path / "audited", [GroundingAudit(1, 4)], logger=[logger, board], every=2)
     assert same == lines
+    logged = {step: {name.partition("/")[0] for name in found} for step, found in logger.figures.items()}
+    assert [step for step, found in logged.items() if "zoom_audit" in found] == [0, 1, 2]
+    assert [step for step, found in logged.items() if "zoom_chains" in found] == [1]
+    charts = charts_of(tmp_path / "audited")
+    for title, names in GroundingAudit.charts.items():
+        assert charts[title] == [f"^{name}$" for name in names]
     assert all(torch.equal(value, other[name]) for name, value in weights.items())
     first, *_ = fitted(tmp_path / "resumed", [GroundingAudit(1, 4)], steps=2)
     first.save_checkpoint(tmp_path / "at-2.ckpt")

@@ -21,7 +21,7 @@ from scoring import ROOT
 QUICK = ["--config", str(ROOT / "configs" / "quickstart.yaml"), "--model.policy.path", runs.CHECKPOINT]
 FIELDS = (
     "id level question answer index text tokens finish_reason verdict reason extracted formatted components "
-    "reward bonus"
+    "reward bonus prompt kind metadata"
 )
 
 
@@ -64,7 +64,7 @@ def test_the_file_holds_what_the_loaded_learner_answers(checkpoint, tmp_path, ca
     words = ["--ckpt_path", str(checkpoint), "--data.eval_batch", "4", "--model.max_tokens", "48"]
     assert predict(tmp_path, tmp_path / "out" / "p.jsonl", *words) == 0
     written = lines(tmp_path / "out" / "p.jsonl")
-    assert [list(record) for record in written] == [FIELDS.split()] * 9
+    assert [list(record) for record in written] == [FIELDS.split()] * 9, "each is the first of its row"
     problems = list(Tiles(rows=9, split="test").read())
     scored = ObserveLearner.load_from_checkpoint(checkpoint).answer(problems)
     for record, problem, group, (score,) in zip(written, problems, scored.groups, scored.scores, strict=True):
@@ -89,6 +89,28 @@ def test_the_examples_of_the_page_answer_alike(checkpoint):
     assert found["records"](checkpoint) == verdicts
 
 
+@pytest.mark.whole
+def test_samples_are_scored_and_browsed_as_they_were_written(tmp_path, capsys):
+    words = ["--samples", "3", "--temperature", "1", "--pictures", "true"]
+    output = tmp_path / "sampled.jsonl"
+    assert predict(tmp_path, output, *words, "--model.max_tokens", "20") == 0
+    written = lines(output)
+    assert {record["finish_reason"] for record in written} == {"stop", "length"}
+    for record in written:
+        assert ("prompt" in record) == ("pictures" in record) == (record["index"] == 0)
+    assert main(["browse", str(output)]) == 0
+    assert "9 groups, 9 pictures; the file holds 9 groups" in capsys.readouterr().out
+    assert "Completions of sampled.jsonl" in (tmp_path / "sampled.html").read_text()
+    again = tmp_path / "scored.jsonl"
+    assert main(["score", *QUICK[:2], "--input", str(output), "--output", str(again)]) == 0
+    for record, scored in zip(written, lines(again), strict=True):
+        same = ("id", "index", "verdict", "reason", "extracted", "formatted")
+        assert [scored[name] for name in same] == [record[name] for name in same]
+        assert scored["length"] == record["tokens"]
+        assert scored["components"] == pytest.approx(record["components"], abs=1e-6)
+        assert scored["reward"] == pytest.approx(record["reward"], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -97,6 +119,7 @@ def test_the_examples_of_the_page_answer_alike(checkpoint):
         (("--samples", "0", "--temperature", "1"), "samples is 0"),
         (("--temperature", "-1"), "temperature is -1"),
         (("--ckpt_path", "best"), "there is no file"),
+        (("--pictures", "true", "--format", "lmms-eval"), "--pictures is true and --format is lmms-eval"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_loaded(tmp_path, capsys, monkeypatch, words, why):

@@ -4,7 +4,7 @@ import pytest
 
 from observer.cli import main
 from observer.rewards import Format
-from scoring import QUICK, row, write
+from scoring import QUICK, response, row, write
 
 pytestmark = pytest.mark.usefixtures("in_the_repository")
 
@@ -39,6 +39,37 @@ def test_a_bad_row_is_named_with_line_id_and_value(refused, fields, expected):
     assert "rows.jsonl holds 1 bad row; mend or remove them" in message
     assert f"rows.jsonl:2: row '{fields.get('id', 'bad')}': " in message
     assert expected in message
+
+
+def kept(index, **fields):
+    usual = {"id": "a", "question": "<image>What?", "answer": "7", "index": index, "text": response(7)}
+    return usual | {"tokens": 10, "finish_reason": "stop"} | fields
+
+
+@pytest.mark.usefixtures("no_tokenizer")
+def test_kept_completions_are_grouped_by_step_and_row_and_their_ends_count(scored):
+    rows = [kept(0, step=3), kept(2, step=3, finish_reason="length"), kept(0, step=4), kept(0, id="b")]
+    rows += [kept(1, id="b", answer="8"), kept(1, id="b"), row(8, id="c")]
+    lines = scored(*rows)
+    assert [line["index"] for line in lines] == [0, 1, 0, 0, 1, 0, 0]
+    assert [line["pass_rate"] for line in lines] == [1.0] * 6 + [0.0]
+    assert [line["components"]["bonus"] > 0 for line in lines] == [True, False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"text": 7}, "completions[1] is 7 (int); write a text"),
+        ({"tokens": -1}, "lengths[1] is -1"),
+        ({"tokens": None}, "lengths[1] is None"),
+        ({"finish_reason": "stopped"}, "finish_reason is 'stopped'; it is one of stop, length"),
+        ({"finish_reason": ["stop"]}, "finish_reason is ['stop']"),
+    ],
+)
+def test_a_kept_completion_that_is_damaged_is_named_with_its_line(refused, fields, expected):
+    assert expected in refused(kept(0), kept(1, **fields), kept(2))
+    missing = {name: value for name, value in kept(1).items() if name != "tokens"}
+    assert "rows.jsonl:2: row 'rows.jsonl:2': has no tokens; take the file as" in refused(kept(0), missing)
 
 
 def test_a_row_without_completions_is_refused(refused):

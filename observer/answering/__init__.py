@@ -6,7 +6,7 @@ from the answers, is decided elsewhere.
 
 from typing import TYPE_CHECKING
 
-from observer.answering.records import completion_record, completion_records
+from observer.answering.records import asked_record, completion_record, completion_records
 from observer.faces import on_demand
 from observer.rewards.defaults import DEFAULT_REWARDS
 from observer.rewards.rubric import score_groups
@@ -16,4 +16,11 @@ if TYPE_CHECKING:
 else:
     __getattr__, __dir__ = on_demand(__name__, Answerer="observer.answering.answerer")
 
-__all__ = ["DEFAULT_REWARDS", "Answerer", "completion_record", "completion_records", "score_groups"]
+__all__ = [
+    "DEFAULT_REWARDS",
+    "Answerer",
+    "asked_record",
+    "completion_record",
+    "completion_records",
+    "score_groups",
+]

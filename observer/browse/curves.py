@@ -43,7 +43,7 @@ class KeptFigures:
     def add(self, group: KeptGroup) -> None:
         """Count the completions of a group."""
         for one in group.completions:
-            sums = self.sums.setdefault(one["step"], [0.0] * 5)
+            sums = self.sums.setdefault(group.step, [0.0] * 5)
             sums[0] += 1
             sums[1] += one.get("tokens", 0)
             sums[2] += one.get("finish_reason") == "length"

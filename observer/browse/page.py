@@ -60,22 +60,24 @@ class _Found:
     steps: tuple[int, int] = (0, 0)
 
 
-def browse_page(run_dir: Path, file: IO[bytes], steps: tuple[int, int] | None, most: int) -> Page:
-    """Return the page of a run.
+def browse_page(path: Path, file: IO[bytes], steps: tuple[int, int] | None, most: int) -> Page:
+    """Return the page of a run, or of predictions.
 
     Args:
-        run_dir: the directory of the run.
-        file: its ``completions.jsonl``, open until the page is written.
+        path: ``completions.jsonl`` in the directory of a run, or what ``observer predict`` has written; kept
+            pictures are beside it.
+        file: it, open until the page is written.
         steps: first and last step of the groups that are shown; None for all.
         most: bytes of the page.
 
     Raises:
         RefusedError: no group is kept, or none of the steps.
     """
-    records = KeptCompletions(file)
+    run_dir, of_run = path.parent, path.name == FILE
+    records = KeptCompletions(file, path.name)
     found = _look(records, steps)
     if not found.sizes:
-        _refuse_none(run_dir, records, found, steps)
+        _refuse_none(path, records, found, steps)
     room = most - REST
     names = dict.fromkeys(name for own in found.pictures for name in own)
     wanted = sum((run_dir / name).stat().st_size for name in names if (run_dir / name).is_file()) * 4 // 3
@@ -83,15 +85,16 @@ def browse_page(run_dir: Path, file: IO[bytes], steps: tuple[int, int] | None, m
     places = spread(found.sizes, for_texts)
     left = room - sum(found.sizes[place] for place in places)
     pictures = page_pictures(run_dir, chain.from_iterable(found.pictures[place] for place in places), left)
-    drawn, curve_faults = panels(run_dir, found.kept)
-    told = _told(run_dir, found, places, pictures, most)
+    drawn, curve_faults = panels(run_dir, found.kept) if of_run else ([], [])
+    told = _told(run_dir if of_run else None, found, places, pictures, most)
     faults = [*records.faults, *curve_faults]
     if len(faults) > FAULTS_SHOWN:
         faults = [*faults[:FAULTS_SHOWN], f"and {len(faults) - FAULTS_SHOWN} more damaged lines"]
     if records.unfinished:
-        faults.append(f"the last line of {FILE} is not whole: the run is still writing, or was killed")
+        faults.append(f"the last line of {path.name} is not whole: the run is still writing, or was killed")
     told += faults
-    return Page(_written(run_dir, _chosen(records, steps, {*places}, pictures), pictures, drawn, told), told)
+    title = f"Completions of {run_dir.resolve().name if of_run else path.name}"
+    return Page(_written(title, _chosen(records, steps, {*places}, pictures), pictures, drawn, told), told)
 
 
 def spread(sizes: list[int], room: int) -> list[int]:
@@ -117,7 +120,7 @@ def _look(records: KeptCompletions, steps: tuple[int, int] | None) -> _Found:
     for group in records.groups():
         found.all_groups += 1
         found.kept.add(group)
-        seen.append(group.first["step"])
+        seen.append(group.step)
         if not _asked_for(group, steps):
             continue
         found.completions += len(group.completions)
@@ -134,21 +137,20 @@ def _look(records: KeptCompletions, steps: tuple[int, int] | None) -> _Found:
 
 
 def _asked_for(group: KeptGroup, steps: tuple[int, int] | None) -> bool:
-    return steps is None or steps[0] <= group.first["step"] <= steps[1]
+    return steps is None or steps[0] <= group.step <= steps[1]
 
 
-def _refuse_none(
-    run_dir: Path, records: KeptCompletions, found: _Found, steps: tuple[int, int] | None
-) -> None:
+def _refuse_none(path: Path, records: KeptCompletions, found: _Found, steps: tuple[int, int] | None) -> None:
     if steps and found.all_groups:
         first, last = found.steps
         raise RefusedError(
             f"--steps {steps[0]}:{steps[1]}: no group of these steps was kept; there are {first}:{last}"
         )
     damaged = f": {records.faults[0]}" if records.faults else ""
-    raise RefusedError(
-        f"{run_dir / FILE} holds no whole line{damaged}; wait for the first step of the run, or name another"
-    )
+    mend = "wait for the first step of the run, or name another"
+    if path.name != FILE:
+        mend = "name the directory of a run, or a file that observer predict wrote as jsonl"
+    raise RefusedError(f"{path} holds no whole line{damaged}; {mend}")
 
 
 def _chosen(
@@ -165,7 +167,7 @@ def _content(group: KeptGroup, pictures: PagePictures) -> str:
     first = group.first
     asked = group.pictures
     content = {
-        "s": first["step"],
+        "s": first.get("step"),
         "i": _short(first["id"], NOTE_BUDGET),
         "l": first.get("level"),
         "q": _short(first.get("question"), TEXT_BUDGET),
@@ -221,11 +223,14 @@ def _finite(content: Any) -> Any:
     return str(content) if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def _told(run_dir: Path, found: _Found, places: list[int], pictures: PagePictures, most: int) -> list[str]:
-    first, last = found.steps
+def _told(
+    run_dir: Path | None, found: _Found, places: list[int], pictures: PagePictures, most: int
+) -> list[str]:
+    of = "" if run_dir is None else " of steps {} .. {}".format(*found.steps)
+    whole = "file holds" if run_dir is None else "run has kept"
     told = [
-        f"{len(places):,} groups of steps {first} .. {last}, {len(pictures.urls):,} pictures; the run "
-        f"has kept {found.all_groups:,} groups"
+        f"{len(places):,} groups{of}, {len(pictures.urls):,} pictures; the {whole} "
+        f"{found.all_groups:,} groups"
     ]
     limit = f"the page may have {most / MEGABYTE:g} MB"
     if len(places) < len(found.sizes):
@@ -241,15 +246,15 @@ def _told(run_dir: Path, found: _Found, places: list[int], pictures: PagePicture
         told.append(f"{missing:,} pictures are gone from the run or cannot be read; each place says so")
     if found.shortened:
         told.append(f"{found.shortened:,} completions are cut in the middle, which they say: too long")
-    summary = run_dir / "summary.json"
-    record = parsed(summary.read_bytes()) if summary.is_file() else None
+    summary = run_dir / "summary.json" if run_dir else None
+    record = parsed(summary.read_bytes()) if summary and summary.is_file() else None
     if record is not None and record.get("status") != "complete":
         told.append(text_of(f"the run is not complete: its status is {record.get('status')}"))
     return told
 
 
 def _written(
-    run_dir: Path, groups: Iterator[str], pictures: PagePictures, drawn: list[Panel], told: list[str]
+    title: str, groups: Iterator[str], pictures: PagePictures, drawn: list[Panel], told: list[str]
 ) -> Iterator[str]:
     style, script = source("page.css") + source("browse.css") + colour_styles(), source("browse.js")
     facts = {
@@ -262,7 +267,7 @@ def _written(
         templates()
         .get_template("browse.html")
         .generate(
-            title=text_of(f"Completions of {run_dir.resolve().name}"),
+            title=text_of(title),
             told=[text_of(sentence) for sentence in told],
             panels=drawn,
             width=WIDTH,

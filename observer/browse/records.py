@@ -1,6 +1,7 @@
-"""Reads the completions that a run has kept, group by group; what is damaged is named by its line.
+"""Reads the completions that a run or ``observer predict`` has kept, group by group.
 
-One group is in memory at a time. Files of earlier versions lack the chat and the pictures of a group.
+What is damaged is named by its line. One group is in memory at a time. Files of earlier versions lack the
+chat and the pictures of a group; predictions have no step.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from observer.types import Verdict
 
 FILE = "completions.jsonl"
 Number = int | float | None
-REQUIRED: dict[str, Any] = {"step": int, "id": str, "index": int, "text": str, "verdict": str}
+REQUIRED: dict[str, Any] = {"id": str, "index": int, "text": str, "verdict": str}
 OPTIONAL: dict[str, Any] = {
-    **dict.fromkeys(("level", "tokens"), int),
+    **dict.fromkeys(("step", "level", "tokens"), int),
     **dict.fromkeys(("question", "answer", "finish_reason", "reason"), str),
     **dict.fromkeys(("reward", "bonus", "weight", "pass_rate", "advantage"), Number),
     **{"extracted": str | None, "components": dict, "prompt": list, "pictures": list},
@@ -40,6 +41,11 @@ class KeptGroup:
         return self.completions[0]
 
     @property
+    def step(self) -> int:
+        """Rollouts finished before it; 0 where the file does not say."""
+        return int(self.first.get("step", 0))
+
+    @property
     def pictures(self) -> list[dict[str, Any] | None] | None:
         """What was said of its pictures; None where they were not kept."""
         return next((one["pictures"] for one in self.completions if "pictures" in one), None)
@@ -53,13 +59,14 @@ class KeptGroup:
 class KeptCompletions:
     """The groups of an open file, up to where it ended when it was opened."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], name: str = FILE) -> None:
         """Note where the file ends: a run may still be writing.
 
         Args:
             file: opened for reading; the same content is read however often, also if the run replaces it.
+            name: of the file.
         """
-        self._file = file
+        self._file, self._name = file, name
         self._end = file.seek(0, 2)
         self.faults: list[str] = []
         """Damaged lines and why, once the groups were read."""
@@ -72,7 +79,10 @@ class KeptCompletions:
         group: KeptGroup | None = None
         for record in self._records():
             last = group.completions[-1] if group else None
-            same = last is not None and (record["step"], record["id"]) == (last["step"], last["id"])
+            same = last is not None and (record.get("step"), record["id"]) == (
+                last.get("step"),
+                last["id"],
+            )
             if group and last and same and record["index"] > last["index"]:
                 group.completions.append(record)
                 continue
@@ -90,7 +100,7 @@ class KeptCompletions:
             record = parsed(line)
             fault = "it is no JSON object" if record is None else fault_of(record)
             if record is None or fault:
-                self.faults.append(f"line {number} of {FILE} is damaged: {fault}")
+                self.faults.append(f"line {number} of {self._name} is damaged: {fault}")
             else:
                 yield record
 

@@ -14,7 +14,7 @@ import lightning
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from observer.answering.records import DIGITS, completion_record
+from observer.answering.records import DIGITS, asked_record, completion_record
 from observer.callbacks.kept_pictures import SIDE, keep_picture
 from observer.callbacks.step_log import StepLog
 from observer.pages.completions_page import draw_group
@@ -91,8 +91,7 @@ class Completions(StepLog):
 
     def _asked(self, pl_module: Any, run_dir: Path, problem: Problem) -> dict[str, Any]:
         """Return what the first line of a group says besides; pictures that cannot be written are null."""
-        chat = pl_module.answerer.renderer.chat(problem)
-        asked: dict[str, Any] = {"prompt": [{"role": turn.role, "text": turn.text} for turn in chat]}
+        asked = asked_record(problem, pl_module.answerer.renderer.chat(problem))
         if self.picture_side is not None:
             asked["pictures"] = []
             for picture in problem.pictures:

@@ -13,12 +13,13 @@ from typing import IO, Any
 import lightning
 from rich.console import Console
 
+from observer.callbacks.kept_pictures import SIDE, keep_picture
 from observer.learner import PolicyModule
 from observer.learner.ranks import OverRanks
 from observer.release.lmms_eval import Form, written
 from observer.run.files import refuse_output, remove_unfinished, temporary_name, whole_file, writing
 from observer.run.other_ranks import waiting_for_ranks
-from observer.types import RefusedError, Verdict
+from observer.types import Problem, RefusedError, Verdict
 
 
 class Predictions(lightning.Callback):
@@ -26,20 +27,24 @@ class Predictions(lightning.Callback):
 
     Each process writes its own rows to a file of its own beside the output, batch by batch. At the end the
     first process puts them together in the order of the rows, so several processes need one file system. A
-    killed process leaves nothing under the name of the output.
+    killed process leaves nothing under the name of the output. Pictures are kept as those of a run are: by
+    their content, in ``pictures/`` beside the output.
 
     Args:
         output: the file; must not exist.
         form: how they are written.
         task: name of the task of lmms-eval, where the form has one.
+        pictures: whether they are kept, for the page of ``observer browse``.
 
     Raises:
         RefusedError: it exists.
     """
 
-    def __init__(self, output: str | Path, form: Form = "jsonl", task: str = "") -> None:
+    def __init__(
+        self, output: str | Path, form: Form = "jsonl", task: str = "", pictures: bool = False
+    ) -> None:
         self.output = Path(output)
-        self._form, self._task = form, task
+        self._form, self._task, self._pictures = form, task, pictures
         refuse_output(self.output)
         self._part: Path | None = None
         self._file: IO[str] | None = None
@@ -69,11 +74,21 @@ class Predictions(lightning.Callback):
             )
 
     def on_predict_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Sequence[dict[str, Any]], *_: Any
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Sequence[dict[str, Any]],
+        batch: Sequence[Problem],
+        *_: Any,
     ) -> None:
         """Write and count a batch."""
         assert self._file is not None
         with writing(self.output):
+            if self._pictures:
+                firsts = outputs[:: pl_module.prediction_sampling.group_size]
+                for record, problem in zip(firsts, batch, strict=True):
+                    kept = [keep_picture(each, self.output.parent, SIDE) for each in problem.pictures]
+                    record["pictures"] = kept
             self._file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in outputs)
             self._file.flush()
         for record in outputs:

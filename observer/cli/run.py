@@ -265,7 +265,7 @@ class RunCLI(LightningCLI):
         if self.subcommand == "predict":
             rank_zero_only(refuse_output)(config.output)
             held_out_sampling(Sampling(), config.samples, config.temperature)
-            refuse_form(config.format, config.task, config.samples)
+            refuse_form(config.format, config.task, config.samples, config.pictures)
         if self.subcommand == "fit":
             refuse_unwritable(lambda: self._parser("fit").dump(config, skip_none=False))
             if not config.trainer.fast_dev_run:  # which writes elsewhere
@@ -283,7 +283,8 @@ class RunCLI(LightningCLI):
         """Answer the rows and write the completions."""
         config = self.config[self.subcommand]
         self.model.prediction = held_out_sampling(self.model.sampling, config.samples, config.temperature)
-        self.trainer.callbacks.append(Predictions(config.output, config.format, config.task))  # type: ignore[attr-defined]
+        written = Predictions(config.output, config.format, config.task, config.pictures)
+        self.trainer.callbacks.append(written)  # type: ignore[attr-defined]
         self.trainer.predict(**arguments, return_predictions=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:

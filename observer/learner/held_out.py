@@ -261,8 +261,9 @@ class HeldOutModule(LoggedModule):
         """Answer a batch of the rows to predict, as ``prediction`` says.
 
         Returns:
-            A record per completion, in the order of the problems; see ``completion_record``.
+            A record per completion, in the order of the problems; the first of each problem also says what
+            was asked. See ``completion_records``.
         """
         with self.failure_saved():
             [scored] = self.answerer.answer(problems, self.prediction_sampling)
-        return list(completion_records(scored))
+        return list(completion_records(scored, self.answerer.renderer.chat))

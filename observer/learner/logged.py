@@ -20,6 +20,9 @@ CHARTS = {
     "length in tokens": ("train/length", "val/length"),
     "groups without signal": ("train/zero_signal",),
     "KL": ("train/kl",),
+    "chains of thought": tuple(
+        f"zoom_chains/{name}" for name in ("well_formed", "reused", "follows", "true_facts")
+    ),
     "tokens per second": ("train/tokens_per_second",),
 }
 """The main curves of a run by the titles of their charts. A chart of curves that a run lacks is left out."""
@@ -42,7 +45,7 @@ class LoggedModule(lightning.LightningModule):
     """
 
     charts: ClassVar[Mapping[str, Sequence[str]]] = CHARTS
-    """The first page in TensorBoard: title of a chart -> its curves."""
+    """The first page in TensorBoard: title of a chart -> its curves. ``charts`` of callbacks follow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,9 +78,12 @@ class LoggedModule(lightning.LightningModule):
             absent: tuple[str, ...] = ("val/",) if rows["val"] is None else ()
             if "kl" not in getattr(getattr(self, "objective", None), "figures", ()):
                 absent += ("train/kl",)
+            known = dict(self.charts)
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                known |= getattr(callback, "charts", {})
             charts = {
                 title: there
-                for title, names in self.charts.items()
+                for title, names in known.items()
                 if (there := [name for name in names if not name.startswith(absent)])
             }
             options = self.hyperparameters or self.described_options()

@@ -25,14 +25,19 @@ REASONING_TAGS = [
 first text of a pair to the second: blocks that only lead to the answer, and of the answer the tags alone."""
 
 
-def refuse_form(form: Form, task: str, samples: int) -> None:
-    """Refuse a form whose task is missing, or that cannot hold several samples.
+def refuse_form(form: Form, task: str, samples: int, pictures: bool = False) -> None:
+    """Refuse a form whose task is missing, or that cannot hold several samples or names of pictures.
 
     Args:
         form: how predictions are written.
         task: name of the task of lmms-eval.
         samples: completions per row.
+        pictures: whether they are kept.
     """
+    if pictures and form != "jsonl":
+        raise RefusedError(
+            f"--pictures is true and --format is {form}, which names none; leave one of them out"
+        )
     if form != "lmms-eval-log":
         if task:
             raise RefusedError(f"--task is {task!r}, which --format {form} does not take; leave it out")

@@ -1,4 +1,7 @@
-"""Reads a JSONL file of problems with completions. All of it is checked before any of it is scored."""
+"""Reads a JSONL file of problems with completions. All of it is checked before any of it is scored.
+
+A line is a row with its completions, or one completion as a run and ``observer predict`` keep it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from observer.data.formats.jsonlines import decoded
 from observer.data.misnamed import instead
 from observer.data.rows import Skipped
 from observer.refusal import shown
+from observer.score.kept import Entry, gathered
 from observer.types import Problem, RefusedError
 from observer.verifier import Question, Verifier
 from observer.verifier.notation import quote
@@ -42,6 +46,8 @@ class Row:
     """At least one."""
     lengths: tuple[int, ...] | None
     """Tokens of each completion; None when they have to be counted."""
+    ends: tuple[str, ...] | None = None
+    """How each completion ended, ``stop`` or ``length``; None where the file does not say: they ended."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +105,31 @@ def read_rows(path: Path) -> Iterator[Row]:
 def _read(path: Path) -> Iterator[Row | Skipped]:
     """Yield each row, or what is wrong with it; gold answers of isolated kinds are not verified yet."""
     seen: dict[str, int] = {}
-    form = Jsonl(str(path))
-    for line, raw in _lines(path):
+    form, count = Jsonl(str(path)), 0
+    for line, record, ends in gathered(_parsed(path)):
         default = name = f"{path.name}:{line}"
         try:
-            record = parse_json(decoded(raw))
+            if isinstance(record, RefusedError):
+                raise record
             if isinstance(record, dict):
                 name = identity(record, default)
-            row = _row(form, record, line, default)
-            if (first := seen.setdefault(name, line)) != line:
+            row = replace(_row(form, record, line, default), ends=ends)
+            # A run draws its rows more than once.
+            if ends is None and (first := seen.setdefault(name, line)) != line:
                 raise RefusedError(f"its id is taken by line {first}; give each row its own")
         except RefusedError as error:
             yield Skipped(str(path), line, name, str(error))
         else:
-            yield replace(row, problem=replace(row.problem, row=len(seen) - 1, source=f"{path}:{line}"))
+            yield replace(row, problem=replace(row.problem, row=count, source=f"{path}:{line}"))
+            count += 1
+
+
+def _parsed(path: Path) -> Iterator[Entry]:
+    for line, raw in _lines(path):
+        try:
+            yield Entry(line, parse_json(decoded(raw)))
+        except RefusedError as error:
+            yield Entry(line, error)
 
 
 def _batches(entries: Iterator[Row | Skipped], size: int) -> Iterator[list[Row | Skipped]]:

@@ -57,7 +57,7 @@ class Counter:
             raise RefusedError(f"{need}: {error}; {mend}") from error
 
     def groups(self, rows: Sequence[Row]) -> list[Group]:
-        """Return one group per row; each completion is taken to have ended by itself, with an end token."""
+        """Return one group per row; without ``ends`` each completion is taken to have ended by itself."""
         texts = [text for row in rows if row.lengths is None for text in row.completions]
         counted = iter(self._tokenizer(texts, add_special_tokens=False).input_ids if texts else ())
         return [self._group(row, counted) for row in rows]
@@ -69,7 +69,8 @@ class Counter:
                 ids = (*next(counted), self._tokenizer.eos_token_id)
             else:
                 ids = (0,) * row.lengths[index]  # which ids they were is not known
-            completions.append(Completion(ids, (0.0,) * len(ids), text, "stop", index))
+            end = "stop" if row.ends is None else row.ends[index]
+            completions.append(Completion(ids, (0.0,) * len(ids), text, end, index))
         return Group(Prompt(row.problem, ()), tuple(completions), Sampling(group_size=len(completions)))
 
 

@@ -1,1 +1,1 @@
-"""What ``observer browse`` does: writes a page of the completions that a run has kept."""
+"""What ``observer browse`` does: writes a page of the completions that a run or predict has kept."""

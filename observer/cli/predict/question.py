@@ -18,7 +18,7 @@ from observer.rewards import Observe, ResponseFormat
 from observer.rollout import Engine
 from observer.types import RefusedError, Sampling
 
-OTHER_WAY = ("config", "ckpt_path", "output", "samples", "run_dir", "learner", "format", "task")
+OTHER_WAY = ("config", "ckpt_path", "output", "samples", "run_dir", "learner", "format", "task", "pictures")
 SECTIONS = ("model", "data", "trainer", "curriculum", "checkpoints")
 """Options of the way that answers rows, and sections of its configuration."""
 

@@ -19,6 +19,12 @@ def add_row_options(parser: ArgumentParser) -> None:
     add("--samples", type=int, default=1, help="Completions per row.")
     add("--temperature", type=float, default=0.0, help="Of the completions; 0 is greedy.")
     add(
+        "--pictures",
+        type=bool,
+        default=False,
+        help="Keep the pictures too, shrunk, in pictures/ beside the file: observer browse shows them.",
+    )
+    add(
         "--format",
         type=Form,
         default="jsonl",

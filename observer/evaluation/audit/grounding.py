@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
 import torch
 
 from observer.evaluation.audit.altered import partners
-from observer.evaluation.audit.probing import CONDITIONS, Probe, probed
+from observer.evaluation.audit.probing import CONDITIONS, OF_OBSERVE, OF_PICTURE, Probe, probed
 from observer.learner import held_out_sampling
 from observer.learner.ranks import OverRanks
 from observer.refusal import refuse_outside
-from observer.run.curves import add_figures
+from observer.run.curves import log_now, tell_callbacks
 from observer.seeding import stable_seed
 from observer.types import Problem, RefusedError
 
@@ -28,8 +29,15 @@ class GroundingAudit(lightning.Callback):
     that does not look is as good with the wrong picture as with the right one.
 
     It draws nothing at random and changes no number of the training; its seconds belong to no step. On
-    several processes each audits its share of the rows.
+    several processes each audits its share of the rows. Each audit is logged, also of a step that the
+    trainer's ``log_every_n_steps`` leaves out.
     """
+
+    charts: ClassVar[Mapping[str, Sequence[str]]] = {
+        "audit: accuracy by the picture": tuple(f"zoom_audit/{name}" for name in ("right", *OF_PICTURE)),
+        "audit: accuracy by the observation": tuple(f"zoom_audit/{name}" for name in OF_OBSERVE),
+    }
+    """In TensorBoard, after those of the run: title of a chart -> its curves."""
 
     def __init__(self, every_n_steps: int = 50, rows: int = 64) -> None:
         """Choose how often, and on how many rows.
@@ -83,7 +91,8 @@ class GroundingAudit(lightning.Callback):
             for name in ("right", *CONDITIONS)
             if totals[f"{name} rows"]
         }
-        add_figures(trainer, pl_module, figures, pl_module.data.step - 1)
+        tell_callbacks(trainer, figures)
+        log_now(trainer, figures, pl_module.data.step - 1)
 
     def _counts(self, module: Any, trainer: lightning.Trainer) -> dict[str, float]:
         """Return how many answers of this process are right, and of how many rows, by condition."""

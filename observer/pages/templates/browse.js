@@ -9,6 +9,8 @@ const PAGE = 10;
 const [INDEX, TEXT, TOKENS, FINISH, VERDICT, REASON, FOUND, PARTS, REWARD, BONUS, WEIGHT, ADVANTAGE] = Array(12).keys();
 const escaped = facts.leftOut.replace(/[[\].*+?^${}()|\\]/g, "\\$&");
 const mark = new RegExp("<(/?)(" + facts.tags.join("|") + ")>|" + escaped + "[\\d,]+ characters left out \\.\\.\\.\\]", "g");
+// Predictions have no step, and so no advantages and no weights.
+const trained = groups.some((group) => group.s !== null);
 let shown = [];
 let place = 0;
 let words = [];
@@ -54,12 +56,16 @@ function said(value) {
   return value === null ? "not kept" : value;
 }
 
+function passRate(group) {
+  return group.r !== null ? group.r : group.c.filter((one) => one[VERDICT] === "correct").length / group.c.length;
+}
+
 function wants(group) {
   if (first.value !== "" && group.s < Number(first.value)) return false;
   if (last.value !== "" && group.s > Number(last.value)) return false;
   if (level.value !== "" && String(group.l) !== level.value) return false;
   if (!right.value) return true;
-  const share = group.r !== null ? group.r : group.c.filter((one) => one[VERDICT] === "correct").length / group.c.length;
+  const share = passRate(group);
   return right.value === (share === 0 ? "none" : share === 1 ? "all" : "some");
 }
 
@@ -88,11 +94,12 @@ function completion(group, one) {
   const box = made("div", undefined, "completion " + one[VERDICT]);
   if (!matches(group, one)) box.classList.add("other");
   const head = made("p");
-  head.append(made("b", one[VERDICT], "verdict-" + one[VERDICT]), " ", made("b", "advantage " + said(number(one[ADVANTAGE]))));
+  head.append(made("b", one[VERDICT], "verdict-" + one[VERDICT]));
+  if (trained) head.append(" ", made("b", "advantage " + said(number(one[ADVANTAGE]))));
   if (one[FINISH] === "length") head.append(" ", made("span", "truncated", "cut"));
   box.append(head);
   box.append(named([["completion", one[INDEX]], ["tokens", said(one[TOKENS])], ["reward", said(one[REWARD])],
-    ["bonus", said(one[BONUS])], ["weight", said(one[WEIGHT])]]));
+    ["bonus", said(one[BONUS])], ["weight", trained ? said(one[WEIGHT]) : undefined]]));
   box.append(named(Object.entries(one[PARTS])));
   const found = one[FOUND] === null ? "no answer found" : "answer found: " + one[FOUND];
   box.append(made("p", one[REASON] ? found + " \u00b7 " + one[REASON] : found, "faint"));
@@ -130,7 +137,8 @@ function article(group) {
   left.append(marked(question.trim(), "question"));
   const gold = made("p", undefined, "gold");
   gold.append(made("span", "gold answer ", "faint"), made("b", said(group.g)));
-  left.append(gold, named([["step", group.s], ["level", said(group.l)], ["pass rate", said(group.r)], ["row", group.i]]), prompt(group));
+  left.append(gold, named([["step", trained ? group.s : undefined], ["level", said(group.l)],
+    ["pass rate", trained ? said(group.r) : passRate(group)], ["row", group.i]]), prompt(group));
   const side = made("div", undefined, "group");
   side.append(...group.c.map((one) => completion(group, one)));
   card.append(left, side);
@@ -201,6 +209,7 @@ function options(select, values) {
   }
 }
 
+first.closest("label").hidden = !trained;
 options(level, groups.map((group) => group.l).filter((value) => value !== null));
 options(verdict, groups.flatMap((group) => group.c.map((one) => one[VERDICT])));
 let waiting = 0;
