@@ -153,7 +153,7 @@ def test_two_hundred_mutated_rows_are_good_or_named(tmp_path, name):
 @pytest.mark.fuzz
 @pytest.mark.parametrize("name", [*SCHEMAS, *OURS])
 def test_ten_thousand_mutated_rows_are_good_or_named(tmp_path, name):
-    assert faults(tmp_path, name, 10_000, seed=1) == []
+    assert faults(tmp_path, name, 13_334, seed=1) == []  # every fourth of which is as published
 
 
 @pytest.mark.whole

@@ -5,13 +5,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import laddered
 from laddered import Silent, files, lines, measure, recipe
 from observer.cli import main
-from observer.ladder import Duplicates, NoPicture, Review, Sample, Sort, Verifiable, build
-from observer.pages.decisions import FORMAT
+from observer.ladder import Duplicates, NoPicture, Review, Sample, SimpleQuestions, Sort, Verifiable, build
+from observer.ladder.output.review import ladder_page
+from observer.pages.decisions import FORMAT, Decision
 from observer.rollout.scripted import ScriptedEngine
 from observer.types import RefusedError
 from runs import RIGHT
@@ -106,9 +109,19 @@ def test_a_corrected_gold_answer_brings_a_row_back_and_nothing_is_measured_again
     """Also what is built anew with the decisions is the same ladder."""
     decisions = decide(r2="3", r3="keep", r4="drop", r6="keep", r5="1")
     build(doubting(source), tmp_path / "then", shown=Silent())
+    for name in ("ladder.trl.parquet", "control.verl.parquet", "review.html"):
+        (tmp_path / "then" / name).write_text("of the ladder before")
     shown = Silent()
     build(doubting(source, decisions=decisions), tmp_path / "then", shown=shown)
     assert "Measure: 2 of 3 chunks are finished already" in shown.lines
+    old = [line.partition(" ")[0] for line in shown.lines if "was made from what was here before" in line]
+    assert sorted(old) == ["control.verl.parquet", "ladder.trl.parquet", "review.html"]
+    build(doubting(source, decisions=decisions), tmp_path / "then", shown=(shown := Silent()))
+    assert not [line for line in shown.lines if "before" in line], "made since, for all it knows"
+    for name in old:
+        (tmp_path / "then" / name).unlink()
+    counted = pq.read_table(tmp_path / "then" / "ladder.parquet", columns=["id", "no_picture_correct"])
+    assert {row["id"]: row["no_picture_correct"] for row in counted.to_pylist()}["r2"] is None
     rows = {row["id"]: row for row in lines(tmp_path / "then" / "ladder.jsonl")}
     assert rows.keys() == {"r0", "r1", "r2", "r3", "r7", "r8"}, "r5 is a copy of r1 now"
     assert (rows["r2"]["answer"], rows["r2"]["kind"], rows["r2"]["difficulty"]) == ("3", "integer", 0.25)
@@ -119,6 +132,38 @@ def test_a_corrected_gold_answer_brings_a_row_back_and_nothing_is_measured_again
     assert files(tmp_path / "anew") == files(tmp_path / "then")
     build(doubting(source), tmp_path / "then", shown=Silent())
     assert files(tmp_path / "then") == files(built), "without the decisions it is as it was"
+
+
+def test_a_row_whose_answer_was_corrected_was_not_solved_without_reasoning(tmp_path):
+    source = laddered.rows(tmp_path, 3)
+    counts = {"simple_correct": [8, 8, 0], "simple_responses": [8] * 3, "simple_chance": [0.1] * 3}
+    table = laddered.table(tmp_path, source, **counts)
+    table.decided = {1: Decision("correct", "5"), 2: Decision("keep")}
+    chosen = SimpleQuestions().select(table)
+    assert chosen.rows_N.tolist() == [1, 2], "its count was of the answer that was there before"
+    table.apply(chosen)
+    table.apply(replace(chosen, corrected={1: {"correct": 3}}))  # as Review judges it again
+    assert np.isnan(table.numbers("simple_correct")).tolist() == [True, False]
+    assert table.record(1, ["simple_correct", "correct"]) == {"simple_correct": None, "correct": 3}
+
+
+def test_a_page_holds_rows_with_separators_of_lines_in_their_texts(tmp_path):
+    asked = "What\u2028now?"
+    line = {"id": "a", "row": 4, "step": "Review", "question": asked}
+    line["message"] = json.dumps([{"role": "user", "content": asked}])
+    line |= {"answer": "3", "kind": "integer", "measured": {}, "samples": []}
+    written = [
+        line | {"why": "first"},
+        line | {"row": 5, "id": "b", "why": "other"},
+        line | {"why": "second"},
+    ]
+    (tmp_path / "manifest.json").write_text(json.dumps({"input": {"rows": 9, "digest": "d"}}))
+    (tmp_path / "review.jsonl").write_text(
+        "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in written), encoding="utf-8"
+    )
+    page = "".join(ladder_page(tmp_path))
+    assert "2 of 9 rows" in page
+    assert page.index("first; second") < page.index("other")
 
 
 def test_the_control_has_the_difficulty_of_the_corrected_gold_answer(source, decide, tmp_path):

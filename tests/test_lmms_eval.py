@@ -1,9 +1,8 @@
-"""What lmms-eval reads of our predictions: by its own functions, where it is installed."""
+"""What lmms-eval reads of our predictions; by its own functions with ``tox -e peers``."""
 
+import importlib
 import json
-import os
 import re
-import sys
 
 import pytest
 
@@ -23,13 +22,6 @@ def record(place, verdict="correct", text=RESPONSE, extracted="7"):
 
 
 LINES = [record(0), record(0, "wrong", "nothing", None), record(1), record(1)]
-
-
-@pytest.fixture
-def theirs(monkeypatch):
-    """Imports modules of lmms-eval; ``LMMS_EVAL`` names a folder that it was installed to on its own."""
-    monkeypatch.setattr(sys, "path", [*sys.path, *filter(None, [os.environ.get("LMMS_EVAL")])])
-    return pytest.importorskip
 
 
 def test_a_sample_is_a_row_with_all_its_completions():
@@ -83,8 +75,9 @@ def test_the_tags_of_the_page_leave_the_bare_answer():
     assert strip(RESPONSE, REASONING_TAGS[1:2]).startswith("<observe>")  # what it knows by itself
 
 
-def test_their_own_stripper_leaves_the_bare_answer(theirs):
-    reasoning = theirs("lmms_eval.api.reasoning")
+@pytest.mark.peers
+def test_their_own_stripper_leaves_the_bare_answer():
+    reasoning = importlib.import_module("lmms_eval.api.reasoning")
     pairs = reasoning.parse_reasoning_tags_config(cli_value=json.dumps(REASONING_TAGS))
     for text in (RESPONSE, "<think>1</think><answer>7</answer>", "<answer>7</answer>", "7"):
         assert reasoning.strip_reasoning_tags(text, pairs) == strip(text, pairs) == "7"
@@ -93,15 +86,17 @@ def test_their_own_stripper_leaves_the_bare_answer(theirs):
     assert reasoning.strip_reasoning_tags(cut, pairs) == strip(cut, pairs) == "<think> so"
 
 
-def test_their_own_loader_reads_the_scores(theirs, tmp_path):
-    loader = theirs("lmms_eval.baselines.loader")
+@pytest.mark.peers
+def test_their_own_loader_reads_the_scores(tmp_path):
+    loader = importlib.import_module("lmms_eval.baselines.loader")
     (tmp_path / "mine.jsonl").write_bytes(b"".join(written(LINES, "lmms-eval", "", 2)))
     assert loader.load_baseline(str(tmp_path / "mine.jsonl"), "any") == ({0: 0.5, 1: 1.0}, None)
 
 
+@pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
-def test_their_own_model_gives_the_responses_on(theirs, tmp_path):
-    from_log = theirs("lmms_eval.models.simple.from_log")
+def test_their_own_model_gives_the_responses_on(tmp_path):
+    from_log = importlib.import_module("lmms_eval.models.simple.from_log")
     log = b"".join(written([record(0), record(1, text="other")], "lmms-eval-log", "mathvista", 1))
     (tmp_path / "mine.json").write_bytes(log)
     model = from_log.FromLog(logs=str(tmp_path))

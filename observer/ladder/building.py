@@ -13,6 +13,7 @@ from observer.ladder.chunks import MADE, ChunkFolder, Part
 from observer.ladder.interrupting import finishing
 from observer.ladder.measuring import Measuring
 from observer.ladder.output.answers import spoken
+from observer.ladder.output.made_from import digests, outdated
 from observer.ladder.output.writing import REMOVED, Writing
 from observer.ladder.progress import Shown
 from observer.ladder.recipe import Recipe
@@ -109,7 +110,10 @@ def _write(measuring: Measuring, folder: Path, shown: Shown) -> dict[str, Any]:
     for stage in selected.stages:
         shown.say(f"{stage.step}: {stage.after:,} of {stage.before:,} rows stay")
     shown.say(f"writing {len(selected.table):,} rows")
+    before = digests(folder)
     manifest = Writing(measuring, selected, folder).write()
+    for name in outdated(folder, before, manifest["files"]):
+        shown.say(f"{name} was made from what was here before: remove it, and make it again")
     for line in spoken(manifest["answers"]["ladder"], manifest["answers"]["input"]):
         shown.say(line)
     return manifest

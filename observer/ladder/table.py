@@ -151,7 +151,8 @@ class Table(Sequence[Problem]):
         self.rows_N = selection.rows_N
         self._added |= dict(selection.columns)
         if selection.corrected:
-            self._corrected |= selection.corrected
+            for row, values in selection.corrected.items():
+                self._corrected[row] = {**self._corrected.get(row, {}), **values}
             self._added = {name: self._patched(name, values) for name, values in self._added.items()}
 
     @property

@@ -12,15 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CHECKPOINT = str(Path(__file__).parents[2] / "observer/data/tiles/checkpoint")
-PACKAGES = {"trl": "trl", "verl": "verl", "easy_r1": "verl", "ms_swift": "swift"}
 
 
-def installed(trainer):
-    """Whether a trainer can be imported; EasyR1's package is called ``verl`` too, with another layout."""
-    if (spec := find_spec(PACKAGES[trainer])) is None or spec.origin is None:
+def hidden(trainer):
+    """Whether the package of a trainer's name is another trainer's: ``verl`` is verl or EasyR1."""
+    if trainer not in ("verl", "easy_r1"):
         return False
-    early = Path(spec.origin).parent / "utils" / "dataset.py"
-    return PACKAGES[trainer] != "verl" or early.is_file() == (trainer == "easy_r1")
+    early = Path(find_spec("verl").origin).parent / "utils" / "dataset.py"
+    return early.is_file() != (trainer == "easy_r1")
 
 
 def digest(image):

@@ -32,11 +32,11 @@ def export_command(words: list[str]) -> None:
     parser.add_argument("--file", help="the file to write (default: ladder.trl.parquet and so on, beside it)")
     given = parser.parse_args(words)
     from observer.data import Ladder
+    from observer.ladder.output.made_from import export_file
     from observer.ladder.output.other_trainers import export_rows
 
     ladder = Ladder(given.output)
-    ending = "jsonl" if given.to == "ms_swift" else "parquet"
-    file = Path(given.file or ladder.file.with_suffix(f".{given.to}.{ending}"))
+    file = Path(given.file or export_file(ladder.file, given.to))
     refuse_output(file, option="--file")
     count = export_rows(ladder, given.to, file)
     print(f"{file}: {count:,} rows in the schema of {given.to}")

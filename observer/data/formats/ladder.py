@@ -24,7 +24,7 @@ from observer.data.table import FileRows
 from observer.refusal import printable, shown
 from observer.types import RefusedError
 
-LADDER, COLUMNS, CONTROL = "ladder.jsonl", "ladder.parquet", "control.jsonl"
+LADDER, COLUMNS, CONTROL, REVIEW = "ladder.jsonl", "ladder.parquet", "control.jsonl", "review.jsonl"
 LEARNED, MANIFEST = "learned.parquet", "manifest.json"
 """Names of the files of a ladder."""
 READ = ("message", "answer", "id", "kind", "options", "difficulty", "complexity", "level", "metadata")

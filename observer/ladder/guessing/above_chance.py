@@ -83,6 +83,8 @@ def above_chance(
 ) -> Selection:
     """Remove the rows whose lower Wilson bound lies above the chance rate of their kind of answer.
 
+    Rows whose gold answer was corrected stay, and their count of right responses is unknown.
+
     Args:
         table: of the rows that are in.
         prefix: of the columns.
@@ -106,7 +108,9 @@ def above_chance(
         )
 
     could_N = ~np.isnan(asked_N)
-    if not mend:
-        return keep(table, could_N & (low_N <= chance_N), reason)
-    good_N = could_N & ((low_N <= chance_N) | table.among("keep", "correct"))
-    return keep(table, good_N, reason, doubted(table, good_N | ~could_N, reason, mend))
+    corrected_N = table.among("correct")
+    back_N = table.among("keep", "correct") if mend else corrected_N
+    good_N = could_N & ((low_N <= chance_N) | back_N)
+    kept = keep(table, good_N, reason, doubted(table, good_N | ~could_N, reason, mend) if mend else ())
+    unknown = {f"{prefix}_correct": None}  # the responses were not kept, and so cannot be judged again
+    return replace(kept, corrected=dict.fromkeys(table.rows_N[corrected_N].tolist(), unknown))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from observer.data import Columns, Ladder
 from observer.data.images import resolve_picture
 from observer.data.rows import Rows
+from observer.ladder.output.made_from import LINES
 from observer.ladder.output.parquet import Writer
 from observer.refusal import shown
 from observer.run.files import whole_file
@@ -38,8 +39,6 @@ COLUMNS: Mapping[str, Mapping[str, pa.DataType]] = {
     "easy_r1": {"problem": TEXT, "answer": TEXT, **NOTES},
 }
 """Trainer -> its columns beside ``images``, of a parquet file that holds the bytes of pictures."""
-LINES = ("ms_swift",)
-"""Trainers that read lines of JSON, which name pictures by their absolute paths."""
 MEDIA = {"verl": ("<video>", "<audio>"), "ms_swift": ("<video>", "<audio>")}
 """Trainer -> what stands for a file in a text, and so must not be in one."""
 

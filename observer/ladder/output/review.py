@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from observer.data.formats.ladder import MANIFEST
+from observer.data.formats.ladder import MANIFEST, REVIEW
 from observer.data.images import file_picture
-from observer.ladder.output.writing import REVIEW
 from observer.pages.review_page import Answer, PageRow, review_page
 from observer.types import RefusedError, Verdict
 
@@ -33,23 +32,41 @@ def ladder_page(folder: Path) -> Iterator[str]:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        lines = [json.loads(line) for line in (folder / REVIEW).read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        together = _places(folder / REVIEW)
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise RefusedError(
             f"--output {folder} holds no ladder ({error}); name the folder of observer ladder build"
         ) from error
-    together: dict[int, list[dict[str, Any]]] = {}
-    for line in lines:
-        together.setdefault(line["row"], []).append(line)
     about = (
         f"{len(together)} of {manifest['input']['rows']} rows. Export what you decide, and name the file as "
     )
     return review_page(
-        (_page_row(folder, row) for row in together.values()),
+        _page_rows(folder, together.values()),
         title="Rows to review",
         ladder=manifest["input"]["digest"],
         about=about + "Review.decisions of the next build.",
     )
+
+
+def _places(path: Path) -> dict[int, list[int]]:
+    """Return row -> where its lines begin: what was sampled stays in the file."""
+    found: dict[int, list[int]] = {}
+    with path.open("rb") as file:
+        begin = 0
+        for line in file:
+            found.setdefault(json.loads(line)["row"], []).append(begin)
+            begin += len(line)
+    return found
+
+
+def _page_rows(folder: Path, places: Iterable[Sequence[int]]) -> Iterator[PageRow]:
+    with (folder / REVIEW).open("rb") as file:
+        for begins in places:
+            lines = []
+            for begin in begins:
+                file.seek(begin)
+                lines.append(json.loads(file.readline()))
+            yield _page_row(folder, lines)
 
 
 def _page_row(folder: Path, lines: Sequence[Mapping[str, Any]]) -> PageRow:

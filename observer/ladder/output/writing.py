@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from observer.data.checks.cache import file_digest
-from observer.data.formats.ladder import COLUMNS, CONTROL, LADDER, MANIFEST
+from observer.data.formats.ladder import COLUMNS, CONTROL, LADDER, MANIFEST, REVIEW
 from observer.ladder.measuring import Measuring, named_models
 from observer.ladder.output.answers import Answers
 from observer.ladder.output.card import card
@@ -27,7 +27,7 @@ from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
 
-REVIEW, REMOVED, CARD = "review.jsonl", "removed.jsonl", "card.md"
+REMOVED, CARD = "removed.jsonl", "card.md"
 LEFT_OUT = ("samples", "fault")
 """Columns that are not in the parquet file: responses, for a review, and faults, which no row of it has."""
 NAMED = 65_536
@@ -129,12 +129,13 @@ class Writing:
     def _write_control(self) -> Answers:
         """Write as many rows of the input as the ladder has, drawn at random from all that can be asked."""
         answers, written = Answers(), 0
+        shown = [name for name in ("difficulty", "complexity") if name in self._measured]
         with whole_file(self._folder / CONTROL) as lines:
             for row in self._usable():
                 if written == len(self._table):
                     break
                 problem = self._table.problem(row)
-                line = self._line(problem, self._names(row), row, self._record(row))
+                line = self._line(problem, self._names(row), row, self._table.record(row, shown))
                 _write_line(lines, line)
                 answers.add(problem, line["answer"])
                 written += 1
