@@ -131,7 +131,7 @@ def _run(words: list[str]) -> int:
     elif words[0] == "fit" and any(word.partition("=")[0] == "--plan" for word in words):
         from observer.cli.plan.command import plan_command
 
-        plan_command(words, fit_options)
+        plan_command(words, fit_options, run_command)
     elif words[0] in RUN_COMMANDS:
         (predict_command if words[0] == "predict" else run_command)(words)
     else:

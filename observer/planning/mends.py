@@ -107,16 +107,18 @@ def _of_engine(work: Work) -> Iterator[list[Change]]:
         most = int(work.engine.number("tokens_at_once", 262_144))
         if halves := list(_halves(most, of_group)):
             yield [
-                Change(f"TransformersEngine.tokens_at_once {each}", _drawn(tokens_at_once=each))
-                for each in halves
+                Change(f"model.engine.tokens_at_once {each}", _drawn(tokens_at_once=each)) for each in halves
             ]
         return
-    shares = [share / 100 for share in range(90, 5, -5)]
-    yield [Change(f"VLLM.memory_share {share}", _drawn(memory_share=share)) for share in shares]
+    own = work.engine.number("memory_share", 0.4)
+    shares = sorted((share / 100 for share in range(10, 95, 5)), key=lambda share: abs(share - own))
+    yield [Change(f"model.engine.memory_share {share}", _drawn(memory_share=share)) for share in shares]
+    if not work.sharded:
+        yield [Change("model.engine TransformersEngine and model.engine.tokens_at_once 32768", _shared)]
     if not work.engine.options.get("sleep", True):
-        yield [Change("VLLM.sleep true", _drawn(sleep=True))]
+        yield [Change("model.engine.sleep true", _drawn(sleep=True))]
     if work.dtype == 4 and work.engine.options.get("dtype") != "bfloat16":
-        yield [Change("VLLM.dtype bfloat16", _drawn(dtype="bfloat16"))]
+        yield [Change("model.engine.dtype bfloat16", _drawn(dtype="bfloat16"))]
 
 
 def _tokens(size: int) -> Callable[[Work], Work]:
@@ -134,6 +136,10 @@ def _on(ranks: int) -> Callable[[Work], Work]:
 def _sharded(work: Work) -> Work:
     engine = work.engine if work.engine.own else Engine("VLLM", own=True)
     return replace(work, sharded=True, engine=engine)
+
+
+def _shared(work: Work) -> Work:
+    return replace(work, engine=Engine("TransformersEngine", own=False, options={"tokens_at_once": 32_768}))
 
 
 def _adapted(work: Work) -> Work:

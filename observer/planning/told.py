@@ -119,7 +119,8 @@ def _cell(work: Work, capacity: int) -> str:
 
 
 def _short(words: Sequence[str]) -> str:
-    return ", ".join(f"`{word.removeprefix('model.').removeprefix('policy.')}`" for word in words)
+    options = [option for word in words for option in word.split(" and ")]
+    return ", ".join(f"`{option.removeprefix('model.').removeprefix('policy.')}`" for option in options)
 
 
 def _several(number: int, noun: str) -> str:

@@ -13,12 +13,17 @@ from observer.refusal import refuse_outside
 FLAG = "--plan"
 
 
-def plan_command(words: list[str], options_of: Callable[[list[str]], dict[str, Any]]) -> None:
+def plan_command(
+    words: list[str],
+    options_of: Callable[[list[str]], dict[str, Any]],
+    run: Callable[[list[str]], None],
+) -> None:
     """Print what a fit would take of GPUs, host and disk, and how long it would take.
 
     Args:
         words: the command line, with the command.
         options_of: gives all options of a fit for its command line.
+        run: runs a fit by its command line.
 
     Raises:
         RefusedError: an option is refused, or the model's sizes are not on this machine. What does not fit is
@@ -27,7 +32,8 @@ def plan_command(words: list[str], options_of: Callable[[list[str]], dict[str, A
     parser = _parser()
     given, words = parser.parse_known_args(words[1:])
     for option in ("gpu_memory", "gpus"):
-        refuse_outside(f"{FLAG}.{option}", getattr(given, f"plan.{option}"), above=0)
+        if (value := getattr(given, f"plan.{option}")) is not None:
+            refuse_outside(f"{FLAG}.{option}", value, above=0)
     options = options_of(["fit", *words])
     from rich.console import Console
 
@@ -42,7 +48,7 @@ def plan_command(words: list[str], options_of: Callable[[list[str]], dict[str, A
     if given.plan == "timed":
         from observer.cli.plan.timed import timed_step
 
-        took = timed_step(words)
+        took = timed_step(words, run)
     console = Console(width=None if sys.stdout.isatty() else 110)
     lines = [*told.headline(work)]
     for line in lines:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
 import lightning
 
-from observer.cli.early import default_learner, prepared
-from observer.cli.run import RunCLI
 from observer.strategies import import_path
 
 
@@ -27,11 +26,12 @@ class StepSeconds(lightning.Callback):
         self.taken.append(perf_counter() - self._began)
 
 
-def timed_step(words: list[str]) -> float:
+def timed_step(words: list[str], run: Callable[[list[str]], None]) -> float:
     """Return the seconds of the second of two steps: in the first, kernels are chosen and memory is taken.
 
     Args:
         words: the options of a fit.
+        run: runs a fit by its command line.
 
     Raises:
         RefusedError: the fit is refused.
@@ -39,15 +39,6 @@ def timed_step(words: list[str]) -> float:
     StepSeconds.taken.clear()
     with tempfile.TemporaryDirectory() as folder:
         short = [f"--run_dir={folder}/run", "--trainer.fast_dev_run=2", "--data.val=null", "--data.test=null"]
-        learner, ready = prepared(
-            [
-                "fit",
-                *words,
-                *short,
-                "--report.export=false",
-                f"--trainer.callbacks+={import_path(StepSeconds)}",
-            ],
-            RunCLI.defaults,
-        )
-        RunCLI.run(learner or default_learner(), ready)
+        watched = f"--trainer.callbacks+={import_path(StepSeconds)}"
+        run(["fit", *words, *short, "--report.export=false", watched])
     return StepSeconds.taken[-1]
