@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 
+from observer.objective.update_norm import MOST
 from observer.planning.activations import FLOAT, activations
 from observer.planning.drawing import drawing
 from observer.planning.parameters import (
@@ -142,10 +143,12 @@ def gpu_parts(work: Work, capacity: int | None) -> Parts:
 
 def _working(work: Work, weights: Weights) -> int:
     """Return what the optimizer computes with: on a GPU all weights at once, else one after another."""
+    sizes = [prod(shape) for shape in weights.trained.values()]
+    size = FLOAT if work.lora else work.dtype
+    compared = sum(min(each, MOST) for each in sizes) * size  # by ``update_norm``
     if work.on_cpu:
-        largest = max((count({"": shape}) for shape in weights.trained.values()), default=0)
-        return 2 * largest * (FLOAT if work.lora else work.dtype)
-    return ceil(weights.trained_bytes / work.shards)
+        return compared + 2 * max(sizes, default=0) * size
+    return ceil((compared + weights.trained_bytes) / work.shards)
 
 
 def totals(parts: Mapping[str, tuple[int, int, int]]) -> tuple[int, int, int]:

@@ -115,6 +115,9 @@ def _of_engine(work: Work) -> Iterator[list[Change]]:
     yield [Change(f"model.engine.memory_share {share}", _drawn(memory_share=share)) for share in shares]
     if not work.sharded:
         yield [Change("model.engine TransformersEngine and model.engine.tokens_at_once 32768", _shared)]
+    held = int(work.engine.number("tensor_parallel", 1))
+    if parts := [each for each in (2, 4, 8) if each > held and work.ranks % each == 0]:
+        yield [Change(f"model.engine.tensor_parallel {each}", _drawn(tensor_parallel=each)) for each in parts]
     if not work.engine.options.get("sleep", True):
         yield [Change("model.engine.sleep true", _drawn(sleep=True))]
     if work.dtype == 4 and work.engine.options.get("dtype") != "bfloat16":

@@ -120,7 +120,7 @@ def _cell(work: Work, capacity: int) -> str:
 
 def _short(words: Sequence[str]) -> str:
     options = [option for word in words for option in word.split(" and ")]
-    return ", ".join(f"`{option.removeprefix('model.').removeprefix('policy.')}`" for option in options)
+    return ", ".join(f"`{option.removeprefix('model.')}`" for option in options)
 
 
 def _several(number: int, noun: str) -> str:
