@@ -81,6 +81,8 @@ def understood(words, monkeypatch, capfd):
     if command == "predict" and "--weights" in words:
         assert main(words) == 2  # what there is no picture of
         assert re.search(r"is no file|no such directory", capfd.readouterr().err)
+    elif command == "fit" and "--plan" in words:
+        assert main(words) == 0
     elif command in ("fit", "validate", "test", "predict"):
         config = parsed(words, monkeypatch)
         assert config.trainer.max_steps > 0

@@ -35,7 +35,7 @@ MESSAGE_LINE = 4000
 """The most characters of a line of a message."""
 HELP = """usage: observer COMMAND [OPTIONS]
 
-  fit        train a policy; --help prints every option
+  fit        train a policy; --help prints every option, --plan what it would take, before it starts
   validate   measure a policy on data.val
   test       measure a policy on data.test
   predict    write a policy's completions of data.predict, with verdicts; --weights answers one question
@@ -128,6 +128,10 @@ def _run(words: list[str]) -> int:
         from observer.cli.ablate import ablate_command
 
         return ablate_command(" ".join(words[1:2]), words[2:], fit_options)
+    elif words[0] == "fit" and any(word.partition("=")[0] == "--plan" for word in words):
+        from observer.cli.plan.command import plan_command
+
+        plan_command(words, fit_options, run_command)
     elif words[0] in RUN_COMMANDS:
         (predict_command if words[0] == "predict" else run_command)(words)
     else:

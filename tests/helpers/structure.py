@@ -24,7 +24,7 @@ FLOORS = [
     ["answering"],
     ["metrics"],
     ["data"],
-    ["learner", "score", "ladder", "doctor", "release"],
+    ["learner", "score", "ladder", "doctor", "release", "planning"],
     ["callbacks", "evaluation", "ablation", "browse"],
     ["cli"],
 ]

@@ -1,0 +1,1 @@
+"""``observer fit --plan``: its options and its command."""
