@@ -33,7 +33,7 @@ NOT_RUN = 3
 """Exit code of a part that cannot run here."""
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("all", *ORDER), default="all")
     parser.add_argument("--size", choices=("3b", "tiny"), default="3b")
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--work", type=Path, default=Path("runs/gpu-check"), help="for models, runs and logs")
     parser.add_argument("--out", type=Path, help="the JSON (default: gpu-check.json in --work)")
     parser.add_argument("--inside", help=argparse.SUPPRESS)  # a part, or a run that is to be killed
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     if given.inside:
         return inside(**json.loads(given.inside))
     given.work = given.work.resolve()
@@ -73,7 +73,7 @@ def run_part(part, given, seconds):
     """
     result, log = given.work / f"{part}.part.json", given.work / f"{part}.log"
     result.unlink(missing_ok=True)
-    if not given.cpu and given.size != "tiny" and (why := no_card(given.cap)):
+    if given.size == "3b" and (why := no_card(given)):
         return {"status": "not run", "why": why, "seconds": 0.0}
     told = {"part": part, "work": str(given.work), "size": given.size, "cap": given.cap, "out": str(result)}
     own = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
@@ -155,8 +155,10 @@ def missing(error):
     return f"a package is not there: {error}"
 
 
-def no_card(cap):
+def no_card(given):
     """Return why a model of 3B cannot be run here, or None."""
+    if given.cpu:
+        return "a 3B takes a GPU; --size tiny --cpu runs the same path on a CPU"
     if importlib.util.find_spec("torch") is None:
         return "torch is not installed"
     import torch
@@ -164,7 +166,7 @@ def no_card(cap):
     if not torch.cuda.is_available():
         return "torch sees no CUDA device; --size tiny --cpu runs the same path on a CPU"
     total = torch.cuda.get_device_properties(0).total_memory / 2**30
-    if total < min(cap, 23.0):  # cards of 24 GB have a little less to give
+    if total < min(given.cap, 22.0):  # cards of 24 GB have a little less to give
         return f"the card has {total:.1f} GiB; a 3B with adapters and vLLM needs one of 24 GB"
     return None
 
@@ -241,9 +243,11 @@ def run_lines(found):
     if found["max_memory_allocated_gb"] is None:
         lines.append("  memory of a GPU: not run: on a CPU")
     else:
+        most, told = found["max_memory_allocated_gb"], found["plan"].get("most_gb")
+        against = "" if told is None else f"; planned {told:.2f} GB, {most / told - 1:+.0%}"
         lines.append(
-            f"  memory: {found['max_memory_allocated_gb']:.2f} GB of torch's at most, "
-            f"{found['device_peak_gb']:.2f} GB of the card"
+            f"  memory: {most:.2f} GB of torch's at most, {found['device_peak_gb']:.2f} GB of the card"
+            f"{against}"
         )
     rate = found["matmul_operations_per_second"]
     lines.append(f"  a product of bfloat16 matrices: {rate / 1e12:.3g} TFLOP/s")

@@ -4,9 +4,8 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -164,7 +163,17 @@ def plan(words):
             code = stop.code
     if code:
         return {"not_run": (err.getvalue().strip().splitlines() or ["it failed"])[-1][-300:]}
-    return {"text": out.getvalue()}
+    return {"text": out.getvalue(), "most_gb": planned(out.getvalue())}
+
+
+def planned(text):
+    """Return the most memory of a GPU at once that a plan's table says, GB; None where there is no such row.
+
+    >>> planned("  all    │ 11.2 │ 13.9"), planned("fits: 13.9 of 25 GB")
+    (13.9, None)
+    """
+    row = re.search(r"^\W*all\b(.*)$", text, re.MULTILINE)
+    return max(map(float, re.findall(r"\d+(?:\.\d+)?", row[1])), default=None) if row else None
 
 
 def train(check):
@@ -261,8 +270,7 @@ def resume(check):
             time.sleep(0.01)
         assert process.poll() is None, f"it ended with {process.returncode} before it was killed"
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()  # SIGKILL
         process.wait()
     logged = rows_of(run)
     began = time.perf_counter()
@@ -287,11 +295,7 @@ def resume(check):
 def start(check, words):
     """Start a fit in a process of its own, below the same cap."""
     given = json.dumps({"words": words, "work": str(check.work), "size": check.name, "cap": check.cap_gib})
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "check.py"), "--inside", given],
-        stdout=sys.stderr,
-        start_new_session=True,
-    )
+    return subprocess.Popen([sys.executable, str(HERE / "check.py"), "--inside", given], stdout=sys.stderr)
 
 
 def rows_of(run):
