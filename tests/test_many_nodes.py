@@ -16,15 +16,11 @@ pytestmark = pytest.mark.slow
 ADDRESSES = ("10.217.0.1", "10.217.0.2")
 WORDS = [
     *("fit", "--config", "configs/quickstart.yaml", "--data.prompts_per_step", "4", "--data.val", "null"),
-    *(
-        "--data.test",
-        "null",
-        "--completions.groups_per_step",
-        "null",
-        "--trainer.enable_progress_bar",
-        "false",
-    ),
-    *("--report.export", "false", "--trainer.strategy", "ddp", "--checkpoints.every_n_steps", "1"),
+    *("--data.test", "null", "--completions.groups_per_step", "null", "--model.group_size", "4"),
+    # A rate that falls would go by the end of the run, which is another one for the part that is resumed.
+    *("--model.learning_rate", "Constant", "--model.max_tokens", "24", "--report.export", "false"),
+    *("--trainer.enable_progress_bar", "false", "--trainer.strategy", "ddp"),
+    *("--checkpoints.every_n_steps", "1"),
 ]
 
 
