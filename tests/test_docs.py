@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections import Counter
+from itertools import dropwhile
 from pathlib import Path
 from statistics import fmean
 
@@ -66,7 +67,7 @@ def test_every_command_of_a_page_is_understood_with_its_values(page, block, read
     assert commands
     for program, *words in {alike(words): words for words in commands}.values():
         if program == "srun":
-            program, *words = words
+            program, *words = dropwhile(lambda word: word.startswith("-"), words)
         if program == "observer":
             understood(words, monkeypatch, capfd)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from observer.cli.app import lost_rank
+from observer.run.waiting import started_as
 
 ROOT = Path(__file__).parent.parent
 WORDS = [
@@ -35,6 +36,24 @@ WORDS = [
 )
 def test_what_the_libraries_say_of_a_lost_rank_is_known(error, lost):
     assert lost_rank(error) is lost
+
+
+@pytest.mark.parametrize(
+    ("told", "rank", "ranks"),
+    [
+        ({}, 0, 1),
+        ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, 1, 2),
+        ({"WORLD_SIZE": "4", "LOCAL_RANK": "1", "RANK": "3"}, 3, 4),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_ID": "0"}, 3, 4),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 0, 1),  # in the batch script, beside its steps
+    ],
+)
+def test_a_process_knows_its_rank_from_whoever_has_started_it(told, rank, ranks, monkeypatch):
+    for name in ("WORLD_SIZE", "LOCAL_RANK", "RANK", "SLURM_STEP_ID", "SLURM_NTASKS", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert started_as() == (rank, ranks)
 
 
 def child_of(process):

@@ -21,6 +21,7 @@ from observer.cli.export import export_command
 from observer.cli.list import list_command
 from observer.refusal import printable
 from observer.run.files import WriteError, causes
+from observer.run.waiting import started_as
 from observer.types import EngineError, LostInputError, RefusedError
 
 RUN_COMMANDS = ("fit", "validate", "test", "predict")
@@ -162,9 +163,9 @@ def _command(words: list[str]) -> int:
             return 1
         if any(isinstance(cause, KeyboardInterrupt) for cause in led):
             return 130
-        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        if several and (lost := next(filter(lost_rank, led), None)) is not None:
-            rank, why = os.environ.get("LOCAL_RANK", "0"), str(lost).strip().partition("\n")[0]
+        rank, ranks = started_as()
+        if ranks > 1 and (lost := next(filter(lost_rank, led), None)) is not None:
+            why = str(lost).strip().partition("\n")[0]
             print(
                 f"observer: failed: rank {rank} has lost another rank, whose own lines say why it ended; "
                 f"mend that, then go on with --ckpt_path last ({why})",

@@ -228,9 +228,16 @@ def _rank() -> int | None:
     exchange = sys.modules.get("torch.distributed")  # who has not imported it has no ranks
     if exchange is not None and exchange.is_available() and exchange.is_initialized():
         return exchange.get_rank() if exchange.get_world_size() > 1 else None
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # before the ranks have met
-        return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
-    return None
+    rank, ranks = started_as()  # before the ranks have met
+    return rank if ranks > 1 else None
+
+
+def started_as() -> tuple[int, int]:
+    """Return the rank of this process and the number of ranks, as whoever started it has said."""
+    told = os.environ
+    if "WORLD_SIZE" not in told and "SLURM_STEP_ID" in told:  # srun tells no other names
+        return int(told.get("SLURM_PROCID", "0")), int(told.get("SLURM_NTASKS", "1"))
+    return int(told.get("RANK", told.get("LOCAL_RANK", "0"))), int(told.get("WORLD_SIZE", "1"))
 
 
 def _print(line: str) -> None:

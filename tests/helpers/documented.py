@@ -48,6 +48,7 @@ def told(script, folder):
     notes.write_text("")
     environment = {"PATH": f"{bins[0]}:/usr/bin:/bin", "TOLD": str(notes), "SLURM_JOB_ID": "7"}
     environment |= {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
+    environment |= {"SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "8"}
     subprocess.run(
         ["bash", "-eu", "-c", script], cwd=folder, env=environment, check=True, capture_output=True
     )
