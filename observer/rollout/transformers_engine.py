@@ -9,6 +9,7 @@ import torch
 
 from observer.policy.packing import cut_by_length
 from observer.refusal import refuse_outside
+from observer.rollout.cast_once import cast_once
 from observer.rollout.engine import Engine, NotFiniteError
 from observer.rollout.sampling import UniformStreams
 from observer.types import Completion, Group, Prompt, Sampling
@@ -58,9 +59,10 @@ class TransformersEngine(Engine):
         model.eval()
         try:
             completions = sampling.group_size * sampling.max_tokens
-            for batch in cut_by_length(lengths, completions, self.tokens_at_once):
-                drawn = self._generate_batch([prompts[place] for place in order[batch]], sampling)
-                groups.update(zip(order[batch], drawn, strict=True))
+            with cast_once(model.model.language_model, model.lm_head):
+                for batch in cut_by_length(lengths, completions, self.tokens_at_once):
+                    drawn = self._generate_batch([prompts[place] for place in order[batch]], sampling)
+                    groups.update(zip(order[batch], drawn, strict=True))
         finally:
             model.train(training)
         return [groups[place] for place in range(len(prompts))]
