@@ -80,7 +80,7 @@ def reduced(
         sizes = list(parts) or [len(kept_N_T)]
         means = [
             kept.sum() / of.sum()
-            for kept, of in zip(kept_N_T.split(sizes), mask_N_T.split(sizes), strict=True)
+            for kept, of in zip(torch.split(kept_N_T, sizes), torch.split(mask_N_T, sizes), strict=True)
         ]
         return torch.stack(means).sum() / counts.micro_batches
     return kept_N_T.sum() / (counts.tokens if denominator == "tokens" else counts.sequences * max_tokens)
