@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from observer.policy import Policy
 from observer.policy.attention import Decoding, Prefill
 from observer.policy.packing import cut_by_length, pack_prompts
 from observer.rollout.sampling import UniformStreams
@@ -24,12 +24,12 @@ class Cohort:
     """Groups whose completions are all of one age, so that nothing is padded and no mask is needed."""
 
     def __init__(
-        self, policy: Policy, prompts: Sequence[Prompt], places: Sequence[int], sampling: Sampling
+        self, policy: Any, prompts: Sequence[Prompt], places: Sequence[int], sampling: Sampling
     ) -> None:
         """Run the model once per prompt, and start its group after it.
 
         Args:
-            policy: the model to sample from.
+            policy: the ``Policy`` to sample from.
             prompts: in ascending length; rows are in their order, ``group_size`` each.
             places: of the prompts, by which ``groups`` gives their groups.
             sampling: how completions are drawn.
