@@ -115,7 +115,8 @@ def casts(policy, steps, rows, tokens, repeats):
     ratios = [one / other for one, other in zip(seconds["before"], seconds["after"], strict=True)]
     print(f"{rows} at once: CPU seconds per token {spread(seconds['before'])} before, ", end="")
     print(f"{spread(seconds['after'])} after; ratio {spread(ratios)}", flush=True)
-    return {"rows": rows, "cpu_seconds_per_token": seconds, "ratios": ratios}
+    figures = {way: summary(seconds[way]) for way in WAYS}
+    return {"rows": rows, "cpu_seconds_per_token": figures, "ratio": summary(ratios)}
 
 
 def refill(policy, steps, precision, repeats):
@@ -151,7 +152,12 @@ def refill(policy, steps, precision, repeats):
 
 
 def spread(values):
-    return f"{statistics.median(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+    return "{median} ({least} to {most})".format(**summary(values))
+
+
+def summary(values):
+    whole = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {name: round(value, 4) for name, value in whole.items()}
 
 
 def main():
@@ -172,9 +178,10 @@ def main():
     print(f"{record['parameters']:,} weights; the copy takes {held:,} bytes and {taken:.2f} s", flush=True)
     for rows in given.rows:
         record["casts"].append(casts(policy, steps, rows, given.tokens, given.repeats))
+        given.output.write_text(json.dumps(record, indent=1) + "\n")
     for precision in ("32-true", "bf16-mixed"):
         record["refill"].append(refill(policy, steps, precision, max(1, given.repeats // 2)))
-    given.output.write_text(json.dumps(record, indent=1) + "\n")
+        given.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
