@@ -146,7 +146,7 @@ def in_float64(fresh_policy):
 def test_logprobs_that_were_drawn_with_are_those_of_the_training_pass(
     policy, in_float64, renderer, picture, problem, monkeypatch, sampling, drop_share
 ):
-    monkeypatch.setattr("observer.rollout.decoder.DROP_SHARE", drop_share)
+    monkeypatch.setattr("observer.rollout.cohort.DROP_SHARE", drop_share)
     tiles = Tiles(rows=64).read()
     noise = [problem("Is <image> larger than <image>?", [picture(84, 56, 1), picture(28, 112, 2)], id="two")]
     prompts = renderer.render([tiles[0], tiles[40], problem("What is 3 + 4?", id="text"), tiles[7], *noise])

@@ -52,11 +52,11 @@ def rollout():
     return Experience(tuple(groups), (), zeros, zeros[:, 0], zeros, zeros, advantages_P_G)
 
 
-def update(denominator, zero_signal, truncated, completions=None, places=range(4)):
+def update(denominator, zero_signal, truncated, completions=None, places=range(4), join=False):
     """Loss and gradient by completion of one optimizer step, as the learner takes it."""
     experience, (now_N_T, old_N_T) = rollout(), trl_losses.logprobs()
     selected = UpdateFilter(None, zero_signal, truncated).select(experience, places)
-    micro_batches = make_micro_batches(selected, 1000, completions, torch.device("cpu"))
+    micro_batches = make_micro_batches(selected, 1000, completions, torch.device("cpu"), join)
     counts = UpdateCounts(**counted(micro_batches, [experience.groups[place] for place in places]))
     losses = []
     for micro_batch in micro_batches:
@@ -66,7 +66,8 @@ def update(denominator, zero_signal, truncated, completions=None, places=range(4
         now, old = now_N_T[rows] * mask_N_T, old_N_T[rows] * mask_N_T
         advantages = micro_batch.advantages_N[:, None].double()
         loss_N_T, _ = Objective(PPOClip())(Tokens(mask_N_T, now, old, old, advantages, torch.zeros_like(old)))
-        losses.append(reduced(loss_N_T, mask_N_T, denominator, counts, trl_losses.MAX_TOKENS))
+        entered = counts, trl_losses.MAX_TOKENS, micro_batch.parts
+        losses.append(reduced(loss_N_T, mask_N_T, denominator, *entered))
     sum(losses).backward()
     return float(sum(losses).detach()), now_N_T.grad.sum(-1).tolist()
 
@@ -89,6 +90,16 @@ def test_an_update_is_that_of_trl(denominator, zero_signal, without_cut, complet
     expected_loss, expected = TRL[denominator, without_cut]
     assert loss == pytest.approx(expected_loss, abs=1e-8)
     assert gradient == pytest.approx(expected, abs=1e-8)
+
+
+@holds_for("completions", [1, 2, 3, None])
+@holds_for("truncated", ["keep", "mask"])
+def test_micro_batches_that_share_a_pass_have_the_loss_of_those_that_do_not(completions, truncated):
+    loss, gradient = update("micro_batch", "keep", truncated, completions)
+    shared_loss, shared = update("micro_batch", "keep", truncated, completions, join=True)
+    assert shared_loss == pytest.approx(loss, abs=1e-12)
+    assert shared == pytest.approx(gradient, abs=1e-12)
+    assert any(shared)
 
 
 def test_by_tokens_a_rollout_with_dropped_groups_is_one_that_never_had_them():

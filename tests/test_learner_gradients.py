@@ -33,6 +33,7 @@ def drawn(tmp_path_factory):
     return first_rollout(tmp_path_factory.mktemp("drawn"), Drawn())
 
 
+@pytest.mark.filterwarnings("ignore:model.micro_batch is")
 @pytest.mark.parametrize(
     "options",
     [
@@ -84,11 +85,16 @@ def test_the_gradient_does_not_depend_on_the_tokens_of_a_micro_batch(tmp_path, m
         assert_same_gradient(cut, whole)
 
 
-def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path):
+def test_by_micro_batch_each_is_divided_by_its_own_tokens(tmp_path, monkeypatch):
     one, _ = gradients(tmp_path, micro_batch=16, denominator="micro_batch")
     all_tokens, _ = gradients(tmp_path, micro_batch=16)
     assert_same_gradient(one[0], all_tokens[0])
+    passes, logprobs = [], Policy.logprobs
+    monkeypatch.setattr(
+        Policy, "logprobs", lambda *given, **named: passes.append(1) or logprobs(*given, **named)
+    )
     several, _ = gradients(tmp_path, micro_batch=3, denominator="micro_batch")
+    assert len(passes) == 1  # prompts are not repeated
     assert not torch.allclose(several[0], all_tokens[0], rtol=1e-2)
 
 

@@ -1,12 +1,16 @@
 """How groups are cut into passes: all of each, once, within the budget, and cut no more than needed."""
 
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observer.objective import cut_groups
+from observer.learner.optimization import Optimization, default_optimizer
+from observer.objective import Constant, cut_groups
+from observer.objective.micro_batches import joined
 from observer.types import Completion, Group, Problem, Prompt, Sampling, Turn
 
 
@@ -71,6 +75,30 @@ def test_a_pass_ends_only_where_the_next_group_would_not_fit_whole(groups, token
             more = [*pieces, (place, list(range(len(groups[place].completions))))]
         count = sum(len(own) for _, own in more)
         assert sum(size(groups, *piece) for piece in more) > tokens or count > (rows or sys.maxsize)
+
+
+@given(groups=GROUPS, tokens=st.integers(1, 200), rows=st.none() | st.integers(1, 4))
+def test_micro_batches_share_a_pass_as_long_as_its_tokens_allow(groups, tokens, rows):
+    micro_batches = list(cut_groups(groups, tokens, rows))
+    passes = list(joined(micro_batches, groups, tokens))
+    assert [each for together in passes for each in together] == micro_batches
+
+    def slots(together):
+        pieces = [piece for each in together for piece in each]
+        own = sum(len(one.ids) for place, piece in pieces for one in groups[place].completions[piece])
+        return own + sum(len(groups[place].prompt.ids) for place in {place for place, _ in pieces})
+
+    assert all(slots(together) <= tokens or len(together) == 1 for together in passes)
+    assert all(slots([*one, other[0]]) > tokens for one, other in pairwise(passes))
+
+
+def test_a_micro_batch_smaller_than_a_group_is_said_to_repeat_its_prompt():
+    options = Optimization(default_optimizer, Constant(), None, 8192, 3)
+    with pytest.warns(UserWarning, match=r"micro_batch is 3 and model.group_size 8: .* 3 times.*to null"):
+        options.warn_of_cut_groups(8)
+    for quiet in (replace(options, join=True), replace(options, micro_batch=None)):
+        quiet.warn_of_cut_groups(8)
+    options.warn_of_cut_groups(3)
 
 
 def test_examples():

@@ -1,5 +1,8 @@
 """What sampling holds in memory at once: keys and values, passes over prompts, and logits are bounded."""
 
+from dataclasses import replace
+from weakref import WeakSet
+
 import pytest
 import torch
 
@@ -33,32 +36,38 @@ def ids(groups):
 
 
 class Batch:
-    """The prompts of a batch, and the most slots for keys and values that a layer had in it."""
+    """The prompts of groups that began together, and slots for keys and values of a layer, in each step."""
 
     def __init__(self, prompts):
-        self.prompts, self.slots = prompts, 0
+        self.prompts, self.now, self.slots = prompts, 0, 0
+        """Slots now, and at most."""
+        self.together, self.beside = 0, 0
+        """Slots of all that was sampled at the same time, and how many batches that was, at most."""
 
 
 @pytest.fixture
 def batches(monkeypatch):
     """Every batch that is sampled, with what its cache takes, read from the tensors themselves."""
-    made = []
+    made, live = [], WeakSet()
 
     class Measured(Decoding):
         def __init__(self, prefill, *args, **options):
             super().__init__(prefill, *args, **options)
-            made.append(Batch(len(prefill.lengths_P)))
+            self.batch = Batch(len(prefill.lengths_P))
+            made.append(self.batch)
+            live.add(self)
 
         def attend(self, heads):
-            seen = super().attend(heads)
+            seen, batch = super().attend(heads), self.batch
             key_heads, width = heads.key.shape[1], heads.key.shape[3]
-            for layer, own in self._own.items():
-                held = self._prompt_keys[layer], self._prompt_values[layer], own
-                slots = sum(tensor.numel() for tensor in held) / (2 * key_heads * width)
-                made[-1].slots = max(made[-1].slots, slots)
+            held = self._prompt_keys[heads.layer], self._prompt_values[heads.layer], self._own[heads.layer]
+            batch.now = sum(tensor.numel() for tensor in held) / (2 * key_heads * width)
+            batch.slots = max(batch.slots, batch.now)
+            batch.together = max(batch.together, sum(other.batch.now for other in live))
+            batch.beside = max(batch.beside, len(live))
             return seen
 
-    monkeypatch.setattr("observer.rollout.decoder.Decoding", Measured)
+    monkeypatch.setattr("observer.rollout.cohort.Decoding", Measured)
     return made
 
 
@@ -79,6 +88,27 @@ def test_keys_and_values_take_no_more_slots_than_tokens_at_once(
     assert sum(batch.prompts for batch in batches) == len(lengths)
     assert max(batch.slots for batch in batches) <= bound
     assert max(batch.prompts for batch in batches) > 1
+
+
+def test_groups_begin_while_others_run_within_the_same_bound_and_draw_the_same(
+    policy, prompts, batches, monkeypatch
+):
+    """Rows are refilled as others end: fewer passes over the weights than one batch after the other."""
+    steps, sampling = [], Sampling(4, max_tokens=60, min_tokens=5, temperature=1.2)
+    hook = policy.model.lm_head.register_forward_hook(lambda *_: steps.append(1))
+    many = [replace(one, problem=replace(one.problem, id=f"{i}")) for i, one in enumerate(prompts * 3)]
+    expected, at_once = ids(generate(policy, many, sampling)), len(steps)
+    batches.clear()
+    found = ids(generate(policy, many, sampling, tokens_at_once=1500))
+    refilled = len(steps) - at_once
+    assert found == expected
+    assert max(batch.together for batch in batches) <= 1500
+    assert max(batch.beside for batch in batches) > 1
+    monkeypatch.setattr("observer.rollout.transformers_engine.FREE_SHARE", 0)  # none is enough
+    steps.clear()
+    assert ids(generate(policy, many, sampling, tokens_at_once=1500)) == expected
+    hook.remove()
+    assert refilled < len(steps)
 
 
 def test_a_prompt_that_alone_needs_more_goes_alone_and_the_others_stay_within_the_bound(
@@ -115,7 +145,7 @@ def test_a_pass_over_prompts_has_few_tokens_and_few_patches_and_draws_the_same(p
         ),
         visual.register_forward_pre_hook(lambda _, args: patches.append(len(args[0]))),
     ]
-    monkeypatch.setattr("observer.rollout.decoder.PREFILL_TOKENS", 60)
+    monkeypatch.setattr("observer.rollout.cohort.PREFILL_TOKENS", 60)
     found = ids(generate(policy, prompts, sampling))
     for hook in hooks:
         hook.remove()

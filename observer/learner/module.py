@@ -149,6 +149,7 @@ class PolicyModule(HeldOutModule):
         if stage == "fit":
             refuse_portions(self.trainer, self.data)
             refuse_sizes(self.trainer, self.data, self.optimization.updates_per_rollout)
+            self.optimization.warn_of_cut_groups(self.sampling.group_size)
             refuse_unknown_monitors(self)
             watch_when_measured(self)
             refuse_no_last_epoch(self.trainer, self.horizon, self.data.steps_per_epoch)

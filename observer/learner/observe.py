@@ -103,7 +103,7 @@ class ObserveLearner(PolicyModule):
         updates_per_rollout: U, optimizer steps per rollout: one for each of U equal parts of a rank's groups.
         micro_batch_tokens: tokens of one forward and backward pass, prompts counted once per group; memory
             grows with it. A completion is never cut: one that is longer has a pass of its own.
-        micro_batch: completions of such a pass at most; null for as many as the tokens allow.
+        micro_batch: completions of such a pass at most, or by denominator ``micro_batch`` of a part of it.
         gradient_clip: largest gradient norm; null for no clipping.
         optimizer: a torch optimizer by class path and init args; default AdamW, lr 1e-6.
         learning_rate: the factor of the optimizer's rate over the run.
@@ -150,12 +150,12 @@ class ObserveLearner(PolicyModule):
         held_out_samples: int = 1,
         seed: int = 0,
     ) -> None:
-        passes = (micro_batch_tokens, micro_batch, updates_per_rollout)
+        passes = (micro_batch_tokens, micro_batch, updates_per_rollout, parameter_groups)
         super().__init__(
             policy,
             Answerer.of(policy, response_format, rewards, verifier, engine, max_prompt_tokens),
             Sampling(group_size, max_tokens, min_tokens, temperature, seed),
-            Optimization(optimizer, learning_rate, gradient_clip, *passes, parameter_groups),
+            Optimization(optimizer, learning_rate, gradient_clip, *passes, denominator == "micro_batch"),
             held_out_samples,
         )
         refuse_unlisted(combine=(combine, Combine), denominator=(denominator, Denominator))
@@ -245,7 +245,7 @@ class ObserveLearner(PolicyModule):
             micro_batches = [
                 make_micro_batches(
                     self.filter.select(experience, part),  # zero_signal, truncated, advantage_clip
-                    *(options.micro_batch_tokens, options.micro_batch, self.device),
+                    *(options.micro_batch_tokens, options.micro_batch, self.device, options.join),
                 )
                 for part in parts
             ]
@@ -315,9 +315,9 @@ class ObserveLearner(PolicyModule):
         )
         self.mismatch.note(tokens.old_N_T, tokens.drawn_N_T, tokens.mask_N_T, micro_batch.groups)
         loss_N_T, figures = self.objective(tokens)
-        return reduced(loss_N_T, seen.mask_N_T, self.denominator, counts, self.sampling.max_tokens), figures
+        of = self.denominator, counts, self.sampling.max_tokens, micro_batch.parts
+        return reduced(loss_N_T, seen.mask_N_T, *of), figures
 
-    # After the step
     def finish(self, experience: Experience, replaced: list[Experience], figures: dict[str, float]) -> None:
         """Count the rollout as finished, give the pass rates of its first draws to the schedule, and log."""
         shown = shown_pass_rates([*replaced, experience], self.over_ranks)

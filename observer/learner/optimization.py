@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
 from observer.objective import LearningRate, ParameterGroups, grouped
@@ -36,12 +38,26 @@ class Optimization:
     micro_batch: int | None
     updates_per_rollout: int = 1
     parameter_groups: ParameterGroups | None = None
+    join: bool = False
+    """Whether micro-batches share passes: the loss counts by micro-batch, and memory is that of tokens."""
 
     def __post_init__(self) -> None:
         refuse_outside("model.gradient_clip", self.gradient_clip, above=0, finite=False, hint=", or null")
         refuse_outside("model.micro_batch_tokens", self.micro_batch_tokens, 1)
         refuse_outside("model.micro_batch", self.micro_batch, 1, hint=", or null")
         refuse_outside("model.updates_per_rollout", self.updates_per_rollout, 1)
+
+    def warn_of_cut_groups(self, group_size: int) -> None:
+        """Say what it costs that ``micro_batch`` is smaller than a group, where it cuts passes."""
+        if self.join or self.micro_batch is None or self.micro_batch >= group_size:
+            return
+        times = math.ceil(group_size / self.micro_batch)
+        rank_zero_warn(
+            f"model.micro_batch is {self.micro_batch} and model.group_size {group_size}: the prompt and the "
+            f"pictures of a group are computed {times} times in each pass over it, not once; set "
+            f"model.micro_batch to null: model.micro_batch_tokens ({self.micro_batch_tokens}) bounds memory, "
+            "and cuts only groups that alone are larger"
+        )
 
     def configured(self, policy: torch.nn.Module, steps: int) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its learning-rate schedule, as Lightning takes them.

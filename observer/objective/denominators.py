@@ -7,6 +7,7 @@ one over all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ class UpdateCounts:
     sequences: float
     """Completions drawn for it, those that were left out too."""
     micro_batches: float
-    """Forward and backward passes."""
+    """Parts that it was cut into; several may share a forward and backward pass."""
     pictures: float = 0.0
     """Pictures of the prompts that enter."""
 
@@ -35,6 +36,7 @@ def reduced(
     denominator: Denominator,
     counts: UpdateCounts,
     max_tokens: int,
+    parts: Sequence[int] = (),
 ) -> torch.Tensor:
     """Return the share that a micro-batch has in the loss of its update; these shares add up to the loss.
 
@@ -56,6 +58,7 @@ def reduced(
         denominator: by what the loss is divided.
         counts: of the update.
         max_tokens: the limit of a completion.
+        parts: completions of each micro-batch, where several share a pass; none: it is one.
 
     Sequences of 1 and 3 tokens with a loss of 6 per token, all of the update:
 
@@ -74,5 +77,10 @@ def reduced(
     if denominator == "sequences":
         return (kept_N_T / mask_N_T.sum(-1, keepdim=True).clamp(min=1)).sum() / counts.sequences
     if denominator == "micro_batch":
-        return kept_N_T.sum() / (mask_N_T.sum() * counts.micro_batches)
+        sizes = list(parts) or [len(kept_N_T)]
+        means = [
+            kept.sum() / of.sum()
+            for kept, of in zip(torch.split(kept_N_T, sizes), torch.split(mask_N_T, sizes), strict=True)
+        ]
+        return torch.stack(means).sum() / counts.micro_batches
     return kept_N_T.sum() / (counts.tokens if denominator == "tokens" else counts.sequences * max_tokens)

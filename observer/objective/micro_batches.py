@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Literal
@@ -15,6 +15,8 @@ from observer.types import Experience, Group
 
 ZeroSignal = Literal["drop", "keep"]
 Truncated = Literal["keep", "mask"]
+Piece = tuple[int, slice]
+"""The place of a group, and which of its completions."""
 
 
 @dataclass(eq=False)
@@ -28,6 +30,8 @@ class MicroBatch:
     """Log-probs of the policy before the first of several optimizer steps; None where there is only one."""
     reference_N_T: torch.Tensor | None = None
     """Log-probs of the reference; None where there is no KL term."""
+    parts: tuple[int, ...] = ()
+    """Completions of each micro-batch in it, where several share a pass; none: it is one."""
 
     @property
     def tokens(self) -> int:
@@ -51,7 +55,7 @@ def counted(micro_batches: Sequence[MicroBatch], groups: Sequence[Group]) -> dic
     return {
         "tokens": sum(micro_batch.tokens for micro_batch in micro_batches),
         "sequences": sum(len(group.completions) for group in groups),
-        "micro_batches": len(micro_batches),
+        "micro_batches": sum(max(1, len(micro_batch.parts)) for micro_batch in micro_batches),
         "pictures": sum(len(group.prompt.pictures) for batch in micro_batches for group in batch.groups),
     }
 
@@ -125,7 +129,7 @@ def equal_parts(groups: int, parts: int, seed: int) -> list[list[int]]:
 
 def cut_groups(
     groups: Sequence[Group], most_tokens: int, most_completions: int | None = None
-) -> Iterator[list[tuple[int, slice]]]:
+) -> Iterator[list[Piece]]:
     """Cut groups into passes.
 
     Groups of like length share a pass, since rows are padded to the longest where they attend. A group is cut
@@ -137,10 +141,9 @@ def cut_groups(
         most_completions: of a pass; None for as many as the tokens allow.
 
     Yields:
-        Pieces of one pass: (place of a group, which of its completions). Together they cover all completions
-        once.
+        Pieces of one pass. Together they cover all completions once.
     """
-    pieces: list[tuple[int, slice]] = []
+    pieces: list[Piece] = []
     budget = (most_tokens, most_completions or sys.maxsize)
     room, rows = budget
     for place in sorted(range(len(groups)), key=lambda place: groups[place].longest):
@@ -162,24 +165,59 @@ def cut_groups(
         yield pieces
 
 
+def joined(
+    micro_batches: Iterable[list[Piece]], groups: Sequence[Group], most_tokens: int
+) -> Iterator[list[list[Piece]]]:
+    """Join micro-batches into passes, so that prompts and pictures of a group are computed once in each.
+
+    Args:
+        micro_batches: of ``cut_groups``.
+        groups: that they are pieces of.
+        most_tokens: of a pass, prompts counted once per group. A micro-batch that alone is larger has a pass
+            of its own.
+    """
+    together: list[list[Piece]] = []
+    room, prompts = most_tokens, set[int]()
+    for pieces in micro_batches:
+        own = sum(len(one.ids) for place, piece in pieces for one in groups[place].completions[piece])
+        places = {place for place, _ in pieces}
+        need = own + sum(len(groups[place].prompt.ids) for place in places - prompts)
+        if together and need > room:
+            yield together
+            together, room, prompts = [], most_tokens, set()
+            need = own + sum(len(groups[place].prompt.ids) for place in places)
+        together.append(pieces)
+        room, prompts = room - need, prompts | places
+    if together:
+        yield together
+
+
 def make_micro_batches(
     selected: Sequence[tuple[Group, torch.Tensor]],
     most_tokens: int,
     most_completions: int | None,
     device: torch.device,
+    join: bool = False,
 ) -> list[MicroBatch]:
-    """Return the micro-batches of an optimizer step.
+    """Return the forward and backward passes of an optimizer step.
 
     Args:
         selected: groups with the advantages of their completions, from ``UpdateFilter.select``.
         most_tokens: see ``cut_groups``.
         most_completions: see ``cut_groups``.
         device: of the policy.
+        join: let micro-batches share passes of ``most_tokens``: for a loss that counts by micro-batch.
     """
+    groups = [group for group, _ in selected]
+    cut: Iterable[list[Piece]] = cut_groups(groups, most_tokens, most_completions)
+    passes = joined(cut, groups, most_tokens) if join else ([pieces] for pieces in cut)
     return [
         MicroBatch(
-            groups=[selected[place][0].take(piece) for place, piece in pieces],
-            advantages_N=torch.cat([selected[place][1][piece] for place, piece in pieces]).float().to(device),
+            groups=[groups[place].take(piece) for pieces in each for place, piece in pieces],
+            advantages_N=torch.cat([selected[place][1][piece] for pieces in each for place, piece in pieces])
+            .float()
+            .to(device),
+            parts=tuple(sum(len(groups[i].completions[piece]) for i, piece in pieces) for pieces in each),
         )
-        for pieces in cut_groups([group for group, _ in selected], most_tokens, most_completions)
+        for each in passes
     ]

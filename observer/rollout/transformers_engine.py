@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from observer.policy.packing import cut_by_length
 from observer.refusal import refuse_outside
-from observer.rollout.engine import Engine, NotFiniteError
-from observer.rollout.sampling import UniformStreams
-from observer.types import Completion, Group, Prompt, Sampling
+from observer.rollout.cast_once import cast_once
+from observer.rollout.engine import Engine
+from observer.types import Group, Prompt, Sampling
 
 if TYPE_CHECKING:
     from observer.policy import Policy
+    from observer.rollout.decoder import Decoder
+
+FREE_SHARE = 4
+"""Groups begin while others run once one in this many slots is free: so that there are few cohorts."""
 
 
 class TransformersEngine(Engine):
@@ -27,10 +31,11 @@ class TransformersEngine(Engine):
         """Set how much is sampled at once.
 
         Args:
-            tokens_at_once: slots for keys and values of a batch at most, in each layer: its prompts, each
-                as long as the longest, and its completions at ``max_tokens``; at least 1. Memory grows with
+            tokens_at_once: slots for keys and values at most, in each layer: prompts, each as long as the
+                longest that began with it, and completions at ``max_tokens``; at least 1. Memory grows with
                 it: a slot of all layers takes 36 KiB in a Qwen2.5-VL-3B in bfloat16. Prompts of like length
-                share a batch. A group is never split: one that alone needs more is a batch of its own.
+                begin together, and others as soon as completions have ended and left room. A group is never
+                split: one that alone needs more is drawn alone.
 
         Raises:
             RefusedError: ``tokens_at_once`` is below 1.
@@ -53,40 +58,45 @@ class TransformersEngine(Engine):
         model = self._policy.model
         training = model.training
         order = sorted(range(len(prompts)), key=lambda place: len(prompts[place].ids))
-        lengths = [len(prompts[place].ids) for place in order]
         groups: dict[int, Group] = {}
         model.eval()
         try:
-            completions = sampling.group_size * sampling.max_tokens
-            for batch in cut_by_length(lengths, completions, self.tokens_at_once):
-                drawn = self._generate_batch([prompts[place] for place in order[batch]], sampling)
-                groups.update(zip(order[batch], drawn, strict=True))
+            with cast_once(model.model.language_model, model.lm_head):
+                for drawn in self._drawn([prompts[place] for place in order], order, sampling):
+                    groups.update(drawn)
         finally:
             model.train(training)
         return [groups[place] for place in range(len(prompts))]
 
-    def _generate_batch(self, prompts: Sequence[Prompt], sampling: Sampling) -> list[Group]:
-        """Draw the groups of prompts in ascending length."""
+    def _drawn(
+        self, prompts: Sequence[Prompt], places: Sequence[int], sampling: Sampling
+    ) -> Iterator[dict[int, Group]]:
+        """Yield the groups of prompts in ascending length by their places, as they end."""
         from observer.rollout.decoder import Decoder  # imports models, which a list of engines does not need
 
-        decoder = Decoder(self._policy, prompts, sampling)
-        rows = [(prompt.problem.id, index) for prompt in prompts for index in sampling.places]
-        streams = UniformStreams(sampling, rows)
-        with torch.inference_mode():  # cheaper than no_grad; autograd never meets these tensors
-            for token in range(sampling.max_tokens):
-                decoder.step(token, streams.at(token) if sampling.temperature else None)
-                if decoder.finished or decoder.lost:
-                    break
-        drawn = zip(*decoder.drawn(), strict=True)
-        groups = [
-            Group(prompt, tuple(self._completion(*next(drawn), index) for index in sampling.places), sampling)
-            for prompt in prompts
-        ]
-        if decoder.lost:
-            raise NotFiniteError(groups)
-        return groups
+        if not prompts:
+            return
+        lengths = [len(prompt.ids) for prompt in prompts]
+        completions = sampling.group_size * sampling.max_tokens
+        decoder, begun = Decoder(self._policy, sampling, lengths[-1]), 0
+        while begun < len(prompts) or decoder.running:
+            if joining := self._joining(decoder, lengths[begun:], completions):
+                batch = slice(begun, begun + joining)
+                decoder.join(prompts[batch], places[batch])
+                begun += joining
+            yield decoder.step()
 
-    def _completion(self, ids: list[int], logprobs: list[float], index: int) -> Completion:
-        stopped = ids[-1] in self._policy.end_ids
-        text = self._policy.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=False)
-        return Completion(tuple(ids), tuple(logprobs), text, "stop" if stopped else "length", index)
+    def _joining(self, decoder: Decoder, lengths: Sequence[int], completions: int) -> int:
+        """Return how many of the prompts that wait begin now: as many as there is room for.
+
+        Args:
+            decoder: what is sampled already.
+            lengths: of the prompts that wait, ascending.
+            completions: slots that a group needs beside its prompt.
+        """
+        room = self.tokens_at_once - decoder.slots
+        if not lengths or (decoder.running and room * FREE_SHARE < self.tokens_at_once):
+            return 0
+        batch = next(cut_by_length(lengths, completions, room))
+        fits = batch.stop * (lengths[batch.stop - 1] + completions) <= room
+        return batch.stop if fits or not decoder.running else 0

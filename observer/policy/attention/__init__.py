@@ -6,7 +6,7 @@ a whole pass with gradients, ``Prefill`` and ``Decoding`` to sample. A vision to
 all of one length in one call. No sampling, no loss.
 """
 
-from observer.policy.attention.decoding import Decoding, Prefill
+from observer.policy.attention.decoding import Decoding, Prefill, Together
 from observer.policy.attention.interface import GROUP_ATTENTION, WINDOW_ATTENTION, Layout
 from observer.policy.attention.layout import GroupLayout
 from observer.policy.attention.text_step import TextStep
@@ -19,4 +19,5 @@ __all__ = [
     "Layout",
     "Prefill",
     "TextStep",
+    "Together",
 ]

@@ -92,6 +92,12 @@ class Decoding:
         self._full = len(owner_N) == len(self._row_C)
         self._hide = self._padding_P_S[:, None] if bool(self._padding_P_S.any()) else None
 
+    @property
+    def slots(self) -> int:
+        """Slots for keys and values that a layer needs at most until all rows have ended."""
+        prompts, length = self._padding_P_S.shape
+        return prompts * (length + self._slots * self._limit)
+
     def advance(self) -> None:
         """Make room for the token of the next pass."""
         self._tokens += 1
@@ -161,3 +167,27 @@ class Decoding:
             table[..., self._tokens - 1 : self._tokens, :] = tensor
         keys, values = held[..., : self._tokens, :].flatten(1, 3)
         return keys, values
+
+
+class Together:
+    """One pass for several ``Decoding``s: rows of each after those of the one before."""
+
+    def __init__(self, parts: Sequence[Decoding], sizes: Sequence[int]) -> None:
+        """Join them.
+
+        Args:
+            parts: at least one.
+            sizes: rows of each.
+        """
+        self._parts, self._sizes = parts, list(sizes)
+
+    def attend(self, heads: Heads) -> torch.Tensor:
+        """Attend in each; see ``Layout``. S is 1."""
+        if len(self._parts) == 1:
+            return self._parts[0].attend(heads)
+        tensors = (torch.split(tensor, self._sizes) for tensor in (heads.query, heads.key, heads.value))
+        seen = [
+            part.attend(heads._replace(query=query, key=key, value=value))
+            for part, query, key, value in zip(self._parts, *tensors, strict=True)
+        ]
+        return torch.cat(seen)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from observer.policy.attention.decoding import Decoding
+from observer.policy.attention.interface import Layout
 from observer.policy.attention.layout import Heads
 
 
@@ -38,13 +38,14 @@ class TextStep:
         self._projections = [_side_by_side(layer.self_attn) for layer in text.layers]
         self._norms_heads = hasattr(text.layers[0].self_attn, "q_norm")  # Qwen3-VL
 
-    def __call__(self, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Decoding) -> torch.Tensor:
+    def __call__(self, ids_N: torch.Tensor, position_N: torch.Tensor, decoding: Layout) -> torch.Tensor:
         """Return the hidden state of one token per row, (N, D).
 
         Args:
             ids_N: text tokens, one per row.
             position_N: their rotary positions.
-            decoding: keys and values of the rows so far; those of these tokens are appended.
+            decoding: ``Decoding`` or ``Together``, with keys and values of the rows so far; those of these
+                tokens are appended.
         """
         hidden_N_D = self._text.embed_tokens(ids_N)
         cos, sin = self._turns_T_2_1_1_D.index_select(0, position_N - self._first).unbind(1)
