@@ -83,6 +83,7 @@ class Policy(nn.Module):
         self.end_ids = end_ids(model.config, model.generation_config, processor.tokenizer)
         self.train()
         if sharding is not None:
+            model.get_input_embeddings().register_forward_hook(_with_gradient)
             sharding.cut(self, [*model.model.language_model.layers, *model.model.visual.blocks])
         if in_parts:
             read_parts(model, found)
@@ -275,6 +276,15 @@ class Policy(nn.Module):
     def take_part_in_saving(self, dtype: torch.dtype | None = None) -> None:
         """Take part in ``save_pretrained`` of another rank, which needs this one's parts of the weights."""
         take_part(self.model, next(iter(self._adapters), None), dtype)
+
+
+def _with_gradient(_: Any, inputs: Any, embedded: torch.Tensor) -> torch.Tensor:
+    """Let a pass have a gradient at its input, be there a picture's or not.
+
+    A layer exchanges its gradients when that of its input is there, or after all others where there is none:
+    at other times than on a rank whose pictures have gradients, and each would wait for the other.
+    """
+    return embedded.requires_grad_() if torch.is_grad_enabled() and not embedded.requires_grad else embedded
 
 
 def _check_processor(config: Any, processor: Any, path: str) -> None:

@@ -31,10 +31,8 @@ TOWER = r".*(language_model\..*(q_proj|down_proj)|visual\..*qkv)"
 KINDS = {
     "whole": {},
     "plain": {"logprob_pass": "plain", "gradient_checkpointing": True},
-    "frozen": {"freeze_vision": True},
     "adapters": {"lora": Lora(rank=2, alpha=4, targets=TOWER)},
     "adapters in bfloat16": {"lora": Lora(rank=2, alpha=4), "dtype": "bfloat16"},
-    "drawn": {"from_scratch": True},
 }
 
 

@@ -54,7 +54,10 @@ class Kill(lightning.Callback):
 
 def fit(folder, cut, options, ckpt_path=None, callbacks=()):
     torch.set_num_threads(1)
-    learner = runs.learner(engine=ByRow(runs.MIXED), updates_per_rollout=UPDATES, micro_batch=2, **options)
+    updates = options.get("updates_per_rollout", UPDATES)
+    learner = runs.learner(
+        **{"engine": ByRow(runs.MIXED), "updates_per_rollout": updates, "micro_batch": 2, **options}
+    )
     data = runs.data_module(
         train=Jsonl(str(folder.parent / "rows.jsonl")),
         val=None,
@@ -63,7 +66,7 @@ def fit(folder, cut, options, ckpt_path=None, callbacks=()):
         steps_per_epoch=3,
     )
     trainer = lightning.Trainer(
-        max_steps=STEPS * UPDATES,
+        max_steps=STEPS * updates,
         default_root_dir=folder,
         accelerator="cpu",
         devices=2 if cut else 1,
@@ -74,7 +77,7 @@ def fit(folder, cut, options, ckpt_path=None, callbacks=()):
         callbacks=[
             CurriculumCallback(Sorted()),
             RunReport(),
-            *checkpoint_callbacks(folder, UPDATES, validates=False),
+            *checkpoint_callbacks(folder, updates, validates=False),
             *callbacks,
         ],
     )
@@ -129,6 +132,9 @@ KINDS = {
     "frozen": {
         "policy": PolicySpec(runs.CHECKPOINT, freeze_vision=True),
         "kl": K3(coefficient=0.1),
+        # What ranks cut into several updates are other parts than one cuts, and Adam makes a whole step of
+        # a gradient that is nothing but rounding.
+        "updates_per_rollout": 1,
         "optimizer": runs.sgd,
     },
 }

@@ -33,7 +33,7 @@ def without_weights(config: Any, options: Mapping[str, Any]) -> Any:
         options: of ``from_config``.
     """
     with init_empty_weights(include_buffers=False):
-        model = AutoModelForImageTextToText.from_config(config, **options)
+        model = AutoModelForImageTextToText.from_config(config, **options)  # type: ignore[no-untyped-call]
     model.tie_weights()  # each time that a weight was taken up, it became another
     return model
 
