@@ -5,11 +5,15 @@ import time
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 import runs
+from observer.learner.averaging import refuse_averaging
 from observer.learner.ranks import OverRanks
-from observer.learner.trainer_options import refuse_sizes, refuse_unsharded
+from observer.learner.sharded.strategy import Sharded, settle
+from observer.learner.trainer_options import refuse_sizes, refuse_trainer_options, refuse_unsharded
+from observer.rollout import ScriptedEngine, TransformersEngine
 from observer.types import RefusedError
 from waited import hearing
 
@@ -99,3 +103,35 @@ def test_a_strategy_that_leaves_all_to_sharding_is_refused_where_nothing_is_shar
         refuse_unsharded(trained(2), policy)
     refuse_unsharded(trained(1), policy)
     refuse_unsharded(runs.trainer(tmp_path, 2, devices=2, strategy="ddp"), policy)
+
+
+def test_a_strategy_of_models_in_parts_is_settled_over_all_ranks(tmp_path):
+    def strategy(**options):
+        given = ModelParallelStrategy(**options)
+        settle(runs.trainer(tmp_path, 2, devices=2, strategy=given, plugins=[]))
+        return given
+
+    settled = strategy()
+    assert type(settled) is Sharded
+    assert (settled._data_parallel_size, settled._tensor_parallel_size) == (2, 1)
+    assert type(strategy(data_parallel_size=2, tensor_parallel_size=1)) is Sharded
+    for options in ({"tensor_parallel_size": 2}, {"data_parallel_size": 1}):
+        with pytest.raises(RefusedError, match=r"set data_parallel_size to 2 and tensor_parallel_size to 1"):
+            strategy(**options)
+
+
+def test_averages_of_weights_that_are_cut_are_refused(tmp_path):
+    averaging = [EMAWeightAveraging()]
+    trainer = runs.trainer(
+        tmp_path, 2, callbacks=averaging, devices=2, strategy=ModelParallelStrategy(), plugins=[]
+    )
+    with pytest.raises(RefusedError, match=r"EMAWeightAveraging, .* ModelParallelStrategy .*use ddp"):
+        refuse_averaging(trainer)
+
+
+def test_engines_that_sample_from_what_is_cut_are_refused(tmp_path):
+    trainer = runs.trainer(tmp_path, 2, devices=2, strategy=ModelParallelStrategy(), plugins=[])
+    trainer.datamodule = runs.data_module()
+    with pytest.raises(RefusedError, match=r"model.engine is TransformersEngine, .* such as VLLM"):
+        refuse_trainer_options(trainer, TransformersEngine())
+    refuse_trainer_options(trainer, ScriptedEngine(["nothing"]))

@@ -44,7 +44,7 @@ def test_the_scripted_engine_cuts_as_a_sampling_engine_does(policy, prompts, pro
 
 def test_the_scripted_engine_notes_versions_and_refuses_an_empty_script(policy):
     engine = scripted(policy, ["x"])
-    assert (engine.weights, engine.version) == ("shared", -1)
+    assert (engine.weights, engine.version) == ("none", -1)
     engine.sync(iter(()), 4)
     assert engine.version == 4
     with pytest.raises(RefusedError, match=r"ScriptedEngine.texts is empty"):

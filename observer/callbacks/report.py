@@ -120,9 +120,9 @@ class RunReport(lightning.Callback):
         self._draw_on(trainer, pl_module, "test", after)
         folder, end = Path(trainer.default_root_dir), ended_by(trainer)
         export = self.export and not trainer.fast_dev_run  # type: ignore[attr-defined]
-        if export and trainer.is_global_zero:
+        if export and (trainer.is_global_zero or pl_module.policy.sharding is not None):
             dtype = getattr(torch, self.export_dtype) if self.export_dtype else None
-            beside = self._beside(folder, pl_module, bool(after))
+            beside = self._beside(folder, pl_module, bool(after)) if trainer.is_global_zero else None
             if told := write_policy(folder / "export", pl_module.policy, dtype, self.record, beside):
                 Console().print(told, soft_wrap=True)
         status = {"status": "stopped" if end == MAX_TIME else "complete", "ended_by": end}

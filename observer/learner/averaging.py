@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
-from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from observer.run.checkpoints import restoring
 from observer.types import RefusedError
@@ -36,15 +36,20 @@ def stochastic_of(trainer: Any) -> Any:
 
 
 def refuse_averaging(trainer: Any) -> None:
-    """Refuse two averages.
+    """Refuse two averages, and one of weights that are cut over ranks.
 
     Raises:
-        RefusedError: names both callbacks.
+        RefusedError: names the callbacks.
     """
     kinds = (WeightAveraging, StochasticWeightAveraging)
     found = [type(each).__name__ for each in trainer.callbacks if isinstance(each, kinds)]
     if len(found) > 1:
         raise RefusedError(f"trainer.callbacks holds {' and '.join(found)}: keep one average of the weights")
+    if found and isinstance(trainer.strategy, ModelParallelStrategy):
+        raise RefusedError(
+            f"trainer.callbacks holds {found[0]}, which copies the weights, and ModelParallelStrategy cuts "
+            f"them over ranks; leave it out, or use ddp"
+        )
 
 
 def refuse_no_last_epoch(trainer: Any, rollouts: int, steps_per_epoch: int) -> None:
@@ -69,8 +74,6 @@ def refuse_no_last_epoch(trainer: Any, rollouts: int, steps_per_epoch: int) -> N
         )
     if isinstance(start, int) and start > epochs:
         raise RefusedError(f"{name}.swa_epoch_start is {start}, above trainer.max_epochs {epochs}; lower it")
-    if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
-        raise RefusedError(f"{name} does not go with {type(trainer.strategy).__name__}; use ddp")
 
 
 def start_average(module: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from observer.learner.ranks import OverRanks
 from observer.policy import Policy
+from observer.policy.sharded.sharding import local
 from observer.rollout import NotFiniteError
 from observer.run.waiting import waiting
 from observer.types import EngineError, Experience, Group
@@ -49,7 +50,8 @@ def failure_saved(
         drawn = error.groups if isinstance(error, NotFiniteError) else rollout
         with waiting("rollout and weights of a failure are written", str(run_dir)):
             where = save_failure(run_dir, step, drawn, policy)
-        raise FloatingPointError(f"step {step}: {error}; the batch and the weights are in {where}") from error
+        saved = "the batch and the weights are" if policy.sharding is None else "the batch is"
+        raise FloatingPointError(f"step {step}: {error}; {saved} in {where}") from error
 
 
 def save_failure(
@@ -61,6 +63,8 @@ def save_failure(
     prompt and completion token ids, the log-probs they were drawn with, which weights and gradients are not
     finite, and of an experience rewards, weights and advantages. Every rank writes its own rollout, rank 0
     the weights: adapters merged in float32, and beside them as they are.
+
+    Weights that are cut over ranks are not written: a failure of one rank cannot ask others for their parts.
 
     Returns:
         The directory.
@@ -77,16 +81,18 @@ def save_failure(
             "logprobs": [[list(c.logprobs) for c in group.completions] for group in groups],
             "texts": [[c.text for c in group.completions] for group in groups],
             **scores,
-            "weights_not_finite": [name for name, p in policy.named_parameters() if not p.isfinite().all()],
+            "weights_not_finite": [
+                name for name, p in policy.named_parameters() if not local(p).isfinite().all()
+            ],
             "gradients_not_finite": [
                 name
                 for name, p in policy.named_parameters()
-                if p.grad is not None and not p.grad.isfinite().all()
+                if p.grad is not None and not local(p.grad).isfinite().all()
             ],
         },
         folder / "rollout.pt",
     )
-    if _rank() == 0:  # the weights are the same on all
+    if _rank() == 0 and policy.sharding is None:  # the weights are the same on all
         policy.save_pretrained(folder / "policy")
     return folder
 

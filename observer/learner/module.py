@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
@@ -31,6 +32,7 @@ from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
 from observer.learner.ranks import OverRanks
 from observer.learner.rebuilding import given_options
+from observer.learner.sharded.strategy import settle, sharding_of
 from observer.learner.trainer_options import (
     prepare_fast_dev_run,
     refuse_portions,
@@ -42,11 +44,13 @@ from observer.learner.trainer_options import (
 from observer.objective import update_norm
 from observer.policy import Policy, PolicySpec
 from observer.policy.allocation import keep_freed_memory
+from observer.policy.saving import whole
+from observer.policy.sharded.sharding import local
 from observer.refusal import refuse_outside
 from observer.run.waiting import waiting
 from observer.seeding import stable_seed
 from observer.strategies import described
-from observer.types import RefusedError, Sampling
+from observer.types import Group, RefusedError, Sampling
 
 
 class PolicyModule(HeldOutModule):
@@ -129,6 +133,7 @@ class PolicyModule(HeldOutModule):
     def configure_callbacks(self) -> list[lightning.Callback]:
         """Check the trainer's options before Lightning does, whose messages name none of ours."""
         refuse_trainer_options(self.trainer, self.answerer.engine)
+        settle(self.trainer)
         return []
 
     def setup(self, stage: str) -> None:
@@ -159,14 +164,18 @@ class PolicyModule(HeldOutModule):
     def configure_model(self) -> None:
         """Load the weights, or draw them from the seed, and start the engine."""
         if not hasattr(self, "policy"):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
-                self.policy = Policy(self.spec, self.answerer.renderer.processor)
+            self.policy = self.new_policy()
             rank_zero_info(self.policy.described())
         if not self.answerer.started:  # or no longer: a fit closes an engine with weights of its own
             self.answerer.start(self.spec, self.policy, max_tokens=self.sampling.max_tokens)
             self.answerer.engine.version = -1
         start_average(self)
+
+    def new_policy(self) -> Policy:
+        """Return the policy before training: loaded, or drawn from the seed; cut as the trainer asks."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stable_seed(self.sampling.seed, "weights"))
+            return Policy(self.spec, self.answerer.renderer.processor, sharding_of(self.attached))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer over what trains, and its schedule in optimizer steps."""
@@ -289,6 +298,11 @@ class PolicyModule(HeldOutModule):
         with waiting("a backward pass, in which ranks exchange gradients", self._in_step):
             super().manual_backward(loss, *arguments, **options)
 
+    def pass_empty(self, groups: Sequence[Group]) -> None:
+        """Pass groups forward and backward for nothing, as other ranks wait for this one's part in a pass."""
+        seen = self.policy.logprobs(groups, with_entropy=False)
+        self.manual_backward(seen.values_N_T.sum() * 0.0)
+
     def _in_step(self) -> str:
         return f"step {self.data.step}, {self.trainer.world_size} ranks"
 
@@ -303,15 +317,17 @@ class PolicyModule(HeldOutModule):
         """
         trained = [p for p in self.policy.parameters() if p.grad is not None]
         with waiting("the gradients of all ranks", self._in_step):
-            norm = torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+            norm = whole(torch.nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
             finite = bool(norm.isfinite())
         if not finite:
             raise FloatingPointError(f"the gradient norm is {norm.item()}")
         if self.optimization.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(trained, self.optimization.gradient_clip, norm)
         optimizer = self.optimizers()
-        with update_norm(trained) as moved:
+        with update_norm([local(parameter) for parameter in trained]) as moved:
             optimizer.step()  # type: ignore[union-attr]
+        if self.policy.sharding is not None:
+            moved.value = math.sqrt(self.over_ranks.sum(moved.value**2))
         optimizer.zero_grad(set_to_none=True)  # type: ignore[union-attr]
         torch.clear_autocast_cache()  # its casts of the old weights would serve the next optimizer step
         self._step_rates("step")
@@ -332,4 +348,4 @@ class PolicyModule(HeldOutModule):
         self.answerer.rubric.verifier.close()
         if stage == "fit":
             self.answerer.engine.close()
-            self.answerer.started = self.answerer.engine.weights == "shared"
+            self.answerer.started = self.answerer.engine.weights != "own"

@@ -21,6 +21,8 @@ from observer.learner.dynamic_sampling import DynamicSampling
 from observer.learner.figures import WATCHED, constant_curves, shown_pass_rates, sparse_figures, step_figures
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
+from observer.learner.updating.accumulation import accumulated
+from observer.learner.updating.passes import with_equal_passes
 from observer.metrics import Mismatch, update_figures
 from observer.objective import (
     KL,
@@ -45,7 +47,6 @@ from observer.objective import (
     UpdateFilter,
     Weighting,
     ZeroSignal,
-    counted,
     equal_parts,
     make_micro_batches,
     reduced,
@@ -174,7 +175,7 @@ class ObserveLearner(PolicyModule):
         """Load the weights and, when a KL term needs it, keep them as the reference."""
         super().configure_model()
         if self.objective.kl is not None and self._reference is None:
-            self._reference = Reference(self.policy)
+            self._reference = Reference(self.policy, self.new_policy)
 
     def on_fit_start(self) -> None:
         """Move the reference to the policy's device."""
@@ -249,6 +250,9 @@ class ObserveLearner(PolicyModule):
                 )
                 for part in parts
             ]
+            if self.policy.sharding is not None:
+                of_parts = [[experience.groups[place] for place in part] for part in parts]
+                micro_batches = with_equal_passes(micro_batches, of_parts, self.over_ranks)
             for micro_batch in [each for of_one_step in micro_batches for each in of_one_step]:
                 if options.updates_per_rollout > 1:  # with one, old is the policy's own, detached: ratio 1
                     micro_batch.old_N_T = self.old_logprobs(micro_batch.groups)
@@ -277,20 +281,7 @@ class ObserveLearner(PolicyModule):
         Returns:
             The sums of ``Objective.figures`` on this rank, float64, on the CPU.
         """
-        totals = torch.zeros(len(self.objective.figures), dtype=torch.float64, device=self.device)
-        counts = UpdateCounts(**self.over_ranks.reduce(counted(micro_batches, part), "sum"))
-        for micro_batch in micro_batches:
-            with self.gradient_sync(last=micro_batch is micro_batches[-1]):
-                loss, figures = self.micro_batch_loss(micro_batch, counts)
-                # Gradients are averaged over ranks, while the denominator counts over all of them.
-                self.manual_backward(loss * self.trainer.world_size)
-            totals += figures
-        if counts.micro_batches and not micro_batches:  # other ranks wait for this one's gradients
-            seen = self.policy.logprobs([part[0].take(slice(1))], with_entropy=False)
-            self.manual_backward(seen.values_N_T.sum() * 0.0)
-        if not counts.pictures:
-            self.policy.drop_vision_gradients()
-        return totals.cpu()
+        return accumulated(self, micro_batches, part)
 
     def micro_batch_loss(
         self, micro_batch: MicroBatch, counts: UpdateCounts

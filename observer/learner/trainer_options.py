@@ -178,14 +178,21 @@ def _refuse_devices(trainer: lightning.Trainer, engine: Engine) -> None:
         raise RefusedError("trainer.accelerator is mps, which has no float64; use cpu or cuda")
     if isinstance(trainer.strategy, DeepSpeedStrategy):
         raise RefusedError(
-            f"trainer.strategy is {strategy}, which keeps gradients to itself; use ddp or fsdp"
+            f"trainer.strategy is {strategy}, which keeps gradients to itself; use ddp or "
+            f"ModelParallelStrategy"
+        )
+    if isinstance(trainer.strategy, FSDPStrategy):
+        raise RefusedError(
+            f"trainer.strategy is {strategy}, which knows no norm of all gradients; use "
+            f"ModelParallelStrategy, its successor"
         )
     engine.refuse_ranks(trainer.world_size)
-    sharded = isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy)
+    sharded = isinstance(trainer.strategy, ModelParallelStrategy)
     if sharded and engine.weights == "shared":
         raise RefusedError(
-            f"{type(engine).__name__} samples from the policy's own module, which {strategy} takes apart; "
-            f"use an engine with its own weights"
+            f"model.engine is {type(engine).__name__}, which samples from the policy's own module, and "
+            f"trainer.strategy {strategy} cuts that over ranks; use an engine with its own "
+            f"weights, such as VLLM"
         )
 
 

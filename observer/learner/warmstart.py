@@ -11,6 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
+from observer.learner.updating.passes import most_passes
 from observer.objective import Constant, LearningRate, ParameterGroups, cut_groups
 from observer.policy import PolicySpec
 from observer.refusal import shown
@@ -102,6 +103,10 @@ class WarmStart(PolicyModule):
                     nll = -self.policy.logprobs(solved, with_entropy=False).values_N_T.sum() / total
                     self.manual_backward(nll * self.trainer.world_size)
                     loss += float(nll.detach())
+            if self.policy.sharding is not None:
+                [most] = most_passes([len(passes)], self.over_ranks)
+                for _ in range(most - len(passes)):
+                    self.pass_empty(groups[:1])
             if not self.over_ranks.sum(sum(len(group.prompt.pictures) for group in groups)):
                 self.policy.drop_vision_gradients()
             with self.failure_saved(groups):

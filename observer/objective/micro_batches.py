@@ -32,6 +32,13 @@ class MicroBatch:
     """Log-probs of the reference; None where there is no KL term."""
     parts: tuple[int, ...] = ()
     """Completions of each micro-batch in it, where several share a pass; none: it is one."""
+    empty: bool = False
+    """Whether it passes through the policy only because other ranks wait for that, and counts for nothing."""
+
+    @staticmethod
+    def empty_of(group: Group) -> MicroBatch:
+        """Return an empty one: a completion of a group."""
+        return MicroBatch([group.take(slice(1))], torch.zeros(1), empty=True)
 
     @property
     def tokens(self) -> int:
@@ -52,11 +59,12 @@ def counted(micro_batches: Sequence[MicroBatch], groups: Sequence[Group]) -> dic
         micro_batches: of this rank.
         groups: what they were made of, with what the filter left out.
     """
+    enter = [micro_batch for micro_batch in micro_batches if not micro_batch.empty]
     return {
-        "tokens": sum(micro_batch.tokens for micro_batch in micro_batches),
+        "tokens": sum(micro_batch.tokens for micro_batch in enter),
         "sequences": sum(len(group.completions) for group in groups),
-        "micro_batches": sum(max(1, len(micro_batch.parts)) for micro_batch in micro_batches),
-        "pictures": sum(len(group.prompt.pictures) for batch in micro_batches for group in batch.groups),
+        "micro_batches": sum(max(1, len(micro_batch.parts)) for micro_batch in enter),
+        "pictures": sum(len(group.prompt.pictures) for batch in enter for group in batch.groups),
     }
 
 

@@ -70,6 +70,8 @@ def write_policy(
 ) -> str | None:
     """Write a policy as a Hugging Face directory that appears whole or not at all.
 
+    All ranks call it with a policy that is cut over them, and the first one writes.
+
     Args:
         folder: replaced if it exists.
         policy: with the weights to write.
@@ -80,6 +82,9 @@ def write_policy(
     Returns:
         What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
     """
+    if policy.sharding is not None and not policy.sharding.writes:
+        policy.take_part_in_saving(dtype)
+        return None
     told: list[str | None] = []
 
     def fill(place: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -143,8 +144,17 @@ def load_processor(spec: PolicySpec) -> Any:
     return processor
 
 
-def load_model(spec: PolicySpec) -> Any:
+Build = Callable[[Any, Mapping[str, Any], PolicySpec], tuple[Any, Iterable[str], Iterable[str]]]
+"""Makes a model of its configuration, the options of ``from_config`` and a spec; returns what its files lack,
+and what they hold besides."""
+
+
+def load_model(spec: PolicySpec, build: Build | None = None) -> Any:
     """Load a transformers model, or draw its weights from its configuration, and prepare it for training.
+
+    Args:
+        spec: which model.
+        build: makes the model; None for transformers, which reads all of its weights.
 
     Raises:
         RefusedError: it cannot be loaded, its kind is not supported, or an option does not go with it.
@@ -157,7 +167,7 @@ def load_model(spec: PolicySpec) -> Any:
         )
     try:
         with waiting("a model is loaded, from the hub if it is not here", str(spec.path)):
-            model, missing, left = _from_files(spec)
+            model, missing, left = _from_files(spec, build)
     except RefusedError:
         raise
     except Exception as error:  # its files may hold anything, and transformers then raises anything
@@ -220,8 +230,8 @@ def add_adapters(model: Any, lora: Lora) -> LoraModel:
     return adapted
 
 
-def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
-    """Return a model, the weights that its files lack, and those of layers that it does not have."""
+def _configured(spec: PolicySpec) -> tuple[Any, dict[str, Any]]:
+    """Return the configuration of a model whose files are whole, and the options to make it with."""
     path, held = model_path(spec.path), None
     if (folder := model_folder(spec.path)) is not None:
         check_config(folder)
@@ -229,17 +239,28 @@ def _from_files(spec: PolicySpec) -> tuple[Any, list[str], list[str]]:
     config = AutoConfig.from_pretrained(path, trust_remote_code=False)
     refuse_other_family(config.model_type, f"model.policy.path is {spec.path!r}")
     config._attn_implementation = spec.vision_attention  # or one that the file names would win
-    options = {"trust_remote_code": False, "dtype": getattr(torch, spec.dtype)}
-    if spec.from_scratch:
-        return AutoModelForImageTextToText.from_config(config, **options), [], []  # type: ignore[no-untyped-call]
     if held is not None:
         _refuse_larger(config, held, spec)
+    return config, {"trust_remote_code": False, "dtype": getattr(torch, spec.dtype)}
+
+
+def _from_files(spec: PolicySpec, build: Build | None) -> tuple[Any, list[str], list[str]]:
+    """Return a model, the weights that its files lack, and those of layers that it does not have."""
+    config, options = _configured(spec)
+    if spec.from_scratch:
+        return AutoModelForImageTextToText.from_config(config, **options), [], []  # type: ignore[no-untyped-call]
+    if build is not None:
+        model, missing, left = build(config, options, spec)
+        return model, list(missing), _of_layers(left)
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        path, config=config, use_safetensors=True, output_loading_info=True, **options
+        model_path(spec.path), config=config, use_safetensors=True, output_loading_info=True, **options
     )
     model, report = loaded
-    left = [name for name in report["unexpected_keys"] if re.search(r"\.(layers|blocks)\.\d+\.", name)]
-    return model, list(report["missing_keys"]), left
+    return model, list(report["missing_keys"]), _of_layers(report["unexpected_keys"])
+
+
+def _of_layers(names: Iterable[str]) -> list[str]:
+    return [name for name in names if re.search(r"\.(layers|blocks)\.\d+\.", name)]
 
 
 def _refuse_larger(config: Any, held: int, spec: PolicySpec) -> None:

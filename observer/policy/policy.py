@@ -6,13 +6,14 @@ No sampling (see ``observer.rollout``), no loss, no trainer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraModel
+from peft.tuners.lora import LoraLayer, LoraModel
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import GenerationConfig
@@ -22,7 +23,9 @@ from observer.policy.hand_over import handed_over
 from observer.policy.loading import PolicySpec, add_adapters, load_model
 from observer.policy.logits import ReadLogits, head_rows
 from observer.policy.model_files import model_path
-from observer.policy.saving import Survival, save_weights
+from observer.policy.saving import Survival, save_weights, take_part
+from observer.policy.sharded.reading import Place, build_empty, read_parts, seeming_to_be_there
+from observer.policy.sharded.sharding import Sharding
 from observer.policy.token_ids import VISION_TOKENS, banned_ids, end_ids
 from observer.policy.vision import PictureFeatures
 from observer.types import Group, RefusedError, Sampling
@@ -44,27 +47,33 @@ class LogProbs:
 class Policy(nn.Module):
     """A vision-language model of the Qwen2-VL kind that returns the log-probs of completions."""
 
-    def __init__(self, spec: PolicySpec, processor: Any) -> None:
+    def __init__(self, spec: PolicySpec, processor: Any, sharding: Sharding | None = None) -> None:
         """Load or draw the weights.
 
         Args:
             spec: which model.
             processor: its processor, from ``load_processor``.
+            sharding: how it is cut over ranks, each of which then reads its parts alone; None for not at
+                all. Weights that are drawn ``from_scratch`` are drawn whole, and cut then.
 
         Raises:
             RefusedError: the weights cannot be loaded, or the model is of another kind.
         """
         super().__init__()
-        model = load_model(spec)
+        in_parts = sharding is not None and not spec.from_scratch
+        found: dict[str, Place] = {}
+        model = load_model(spec, partial(build_empty, found) if in_parts else None)
         _check_processor(model.config, processor, spec.path)
         # In a tuple, or the model would be registered as a submodule twice.
-        self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
+        with seeming_to_be_there(model) if in_parts else nullcontext():
+            self._adapters: tuple[LoraModel, ...] = (add_adapters(model, spec.lora),) if spec.lora else ()
         if spec.freeze_vision and any(p.requires_grad for p in model.model.visual.parameters()):
             raise RefusedError(
                 "model.policy.lora.targets adapts the vision tower, which freeze_vision keeps as it is; "
                 "change the targets, or leave freeze_vision out"
             )
         self.spec = spec
+        self.sharding = sharding
         self.logprob_pass = spec.logprob_pass
         self.model = model
         self.features = PictureFeatures(model)
@@ -73,6 +82,11 @@ class Policy(nn.Module):
         self.banned_ids = banned_ids(model.config)
         self.end_ids = end_ids(model.config, model.generation_config, processor.tokenizer)
         self.train()
+        if sharding is not None:
+            model.get_input_embeddings().register_forward_hook(_with_gradient)
+            sharding.cut(self, [*model.model.language_model.layers, *model.model.visual.blocks])
+        if in_parts:
+            read_parts(model, found)
 
     def described(self) -> str:
         """Return one line for the log: what trains, and how log-probs are computed."""
@@ -88,7 +102,8 @@ class Policy(nn.Module):
         again = (
             "; activations computed anew (gradient checkpointing)" if self.spec.gradient_checkpointing else ""
         )
-        return f"policy: {trained:,} of {total:,} parameters train; log-probs: {shared}{frozen}{again}"
+        cut = "" if self.sharding is None else f"; cut over {self.sharding.ranks} ranks"
+        return f"policy: {trained:,} of {total:,} parameters train; log-probs: {shared}{frozen}{again}{cut}"
 
     def logprobs(
         self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
@@ -106,21 +121,24 @@ class Policy(nn.Module):
         Raises:
             ValueError: the groups were drawn with different ``Sampling``.
         """
-        seen: LogProbs = self(groups, with_entropy, entropy_gradients)
+        seen = LogProbs(*self(groups, with_entropy, entropy_gradients))
+        if self.sharding is not None and not torch.is_grad_enabled():
+            self.reshard()  # type: ignore[operator]  # no backward pass will; they would outlive a step
         return seen
 
     def forward(
         self, groups: Sequence[Group], with_entropy: bool = True, entropy_gradients: bool = False
-    ) -> LogProbs:
-        """See ``logprobs``. It is the module's forward so that wrappers which hook forwards see it."""
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Return the fields of ``logprobs``: the module's forward, for wrappers which hook forwards."""
         sampling = groups[0].sampling
         if any(group.sampling != sampling for group in groups):
             raise ValueError("groups that were drawn differently cannot share a pass")
+        dummy = self._vision_dummy(groups)
         if self.logprob_pass == "shared":
             hidden_K_D = shared_pass(self.model, self.features, groups)
         else:
             hidden_K_D = plain_pass(self.model, groups)
-        if (dummy := self._vision_dummy(groups)) is not None:
+        if dummy is not None:
             hidden_K_D = hidden_K_D + dummy
         ids_N_T, mask_N_T = (tensor.to(hidden_K_D.device) for tensor in completion_tokens(groups))
         row, step = mask_N_T.nonzero(as_tuple=True)
@@ -131,7 +149,7 @@ class Policy(nn.Module):
         empty_N_T = torch.zeros(mask_N_T.shape, device=mask_N_T.device)
         values_N_T = empty_N_T.index_put((row, step), chosen_K)
         entropy_N_T = None if entropy_K is None else empty_N_T.index_put((row, step), entropy_K)
-        return LogProbs(values_N_T, entropy_N_T, mask_N_T)
+        return values_N_T, entropy_N_T, mask_N_T
 
     def _read_head(
         self,
@@ -190,11 +208,17 @@ class Policy(nn.Module):
         """Return a zero with gradients to the vision tower if trained groups have no picture, else None.
 
         On several ranks every parameter must take part in every backward pass, or the gradient exchange
-        raises. See ``drop_vision_gradients``.
+        raises. See ``drop_vision_gradients``. Ranks that gather a layer when it computes have to compute the
+        same ones in the same order: there, a pass that needs nothing of the tower runs it all the same.
         """
         visual = self.model.model.visual
-        pictures = any(group.prompt.pictures for group in groups)
-        if pictures or self.features.frozen or not torch.is_grad_enabled():
+        pictures = [picture for group in groups for picture in group.prompt.pictures]
+        if self.sharding is not None:
+            together = self.logprob_pass == "plain"
+            runs = bool(pictures) if together else self.features.encodes(pictures)
+            if runs:
+                return None
+        elif pictures or self.features.frozen or not torch.is_grad_enabled():
             return None
         weight = next(visual.parameters())
         merge, config = visual.spatial_merge_size, self.model.config.vision_config
@@ -212,12 +236,15 @@ class Policy(nn.Module):
     @contextmanager
     def without_adapters(self) -> Iterator[None]:
         """Switch the adapters off inside the context: the model is then the one before training."""
-        adapters = self._adapters[0]
-        adapters.disable_adapter_layers()
+        layers = [module for module in self.model.modules() if isinstance(module, LoraLayer)]
+        # Its own switch takes their gradients too, which a sharded one would not get back.
+        for layer in layers:
+            layer._disable_adapters = True
         try:
             yield
         finally:
-            adapters.enable_adapter_layers()
+            for layer in layers:
+                layer._disable_adapters = False
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> Survival | None:
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
@@ -233,9 +260,8 @@ class Policy(nn.Module):
         Returns:
             What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32.
         """
-        folder = Path(directory)
+        folder, adapters = Path(directory), next(iter(self._adapters), None)
         folder.mkdir(parents=True, exist_ok=True)
-        adapters = next(iter(self._adapters), None)
         survival = save_weights(self.model, adapters, folder, str(model_path(self.spec.path)), dtype)
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
@@ -246,6 +272,19 @@ class Policy(nn.Module):
         generation.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return survival
+
+    def take_part_in_saving(self, dtype: torch.dtype | None = None) -> None:
+        """Take part in ``save_pretrained`` of another rank, which needs this one's parts of the weights."""
+        take_part(self.model, next(iter(self._adapters), None), dtype)
+
+
+def _with_gradient(_: Any, inputs: Any, embedded: torch.Tensor) -> torch.Tensor:
+    """Let a pass have a gradient at its input, be there a picture's or not.
+
+    A layer exchanges its gradients when that of its input is there, or after all others where there is none:
+    at other times than on a rank whose pictures have gradients, and each would wait for the other.
+    """
+    return embedded.requires_grad_() if torch.is_grad_enabled() and not embedded.requires_grad else embedded
 
 
 def _check_processor(config: Any, processor: Any, path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -15,11 +15,21 @@ from observer.types import Group
 class Reference:
     """The policy as it was before training. A plain object: checkpoints, optimizer and DDP do not see it."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Copy the policy as it is now; with LoRA, use the policy itself with its adapters switched off."""
+    def __init__(self, policy: Policy, anew: Callable[[], Policy] | None = None) -> None:
+        """Copy the policy as it is now; with LoRA, use the policy itself with its adapters switched off.
+
+        Args:
+            policy: before training.
+            anew: loads or draws it once more, where it is cut over ranks: then it cannot be copied.
+        """
         self._policy = policy
         self._copy: Policy | None = None
-        if policy.spec.lora is None:
+        if policy.spec.lora is not None:
+            return
+        if policy.sharding is not None:
+            assert anew is not None
+            self._copy = anew().requires_grad_(False).eval()
+        else:
             self._copy = copy.deepcopy(policy).requires_grad_(False).eval()
             if policy.features.frozen:
                 self._copy.model.model.visual = policy.model.model.visual

@@ -14,7 +14,8 @@ from peft.tuners.lora import LoraLayer, LoraModel
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-from observer.policy.weights_file import PART, Weight, write_file, write_weights
+from observer.policy.sharded.sharding import is_sharded
+from observer.policy.weights_file import PART, Weight, in_file, in_order, write_file, write_weights
 
 ADAPTER = "adapter"
 """Folder of the adapters, beside the weights that they are merged into."""
@@ -81,12 +82,7 @@ def save_weights(
         What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32.
     """
     survival = Survival(dtype) if adapters is not None and dtype not in (None, torch.float32) else None
-    held = torch.float32 if adapters is not None else None
-    weights = [
-        weight
-        for name, (make, like) in _merged(model, survival).items()
-        for weight in _as_published(model, name, make, like, dtype or held)
-    ]
+    weights = _weights(model, adapters, survival, dtype)
     write_weights(directory, weights)
     config = copy.deepcopy(model.config)
     written = str(
@@ -101,6 +97,30 @@ def save_weights(
     return survival
 
 
+def _weights(
+    model: Any, adapters: LoraModel | None, survival: Survival | None, dtype: torch.dtype | None
+) -> list[Weight]:
+    held = torch.float32 if adapters is not None else None
+    return [
+        weight
+        for name, (make, like) in _merged(model, survival).items()
+        for weight in _as_published(model, name, make, like, dtype or held)
+    ]
+
+
+def take_part(model: Any, adapters: LoraModel | None, dtype: torch.dtype | None) -> None:
+    """Take part in the ``save_weights`` of another rank: gather the weights that are sharded, as it does.
+
+    Args:
+        model: see ``save_weights``.
+        adapters: likewise.
+        dtype: likewise.
+    """
+    weights = list(in_order(_weights(model, adapters, None, dtype)))
+    for weight in weights + ([] if adapters is None else in_file(_adapter_weights(model))):
+        weight.make()
+
+
 def _merged(
     model: Any, survival: Survival | None
 ) -> dict[str, tuple[Callable[[], torch.Tensor], torch.Tensor]]:
@@ -111,8 +131,13 @@ def _merged(
         for name, value in model.state_dict().items()
         if ".lora_" not in name
     }
+    if any(map(is_sharded, state.values())):  # two may have no value here, and yet be no one's other name
+        own = {name.replace(".base_layer.", ".") for name, _ in model.named_parameters()}
+        state = {name: value for name, value in state.items() if name in own}
+    else:
+        state = remove_tied_weights_from_state_dict(state, model)
     found: dict[str, tuple[Callable[[], torch.Tensor], torch.Tensor]] = {}
-    for name, value in remove_tied_weights_from_state_dict(state, model).items():
+    for name, value in state.items():
         layer = layers.get(name.removesuffix(".weight"))
         make = (
             partial(merged_weight, layer, value, survival) if layer is not None else partial(_itself, value)
@@ -122,7 +147,7 @@ def _merged(
 
 
 def _itself(value: torch.Tensor) -> torch.Tensor:
-    return value
+    return whole(value)
 
 
 @torch.no_grad()
@@ -136,9 +161,10 @@ def merged_weight(layer: Any, base: torch.Tensor, survival: Survival | None = No
     """
     with torch.autocast(base.device.type, enabled=False):  # a failure is saved inside a mixed-precision step
         merged = whole(layer.get_delta_weight("default")).float()
+    full = whole(base)
     if survival is not None:
-        survival.add(base, merged)
-    return merged.add_(base)
+        survival.add(full, merged)
+    return merged.add_(full)
 
 
 def whole(weight: torch.Tensor) -> torch.Tensor:
@@ -151,7 +177,8 @@ def _as_published(
     model: Any, name: str, make: Callable[[], torch.Tensor], like: torch.Tensor, dtype: torch.dtype | None
 ) -> list[Weight]:
     """Return a weight under the name and in the shape of published checkpoints, as transformers saves it."""
-    shapes = revert_weight_conversion(model, {name: like.to("meta")})
+    empty = torch.empty(like.shape, dtype=like.dtype, device="meta")
+    shapes = revert_weight_conversion(model, {name: empty})
     kind = dtype if dtype is not None and like.dtype.is_floating_point else like.dtype
 
     def published(key: str) -> torch.Tensor:
@@ -167,7 +194,11 @@ def _save_adapters(model: Any, adapters: LoraModel, directory: Path, base: str) 
     config = copy.deepcopy(adapters.peft_config["default"])
     config.inference_mode, config.base_model_name_or_path = True, base
     config.save_pretrained(str(directory))
-    weights = [
+    write_file(directory / "adapter_model.safetensors", _adapter_weights(model))
+
+
+def _adapter_weights(model: Any) -> list[Weight]:
+    return [
         Weight(
             f"base_model.model.{name.replace('.default', '')}",
             tuple(value.shape),
@@ -177,4 +208,3 @@ def _save_adapters(model: Any, adapters: LoraModel, directory: Path, base: str) 
         for name, value in model.state_dict().items()
         if ".lora_" in name
     ]
-    write_file(directory / "adapter_model.safetensors", weights)

@@ -41,6 +41,10 @@ class PictureFeatures:
     def _trains(self) -> bool:
         return any(parameter.requires_grad for parameter in self._model.model.visual.parameters())
 
+    def encodes(self, pictures: Sequence[Patches]) -> bool:
+        """Return whether pictures go through the tower, as where not all of their features are kept."""
+        return any(not self.frozen or picture not in self._kept for picture in pictures)
+
     def model_inputs(self, pictures: Sequence[Patches]) -> dict[str, Any]:
         """Return the keyword arguments of the model's forward for pictures.
 

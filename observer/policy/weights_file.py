@@ -72,7 +72,7 @@ def write_file(path: Path, weights: Sequence[Weight]) -> None:
     Reference:
         https://huggingface.co/docs/safetensors: the length of the header, the header, the tensors.
     """
-    ordered = sorted(weights, key=lambda weight: (-weight.dtype.itemsize, weight.name))  # keeps them aligned
+    ordered = in_file(weights)
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
     for weight in ordered:
@@ -85,6 +85,17 @@ def write_file(path: Path, weights: Sequence[Weight]) -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         for weight in ordered:
             _write_tensor(file, weight)
+
+
+def in_file(weights: Sequence[Weight]) -> list[Weight]:
+    """Return weights in the order in which ``write_file`` makes them: it keeps them aligned."""
+    return sorted(weights, key=lambda weight: (-weight.dtype.itemsize, weight.name))
+
+
+def in_order(weights: Sequence[Weight]) -> Iterator[Weight]:
+    """Yield weights in the order in which ``write_weights`` makes them."""
+    for shard in _shards(weights):
+        yield from in_file(shard)
 
 
 def _write_tensor(file: IO[bytes], weight: Weight) -> None:

@@ -55,9 +55,10 @@ class Engine(ABC):
     distribution that ``Sampling`` describes. The ids of the prompt that it uses are the renderer's.
     """
 
-    weights: ClassVar[Literal["shared", "own"]] = "shared"
+    weights: ClassVar[Literal["shared", "own", "none"]] = "shared"
     """``shared``: it samples from the policy's own module, and a sync only sets the version. ``own``: it has
-    a copy of the weights, which a sync replaces."""
+    a copy of the weights, which a sync replaces. ``none``: it reads no weights, and a policy that is cut over
+    ranks will do."""
 
     reproducible: ClassVar[Literal["tokens", "rows"]] = "tokens"
     """What a run that goes on from a checkpoint has in common with one that was never stopped. ``tokens``:

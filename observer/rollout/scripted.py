@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ScriptedEngine(Engine):
     """Answers with given texts in turn; ``{answer}`` in a text becomes the problem's gold answer."""
 
-    weights = "shared"
+    weights = "none"
 
     def __init__(self, texts: list[str]) -> None:
         """Set the script.

@@ -45,13 +45,13 @@ def weights_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return a digest of weights; what of them is read says ``WEIGHTS_OF``.
 
     Every update of training changes nearly every element of a tensor, so that a part of it tells as much as
-    all; 14 GB of weights take a second or two.
+    all; 14 GB of weights take a second or two. Weights that are sharded are gathered, by all ranks.
     """
     found = blake2b(digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach()
-        if hasattr(tensor, "to_local"):  # sharded: this rank's part
-            tensor = tensor.to_local()
+        if hasattr(tensor, "full_tensor"):
+            tensor = tensor.full_tensor()
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         bytes_N = tensor.contiguous().reshape(-1).view(torch.uint8)
         size = len(bytes_N)
