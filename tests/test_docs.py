@@ -235,7 +235,7 @@ def test_the_defaults_of_the_table_of_memory_are_those_of_the_parser(reader, mon
         r"^\| `([\w.]+)(?:: [\w.-]+)?`[^|]*\| ([\w-]+) \|", PAGES["docs/memory.md"], re.MULTILINE
     )
     stated = {name: yaml.safe_load(value) for name, value in rows}
-    assert len(stated) == 10
+    assert len(stated) == 11
     found = {name: config.get(name) for name in stated}
     found["trainer.precision"] = found["trainer.precision"] or "32-true"  # Lightning's own
     found["model.engine"] = TransformersEngine().tokens_at_once

@@ -142,13 +142,8 @@ def refill(policy, steps, precision, repeats):
     print(f"{precision}, {tokens} tokens of {PROMPTS * GROUP} completions: steps {passes}, ", end="")
     print(f"CPU seconds {spread(seconds['before'])} before, {spread(seconds['after'])} after; ", end="")
     print(f"ratio {spread(ratios)}", flush=True)
-    return {
-        "precision": precision,
-        "tokens": tokens,
-        "steps": passes,
-        "cpu_seconds": seconds,
-        "ratios": ratios,
-    }
+    figures = {"cpu_seconds": {way: summary(seconds[way]) for way in WAYS}, "ratio": summary(ratios)}
+    return {"precision": precision, "tokens": tokens, "steps": passes, **figures}
 
 
 def spread(values):
