@@ -40,7 +40,7 @@ def test_a_reader_is_told_the_figures_of_a_gpu():
     assert "train: passed in 61 s" in told
     assert "59,867,136 of 3,754,622,976 parameters train" in told
     assert "a step: 7.00 s (weights handed over 0.00, drawing 5.00, update 2.00)" in told
-    assert "14.31 GB of torch's at most, 15.90 GB of the card; planned 14.00 GB, +2%" in told
+    assert "14.31 GB of torch's at most, 15.90 GB of the card; planned 14.00 GB, the card +14%" in told
     assert "drawing: 60 TFLOP (products with weights), 1.6% of that rate" in told
     assert "update: 210 TFLOP (counted; 190 of products with weights), 14.0% of that rate" in told
     assert "observer fit --plan says:\n    all 11.2 14.0" in told

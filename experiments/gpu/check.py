@@ -243,11 +243,11 @@ def run_lines(found):
     if found["max_memory_allocated_gb"] is None:
         lines.append("  memory of a GPU: not run: on a CPU")
     else:
-        most, told = found["max_memory_allocated_gb"], found["plan"].get("most_gb")
-        against = "" if told is None else f"; planned {told:.2f} GB, {most / told - 1:+.0%}"
+        most, told = found["device_peak_gb"], found["plan"].get("most_gb")
+        against = "" if told is None else f"; planned {told:.2f} GB, the card {most / told - 1:+.0%}"
         lines.append(
-            f"  memory: {most:.2f} GB of torch's at most, {found['device_peak_gb']:.2f} GB of the card"
-            f"{against}"
+            f"  memory: {found['max_memory_allocated_gb']:.2f} GB of torch's at most, "
+            f"{most:.2f} GB of the card{against}"
         )
     rate = found["matmul_operations_per_second"]
     lines.append(f"  a product of bfloat16 matrices: {rate / 1e12:.3g} TFLOP/s")
