@@ -29,7 +29,7 @@ from observer.learner.figures import refuse_unknown_monitors, watch_when_measure
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
-from observer.learner.ranks import OverRanks
+from observer.learner.ranks import OverRanks, share_buckets
 from observer.learner.rebuilding import given_options
 from observer.learner.trainer_options import (
     prepare_fast_dev_run,
@@ -140,6 +140,7 @@ class PolicyModule(HeldOutModule):
         refuse_trainer_options(self.trainer, self.answerer.engine)  # a subclass may have its own callbacks
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
+        share_buckets(self.trainer)
         refuse_averaging(self.trainer)
         if stage == "fit" and self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             prepare_fast_dev_run(self.trainer, self.optimization.updates_per_rollout)

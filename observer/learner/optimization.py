@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
@@ -86,9 +87,16 @@ class Optimization:
                 "change its init_args, or use another, such as torch.optim.AdamW"
             ) from error
         _refuse_unfit(optimizer)
+        optimizer.register_load_state_dict_post_hook(_own_state)
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = group["lr"] * rate
         return optimizer
+
+
+def _own_state(optimizer: torch.optim.Optimizer) -> None:
+    """Copy a restored state tensor by tensor: torch takes a checkpoint's own, which lie in its file."""
+    for parameter, held in optimizer.state.items():
+        optimizer.state[parameter] = apply_to_collection(held, torch.Tensor, torch.clone)
 
 
 def _refuse_unfit(optimizer: torch.optim.Optimizer) -> None:

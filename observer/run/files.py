@@ -139,6 +139,30 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
             beside.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link_file(path: Path, target: Path) -> bool:
+    """Give a file a second name, in place of a file that has it; return False where there are no hard links.
+
+    Both names stand for one file from now on: it may be replaced under either of them, never changed.
+    """
+    temporary = temporary_name(target)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        return False
+    os.replace(temporary, target)
+    temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
+    return True
+
+
 def refuse_output(output: str | Path, replaced: bool = False, option: str = "--output") -> None:
     """Refuse the place of an output, before anything is computed for it.
 
