@@ -272,7 +272,8 @@ class RunCLI(LightningCLI):
                 rank_zero_only(claim)(config.run_dir, resume=given is not None)
                 set_waits(config.waits.after, Path(config.run_dir))
         if given is not None:
-            found = resolve_checkpoint(config.run_dir, given, sums=rank_zero_only.rank == 0)
+            sums = getattr(rank_zero_only, "rank", 0) == 0
+            found = resolve_checkpoint(config.run_dir, given, sums)
             config["ckpt_path"] = str(found)
 
     def instantiate_classes(self) -> None:

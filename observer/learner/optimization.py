@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.apply_func import apply_to_collection
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 
@@ -94,9 +94,9 @@ class Optimization:
 
 
 def _own_state(optimizer: torch.optim.Optimizer) -> None:
-    """Copy a restored state tensor by tensor: torch takes a checkpoint's own, which lie in its file."""
+    """Copy a restored state, parameter by parameter: torch takes the tensors of a file as they are."""
     for parameter, held in optimizer.state.items():
-        optimizer.state[parameter] = apply_to_collection(held, torch.Tensor, torch.clone)
+        optimizer.state[parameter] = copy.deepcopy(held)
 
 
 def _refuse_unfit(optimizer: torch.optim.Optimizer) -> None:
