@@ -225,8 +225,31 @@ def test_the_best_is_saved_when_it_is_best_and_the_last_after_every_validation(t
     io = Recording()
     fit(tmp_path, rollouts=12, accuracies=[0.2, 0.5, 0.5, 0.4], io=io)
     assert [step for name, step in io.saved if name == "best.ckpt"] == [6, 12]
-    assert [step for name, step in io.saved if name == "last.ckpt"] == [0, 6, 12, 18, 24]
+    assert [step for name, step in io.saved if name == "last.ckpt"] == [0, 18, 24], "the others are the best"
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
+
+
+def test_a_last_that_is_the_best_is_one_file_until_one_of_them_is_replaced(tmp_path):
+    last, best = (tmp_path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    fit(tmp_path, rollouts=3, accuracies=[0.5])
+    assert last.samefile(best)
+    assert newest_checkpoint(tmp_path) == last, "the name that is written next"
+    held = best.read_bytes()
+    fit(tmp_path, last, rollouts=6, accuracies=[0.5, 0.4])
+    assert not last.samefile(best)
+    assert best.read_bytes() == held
+    assert (rollouts_in(last), rollouts_in(best)) == (6, 3)
+
+
+def test_without_hard_links_the_last_is_written_beside_the_best(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    fit(tmp_path, rollouts=3, accuracies=[0.5])
+    last, best = (tmp_path / "checkpoints" / f"{name}.ckpt" for name in ("last", "best"))
+    assert not last.samefile(best)
+    assert weights(last) == weights(best)
 
 
 def test_a_worse_one_after_a_resume_does_not_replace_the_best(tmp_path):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from observer.run.checkpoints import refuse_other_version
-from observer.run.files import remove_unfinished, whole_file, writing
+from observer.run.checkpoints import read_checkpoint, refuse_other_version
+from observer.run.files import remove_unfinished, sync_folder, whole_file, writing
 from observer.run.waiting import waiting
 
 
@@ -20,6 +19,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Lightning's own writes to the folder for temporary files and moves from there: across file systems that is
     a copy, and a kill leaves half a file under the final name.
     """
+
+    _chosen: tuple[str, str] | None = None
+
+    def agree(self, strategy: Any, path: str | None) -> None:
+        """Let all ranks read the file that rank 0 has chosen: it alone has compared check sums.
+
+        Args:
+            strategy: of the trainer, once the ranks have met.
+            path: what this rank would read; None on all ranks where there is nothing to read.
+        """
+        if path is not None:
+            self._chosen = (path, strategy.broadcast(path))
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -46,23 +57,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             except RuntimeError as error:
                 raise (writer.error or error) from error
         with writing(target):
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read tensors and builtins, and nothing that would run code.
+        """Read tensors and builtins, and nothing that would run code; see ``read_checkpoint``.
 
         Args:
-            path: the file.
+            path: the file; if ``agree`` was called with it, rank 0's.
             map_location: the device its tensors go to.
             weights_only: taken as True, whatever it is.
 
         Raises:
             RefusedError: it is of a run, and of no version of Lightning that a run can go on from.
         """
+        if self._chosen is not None and str(path) == self._chosen[0]:
+            path = self._chosen[1]
         with waiting("a checkpoint is read", lambda: str(path)):
-            checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=True)
+            checkpoint: dict[str, Any] = read_checkpoint(path, map_location)
         if isinstance(checkpoint, dict) and {"state_dict", "loops", "callbacks"} & checkpoint.keys():
             refuse_other_version(checkpoint, path)
         return checkpoint
@@ -84,12 +97,3 @@ class _Writer:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

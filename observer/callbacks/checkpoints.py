@@ -7,7 +7,6 @@ content of a checkpoint is Lightning's.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,17 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
-from observer.run.files import causes, temporary_name
+from observer.run.files import causes, link_file, sync_folder
 from observer.run.waiting import waiting
 from observer.types import EngineError
-
-
-def _rename_copy(path: Path, target: Path) -> None:
-    """Link a file to a second name, replacing the file there; without hard links, move it."""
-    temporary = temporary_name(target)
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:
-        os.replace(path, target)
-    else:
-        os.replace(temporary, target)
-        temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
 
 
 class Last(Checkpoint):
     """Keeps ``last.ckpt``, from which a run goes on: every n steps, after every validation, and at the end.
 
     The one before stays as ``previous.ckpt``, for when the last is damaged later on. The one before that goes
-    before a new one is written, so that the disk never holds more than these two.
+    before a new one is written, so that the disk never holds more than these two. After a validation with the
+    best figure so far it is a second name of ``best.ckpt``, which has just been written and holds the same.
 
     It saves between rollouts only. A checkpoint that falls on a validation is written when that has ended,
     because Lightning does not make up for a validation that was due when a checkpoint was written. (Stock
@@ -62,11 +49,13 @@ class Last(Checkpoint):
         path: the file.
         every_n_steps: optimizer steps from one to the next; written at the first end of a rollout that
             reaches a multiple of it.
+        best: writes ``best.ckpt``, right before this callback; None where nothing does.
     """
 
-    def __init__(self, path: Path, every_n_steps: int) -> None:
+    def __init__(self, path: Path, every_n_steps: int, best: Best | None = None) -> None:
         refuse_outside("checkpoints.every_n_steps", every_n_steps, 1)
         self.path = path
+        self.best = best
         self.every_n_steps = every_n_steps
         self.requested = False
         """Whether to save at the next occasion, as if n steps were over."""
@@ -94,7 +83,7 @@ class Last(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save after the validation: the best score so far is part of the state."""
         if trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking:
-            self._save(trainer)
+            self._save(trainer, self.best)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the final state, also where an average has just taken the place of the weights."""
@@ -115,21 +104,29 @@ class Last(Checkpoint):
         except Exception as error:  # must not hide why the run ends, of which it may be a consequence
             rank_zero_warn(f"no checkpoint of step {trainer.global_step} could be saved: {error}")
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: Trainer, twin: Best | None = None) -> None:
         if trainer.global_step > self._saved and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._replace(trainer)
+            self._replace(trainer, twin)
             self._saved = trainer.global_step
 
-    def _replace(self, trainer: Trainer) -> None:
+    def _replace(self, trainer: Trainer, twin: Best | None = None) -> None:
         last = self.path.resolve()
         followed = self._resumed_from == last  # by the state that is saved now; and it can be read
-        if trainer.is_global_zero and followed:
-            _rename_copy(self.path, self._previous)
+        if trainer.is_global_zero and followed and not link_file(self.path, self._previous):
+            self.path.replace(self._previous)  # there are no hard links
         with waiting("a checkpoint is saved, and ranks meet", self.path.name):
-            trainer.save_checkpoint(self.path, weights_only=False)
+            if twin is None or not twin.saved_now(trainer) or not self._linked(trainer, twin):
+                trainer.save_checkpoint(self.path, weights_only=False)
         if trainer.is_global_zero and not followed and self._resumed_from != self._previous.resolve():
             self._previous.unlink(missing_ok=True)  # of a run that this one does not go on from
         self._resumed_from = last
+
+    def _linked(self, trainer: Trainer, twin: Best) -> bool:
+        """Give the file of the best this name too; return, on all ranks, whether that could be done."""
+        linked = trainer.is_global_zero and link_file(Path(twin.best_model_path), self.path)
+        if linked:
+            sync_folder(self.path.parent)
+        return bool(trainer.strategy.broadcast(linked))
 
 
 def _validation_follows(trainer: Trainer) -> bool:
@@ -210,6 +207,10 @@ class Best(ModelCheckpoint):
         with waiting("a checkpoint is saved, and ranks meet", Path(filepath).name):
             super()._save_checkpoint(trainer, filepath)
 
+    def saved_now(self, trainer: Trainer) -> bool:
+        """Return whether the file holds the present step, after the validation that is just over."""
+        return bool(self._last_checkpoint_saved) and self._last_global_step_saved == trainer.global_step
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember the score to beat if its file is here, also when the run directory was moved."""
         path, score = self.format_checkpoint_name({}), state_dict["best_model_score"]
@@ -234,6 +235,7 @@ def checkpoint_callbacks(run_dir: Path, every_n_steps: int, validates: bool) -> 
     Raises:
         RefusedError: ``every_n_steps`` is not at least 1.
     """
-    last = Last(run_dir / FOLDER / "last.ckpt", every_n_steps)
+    best = Best(run_dir / FOLDER / "best.ckpt") if validates else None
+    last = Last(run_dir / FOLDER / "last.ckpt", every_n_steps, best)
     # Best first: the last checkpoint after a validation must remember its score.
-    return [Best(run_dir / FOLDER / "best.ckpt"), last] if validates else [last]
+    return [last] if best is None else [best, last]

@@ -272,7 +272,9 @@ class RunCLI(LightningCLI):
                 rank_zero_only(claim)(config.run_dir, resume=given is not None)
                 set_waits(config.waits.after, Path(config.run_dir))
         if given is not None:
-            config["ckpt_path"] = str(resolve_checkpoint(config.run_dir, given))
+            sums = getattr(rank_zero_only, "rank", 0) == 0
+            found = resolve_checkpoint(config.run_dir, given, sums)
+            config["ckpt_path"] = str(found)
 
     def instantiate_classes(self) -> None:
         """Build learner, data and trainer; a package that one of them needs and lacks is named."""
@@ -301,7 +303,7 @@ class RunCLI(LightningCLI):
         plugins, callbacks = trainer.plugins or [], trainer.callbacks or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         refuse_checkpoint_io(plugins)
-        kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        kwargs["plugins"] = [*plugins, checkpoint_io := AtomicCheckpointIO()]
         kwargs["callbacks"] = [
             *(callbacks if isinstance(callbacks, list) else [callbacks]),
             *checkpoint_callbacks(
@@ -326,6 +328,7 @@ class RunCLI(LightningCLI):
         def met() -> None:
             with waiting("ranks start and meet", f"{built.world_size} of them"):
                 meet()
+            checkpoint_io.agree(built.strategy, config.get("ckpt_path"))
 
         if built.world_size > 1:
             built.strategy.setup_environment = met  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ from observer.learner.averaging import CURRENT, complete, refuse_lost_average
 from observer.learner.rebuilding import ENTRY, restored_options, saved_options
 from observer.learner.restoring import entries, refuse_malformed, refuse_unlike
 from observer.policy.checkpoint import first_misfit
-from observer.run.checkpoints import refuse_other_version, restoring
+from observer.run.checkpoints import read_checkpoint, refuse_other_version, restoring
 from observer.strategies import described, with_present_names
 from observer.types import RefusedError
 
@@ -119,7 +119,10 @@ def loaded(cls: type, path: str | Path | IO[bytes], map_location: Any, given: Ma
     if map_location is None and not torch.cuda.is_available():
         map_location = "cpu"
     with restoring(path):
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        if isinstance(path, str | Path):
+            checkpoint = read_checkpoint(path, map_location)
+        else:
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
         if not isinstance(checkpoint, dict) or not {"policy", "recipe", "state_dict"} <= checkpoint.keys():
             raise ValueError("it holds no policy, recipe and state_dict")
         refuse_other_version(checkpoint, path)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
@@ -30,7 +30,7 @@ from observer.learner.figures import refuse_unknown_monitors, watch_when_measure
 from observer.learner.former_methods import refuse_former_methods
 from observer.learner.held_out import HeldOutModule
 from observer.learner.optimization import Optimization
-from observer.learner.ranks import OverRanks
+from observer.learner.ranks import OverRanks, share_buckets
 from observer.learner.rebuilding import given_options
 from observer.learner.sharded.strategy import settle, sharding_of
 from observer.learner.trainer_options import (
@@ -50,7 +50,7 @@ from observer.refusal import refuse_outside
 from observer.run.waiting import waiting
 from observer.seeding import stable_seed
 from observer.strategies import described
-from observer.types import Group, RefusedError, Sampling
+from observer.types import RefusedError, Sampling
 
 
 class PolicyModule(HeldOutModule):
@@ -145,6 +145,7 @@ class PolicyModule(HeldOutModule):
         refuse_trainer_options(self.trainer, self.answerer.engine)  # a subclass may have its own callbacks
         if self.trainer.strategy.root_device.type == "cpu":
             keep_freed_memory()
+        share_buckets(self.trainer)
         refuse_averaging(self.trainer)
         if stage == "fit" and self.trainer.fast_dev_run:  # type: ignore[attr-defined]
             prepare_fast_dev_run(self.trainer, self.optimization.updates_per_rollout)
@@ -297,11 +298,6 @@ class PolicyModule(HeldOutModule):
         """Add up gradients; ranks wait for each other's in here, or where gradients are used first."""
         with waiting("a backward pass, in which ranks exchange gradients", self._in_step):
             super().manual_backward(loss, *arguments, **options)
-
-    def pass_empty(self, groups: Sequence[Group]) -> None:
-        """Pass groups forward and backward for nothing, as other ranks wait for this one's part in a pass."""
-        seen = self.policy.logprobs(groups, with_entropy=False)
-        self.manual_backward(seen.values_N_T.sum() * 0.0)
 
     def _in_step(self) -> str:
         return f"step {self.data.step}, {self.trainer.world_size} ranks"

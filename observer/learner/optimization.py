@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Iterable
@@ -102,9 +103,16 @@ class Optimization:
                 "change its init_args, or use another, such as torch.optim.AdamW"
             ) from error
         _refuse_unfit(optimizer)
+        optimizer.register_load_state_dict_post_hook(_own_state)
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
             group["lr"] = group["lr"] * rate
         return optimizer
+
+
+def _own_state(optimizer: torch.optim.Optimizer) -> None:
+    """Copy a restored state, parameter by parameter: torch takes the tensors of a file as they are."""
+    for parameter, held in optimizer.state.items():
+        optimizer.state[parameter] = copy.deepcopy(held)
 
 
 def _refuse_unfit(optimizer: torch.optim.Optimizer) -> None:

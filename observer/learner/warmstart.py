@@ -11,7 +11,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from observer.answering import DEFAULT_REWARDS, Answerer
 from observer.learner.module import PolicyModule
 from observer.learner.optimization import Optimization, default_optimizer
-from observer.learner.updating.passes import most_passes
+from observer.learner.updating.passes import most_passes, pass_empty
 from observer.objective import Constant, LearningRate, ParameterGroups, cut_groups
 from observer.policy import PolicySpec
 from observer.refusal import shown
@@ -106,7 +106,7 @@ class WarmStart(PolicyModule):
             if self.policy.sharding is not None:
                 [most] = most_passes([len(passes)], self.over_ranks)
                 for _ in range(most - len(passes)):
-                    self.pass_empty(groups[:1])
+                    pass_empty(self, groups[:1])
             if not self.over_ranks.sum(sum(len(group.prompt.pictures) for group in groups)):
                 self.policy.drop_vision_gradients()
             with self.failure_saved(groups):

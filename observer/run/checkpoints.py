@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,25 @@ FOLDER = "checkpoints"
 """Where checkpoints are, below the run directory."""
 _NEEDED = ("global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 """Entries that resuming needs; a file without one of them is no checkpoint of a run."""
+
+_MAPPED = ("state_dict", "current_model_state", "optimizer_states")
+"""Entries of which a run copies what it needs: weights, those beside an average, the optimizer's state."""
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> Any:
+    """Read tensors and builtins of a checkpoint; weights and optimizer state stay in the file until copied.
+
+    So that no rank holds a second copy of them. Everything else is copied here: what kept a part of the file
+    would keep the room of the whole of it on the disk, also after it was replaced.
+
+    Args:
+        path: of a local file.
+        map_location: the device its tensors go to, as ``torch.load`` takes it.
+    """
+    checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=True)
+    if not isinstance(checkpoint, dict):
+        return checkpoint
+    return {name: value if name in _MAPPED else copy.deepcopy(value) for name, value in checkpoint.items()}
 
 
 @contextmanager
@@ -46,17 +66,18 @@ def restoring(path: object, entry: str = "") -> Iterator[None]:
         ) from error
 
 
-def newest_checkpoint(run_dir: Path) -> Path:
+def newest_checkpoint(run_dir: Path, sums: bool = True) -> Path:
     """Return the checkpoint that a run goes on from: the one with the most steps that is whole.
 
     Args:
         run_dir: the run directory. Files in it that are damaged are passed over with a warning.
+        sums: whether to compare check sums, which reads all of a file.
 
     Raises:
         RefusedError: there is none; names the folder and the files that cannot be read.
     """
     folder = run_dir / FOLDER
-    found: dict[Path, tuple[int, int]] = {}
+    found: dict[Path, tuple[int, int, bool]] = {}
     bad: list[str] = []
 
     def pass_over(path: Path, error: Exception) -> None:
@@ -64,12 +85,14 @@ def newest_checkpoint(run_dir: Path) -> Path:
 
     for path in sorted(folder.glob("*.ckpt")):
         try:
-            found[path] = (_steps_in(path), path.stat().st_mtime_ns)
+            # Two names of one file are equally new; the run goes on under the name that it writes next.
+            found[path] = (_steps_in(path), path.stat().st_mtime_ns, path.stem == "last")
         except Exception as error:
             pass_over(path, error)
     for path in sorted(found, key=lambda path: found[path], reverse=True):
         try:
-            _check_sums(path)
+            if sums:
+                _check_sums(path)
         except Exception as error:
             pass_over(path, error)
             continue
@@ -82,18 +105,20 @@ def newest_checkpoint(run_dir: Path) -> Path:
     )
 
 
-def check_checkpoint(path: Path) -> None:
+def check_checkpoint(path: Path, sums: bool = True) -> None:
     """Refuse a file that no run can go on from.
 
     Args:
         path: an existing file.
+        sums: whether to compare check sums, which reads all of it.
 
     Raises:
         RefusedError: it cannot be read, is damaged, or is no checkpoint of a run.
     """
     try:
         _steps_in(path)
-        _check_sums(path)
+        if sums:
+            _check_sums(path)
     except Exception as error:
         raise RefusedError(f"checkpoint {path} cannot be read: {_reason(error)}") from error
 
@@ -128,25 +153,26 @@ def _check_sums(path: Path) -> None:
             raise ValueError(f"its part {damaged} is damaged")
 
 
-def resolve_checkpoint(run_dir: str | Path, given: str) -> Path:
+def resolve_checkpoint(run_dir: str | Path, given: str, sums: bool = True) -> Path:
     """Return the checkpoint that a word or path names.
 
     Args:
         run_dir: the run.
         given: ``last`` (the newest valid one), ``best``, or a path.
+        sums: whether to compare check sums, which reads all of it: of several ranks one has to.
 
     Raises:
         RefusedError: there is none.
     """
     if given == "last":
-        return newest_checkpoint(Path(run_dir))
+        return newest_checkpoint(Path(run_dir), sums)
     path = Path(run_dir) / FOLDER / "best.ckpt" if given == "best" else Path(given)
     if not path.is_file():
         there = sorted(str(file) for file in (Path(run_dir) / FOLDER).glob("*.ckpt"))
         instead = f"say last, or name one: {', '.join(there)}" if there else "say last, best, or a .ckpt file"
         why = "no validation has run, and they choose it; " if given == "best" and there else ""
         raise RefusedError(f"checkpoint {given!r}: there is no file {path}; {why}{instead}")
-    check_checkpoint(path)
+    check_checkpoint(path, sums)
     return path
 
 

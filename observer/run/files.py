@@ -148,6 +148,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def link_file(path: Path, target: Path) -> bool:
+    """Give a file a second name, in place of a file that has it; return False where there are no hard links.
+
+    Both names stand for one file from now on: it may be replaced under either of them, never changed.
+    """
+    temporary = temporary_name(target)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        return False
+    os.replace(temporary, target)
+    temporary.unlink(missing_ok=True)  # it is still there where the target was this very file already
+    return True
+
+
 def refuse_output(output: str | Path, replaced: bool = False, option: str = "--output") -> None:
     """Refuse the place of an output, before anything is computed for it.
 

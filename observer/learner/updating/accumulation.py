@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from observer.learner.updating.passes import pass_empty
 from observer.objective import MicroBatch, UpdateCounts, counted
 from observer.types import Group
 
@@ -26,7 +27,7 @@ def accumulated(module: Any, micro_batches: Sequence[MicroBatch], part: Sequence
     counts = UpdateCounts(**module.over_ranks.reduce(counted(micro_batches, part), "sum"))
     for micro_batch in micro_batches:
         if micro_batch.empty:
-            module.pass_empty(micro_batch.groups)
+            pass_empty(module, micro_batch.groups)
             continue
         with module.gradient_sync(last=micro_batch is micro_batches[-1]):
             loss, figures = module.micro_batch_loss(micro_batch, counts)
@@ -34,7 +35,7 @@ def accumulated(module: Any, micro_batches: Sequence[MicroBatch], part: Sequence
             module.manual_backward(loss * module.trainer.world_size)
         totals += figures
     if counts.micro_batches and not micro_batches:  # other ranks wait for this one's gradients
-        module.pass_empty([part[0].take(slice(1))])
+        pass_empty(module, [part[0].take(slice(1))])
     if not counts.pictures:
         module.policy.drop_vision_gradients()
     return totals.cpu()

@@ -6,6 +6,7 @@ Without them a rank with fewer micro-batches would end its step while another wa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -40,3 +41,14 @@ def with_equal_passes(
         of_one_step + [MicroBatch.empty_of(part[0])] * (count - len(of_one_step))
         for of_one_step, part, count in zip(micro_batches, parts, most, strict=True)
     ]
+
+
+def pass_empty(module: Any, groups: Sequence[Group]) -> None:
+    """Pass groups forward and backward for nothing, as other ranks wait for this one's part in a pass.
+
+    Args:
+        module: the learner.
+        groups: of this rank.
+    """
+    seen = module.policy.logprobs(groups, with_entropy=False)
+    module.manual_backward(seen.values_N_T.sum() * 0.0)
