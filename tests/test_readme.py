@@ -47,7 +47,7 @@ def test_the_python_example_has_at_most_15_lines_and_trains(tmp_path):
     assert summary["problems"] == 64
 
 
-def test_the_rows_and_the_configuration_are_read_as_they_stand(tmp_path, capsys):
+def test_the_rows_are_read_as_they_stand(tmp_path):
     (rows,) = blocks("json")
     (tmp_path / "train.jsonl").write_text(rows, encoding="utf-8")
     (tmp_path / "cats").mkdir()
@@ -55,12 +55,6 @@ def test_the_rows_and_the_configuration_are_read_as_they_stand(tmp_path, capsys)
         Image.new("RGB", (56, 56)).save(tmp_path / name)
     problems = Jsonl(str(tmp_path / "train.jsonl")).read()
     assert [(problem.kind, len(problem.pictures)) for problem in problems] == [("integer", 1), ("choice", 2)]
-    (config,) = [block for block in blocks("yaml") if block.startswith("# mine.yaml")]
-    (tmp_path / "mine.yaml").write_text(config, encoding="utf-8")
-    with pytest.raises(SystemExit) as stop:
-        main(["fit", "--config", str(tmp_path / "mine.yaml"), "--print_config"])
-    assert stop.value.code == 0
-    assert "train.jsonl" in capsys.readouterr().out
 
 
 @pytest.mark.whole

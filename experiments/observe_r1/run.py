@@ -22,7 +22,7 @@ from table import written
 
 HERE = Path(__file__).parent
 RUNS = Path("runs/observe_r1")
-RECIPE = {"3b": "reference", "7b": "reference", "tiny": "quickstart"}
+RECIPE = {"3b": "observe_r1_3b", "7b": "observe_r1_7b", "tiny": "quickstart"}
 """Size -> the configuration that it is trained with, by name or path."""
 MODEL = {"3b": "Qwen/Qwen2.5-VL-3B-Instruct", "7b": "Qwen/Qwen2.5-VL-7B-Instruct", "tiny": "observer:tiles"}
 """Size -> the base model."""
