@@ -31,6 +31,7 @@ def drawn(folder, names, seeds=2, levels=2, contrasts=None):
     }
 
 
+@pytest.mark.whole
 def test_many_variants_have_axes_of_their_own(tmp_path):
     names = [f"{LONG}_{place}" if place % 3 else f"$v_{place}$".strip("$") for place in range(6)]
     found = drawn(tmp_path, names, contrasts={"first": f"{names[1]} - {names[0]}"})

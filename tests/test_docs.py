@@ -153,10 +153,10 @@ def test_a_command_with_a_wrong_value_would_not_pass_for_understood(words, reade
         understood(words.split(), monkeypatch, capfd)
 
 
-OPTIONS = sorted(
-    {span for page in PAGES for span in spans(page) if span.startswith("--") and ".." not in span}
-)
-"""Options that a page names in a sentence, some with a value."""
+SLURM = {"--kill-on-bad-exit=1", "--ntasks", "--ntasks-per-node", "--requeue", "--signal=USR1@300"}
+NAMED = {page: {span for span in spans(page) if span.startswith("--") and ".." not in span} for page in PAGES}
+OPTIONS = sorted(set().union(*(NAMED[page] for page in PAGES if page != "docs/gpu.md")) - SLURM)
+"""Options that a page names in a sentence, some with a value; not those of other programs."""
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +199,13 @@ def test_every_option_that_a_sentence_names_is_one_of_a_command(option, helps, c
     assert having(option.partition(" ")[0], helps, capsys)
 
 
+def test_the_page_of_the_script_for_a_gpu_names_options_of_it():
+    script = (ROOT / "experiments" / "gpu" / "check.py").read_text(encoding="utf-8")
+    words = {word for span in NAMED["docs/gpu.md"] for word in span.split() if word.startswith("--")}
+    assert len(words) > 3
+    assert {word for word in words if f'"{word}"' not in script} == set()
+
+
 def test_every_value_that_a_sentence_gives_an_option_is_one_of_it(helps, capsys, reader, monkeypatch):
     lines = [list(QUICK)]
     for name, _, values in (option.partition(" ") for option in OPTIONS):
@@ -235,7 +242,7 @@ def test_the_defaults_of_the_table_of_memory_are_those_of_the_parser(reader, mon
         r"^\| `([\w.]+)(?:: [\w.-]+)?`[^|]*\| ([\w-]+) \|", PAGES["docs/memory.md"], re.MULTILINE
     )
     stated = {name: yaml.safe_load(value) for name, value in rows}
-    assert len(stated) == 11
+    assert len(stated) == 12
     found = {name: config.get(name) for name in stated}
     found["trainer.precision"] = found["trainer.precision"] or "32-true"  # Lightning's own
     found["model.engine"] = TransformersEngine().tokens_at_once
@@ -331,7 +338,7 @@ def test_every_block_is_of_a_kind_that_is_read_by_a_test():
     docs |= {"statistics": 1, "ladder": 1}
     assert python == {"README.md": 3, **{f"docs/{page}.md": count for page, count in docs.items()}}
     assert {page: len(found) for page in PAGES if (found := blocks(page, "yaml"))} == {
-        "README.md": 2,
+        "README.md": 1,
         "docs/ablation.md": 2,
         "docs/configs.md": 1,
         "docs/curriculum.md": 4,

@@ -177,6 +177,7 @@ def test_reading_is_linear(unit):
     assert twice < 2.2 * once
 
 
+@pytest.mark.whole
 def test_a_formula_that_is_undefined_everywhere_costs_no_more_than_it_is_long():
     options = tuple(f"x^{place}" for place in range(2, 10))
 

@@ -79,6 +79,7 @@ def test_the_file_holds_what_the_loaded_learner_answers(checkpoint, tmp_path, ca
     assert [record["text"] for record in lines(untrained)] != [record["text"] for record in written]
 
 
+@pytest.mark.whole
 def test_the_examples_of_the_page_answer_alike(checkpoint):
     found = {}
     for example in blocks("docs/predict.md", "python"):

@@ -56,6 +56,7 @@ def counted(batches):
     return Counter(row for rows in batches for row in rows)
 
 
+@pytest.mark.whole
 @holds_for("schedule", BY_STEP)
 def test_each_block_has_the_rows_of_the_schedule_as_often_as_it_draws_them(schedule):
     blocks = 1 if isinstance(schedule, AtMost) else 2

@@ -115,7 +115,7 @@ def test_the_callback_is_listed_without_lightning_as_it_is_with_it():
 
 def test_bases_and_private_classes_are_not_listed():
     assert shipped("learning_rate").keys() == {"Constant", "Cosine", "Linear"}  # not _Decay
-    rows = {"Columns", "Handwriting", "Jsonl", "Ladder", "Message", "Tiles"}  # not JsonLines
+    rows = {"Columns", "Handwriting", "Jsonl", "Ladder", "Message", "Tiles", "Together"}  # not JsonLines
     assert shipped("rows").keys() == rows
 
 
