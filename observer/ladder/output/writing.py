@@ -100,7 +100,7 @@ class Writing:
         with ExitStack() as stack:
             lines = stack.enter_context(whole_file(self._folder / LADDER))
             table = stack.enter_context(parquet(self._folder / COLUMNS, columns, provenance))
-            for place, row in enumerate(self._table.rows_N.tolist()):
+            for place, row in enumerate(map(int, self._table.rows_N)):
                 record = self._record(row) | {name: values[place].item() for name, values in added.items()}
                 problem, names = self._table.problem(row), self._names(row)
                 line = self._line(problem, names, row, record)
@@ -148,7 +148,7 @@ class Writing:
         ]
         seed = stable_seed(self._measuring.recipe.seed, "ladder control")
         order_N = np.random.default_rng(seed).permutation(np.flatnonzero(self._selected.usable_R))
-        for row in order_N.tolist():
+        for row in map(int, order_N):
             if not any(self._table.record(row, faults).values()):
                 yield row
 
