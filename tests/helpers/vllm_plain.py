@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-os.environ |= {
+ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process starts in half the time
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -27,6 +27,7 @@ def chat(system, question, path):
 
 
 def main(folder, asked, output):
+    os.environ.update(ENVIRONMENT)
     from vllm import LLM, SamplingParams
 
     # To compile takes 40 seconds; weights of float32 are rounded to half of it unless they are asked for.
