@@ -28,7 +28,7 @@ def asked(source, **options):
 
 def test_a_plan_counts_without_a_model_and_writes_nothing(source, tmp_path):
     [cost] = plan(asked(source, model=NOWHERE), tmp_path / WORK, 0)
-    assert (cost.benchmark, cost.chunks, cost.finished, cost.rows) == ("mine", 3, 0, 10)
+    assert (cost.name, cost.chunks, cost.finished, cost.rows) == ("mine", 3, 0, 10)
     assert (cost.responses, cost.most_tokens) == (10 * 5, 10 * 5 * 64)
     assert (cost.audited, cost.tokens, cost.seconds) == (0, None, None)
     [audited] = plan(asked(source, model=NOWHERE, audit=Audit(4), limit=6), tmp_path / WORK, 0)

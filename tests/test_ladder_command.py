@@ -72,7 +72,7 @@ def test_a_plan_counts_without_a_model_and_tells_tokens_of_rows_that_are_timed(s
         raise AssertionError("no model is loaded")
 
     [cost] = plan(Measuring(recipe(source), source.read(), tmp_path / "work", none), None, 0)
-    assert (cost.step, cost.rows, cost.responses, cost.most_tokens) == ("Measure", 6, 24, 24 * 64)
+    assert (cost.name, cost.rows, cost.responses, cost.most_tokens) == ("Measure", 6, 24, 24 * 64)
     assert cost.tokens is None
     measuring = Measuring(recipe(source), source.read(), tmp_path / "work", ModelAsker)
     [timed] = plan(measuring, None, 2)

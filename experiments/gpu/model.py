@@ -1,6 +1,6 @@
 """A Qwen2.5-VL of published size with random weights, in the files that a published model has.
 
-Nothing is downloaded: architecture numbers are below, tokenizer and processor are those of
+Nothing is downloaded: architecture numbers are those that a plan goes by, tokenizer and processor those of
 ``observer:tiles``, the vocabulary filled up to the size of the model's, so that all sizes are true.
 """
 
@@ -20,8 +20,6 @@ SCALE = 0.02
 class Size:
     """A model and the run that it is checked with."""
 
-    text: dict
-    vision: dict
     pixels: int
     """Of each picture: 28 x 28 for a visual token."""
     prompts: int
@@ -31,41 +29,21 @@ class Size:
     """Rows and columns of the matrices that the card's rate is measured with."""
     words: list = field(default_factory=list)
     """Options of ``observer fit`` that differ from check.yaml."""
+    text: dict = field(default_factory=dict)
+    """Sizes of the text model that differ from those of the 3B, by their names in its config.json."""
+    vision: dict = field(default_factory=dict)
+    """The same of the vision tower."""
 
 
 SIZES = {
-    # Qwen2.5-VL-3B-Instruct's config.json: 3,754,622,976 weights.
-    "3b": Size(
-        text={
-            "hidden_size": 2048,
-            "intermediate_size": 11008,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-            "vocab_size": 151936,
-            "max_position_embeddings": 128000,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1000000.0,
-                "mrope_section": [16, 24, 24],
-            },
-        },
-        vision={
-            "depth": 32,
-            "hidden_size": 1280,
-            "intermediate_size": 3420,
-            "num_heads": 16,
-            "out_hidden_size": 2048,
-            "fullatt_block_indexes": [7, 15, 23, 31],
-        },
-        pixels=448 * 448,
-        prompts=8,
-        group=8,
-        max_tokens=128,
-        rate_size=8192,
-    ),
+    "3b": Size(pixels=448 * 448, prompts=8, group=8, max_tokens=128, rate_size=8192),
     # The same path in seconds on a CPU.
     "tiny": Size(
+        pixels=112 * 112,
+        prompts=4,
+        group=4,
+        max_tokens=16,
+        rate_size=256,
         text={
             "hidden_size": 128,
             "intermediate_size": 256,
@@ -74,11 +52,7 @@ SIZES = {
             "num_key_value_heads": 2,
             "vocab_size": 1024,
             "max_position_embeddings": 4096,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1000000.0,
-                "mrope_section": [4, 6, 6],
-            },
+            "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]},
         },
         vision={
             "depth": 2,
@@ -88,50 +62,29 @@ SIZES = {
             "out_hidden_size": 128,
             "fullatt_block_indexes": [1],
         },
-        pixels=112 * 112,
-        prompts=4,
-        group=4,
-        max_tokens=16,
-        rate_size=256,
     ),
 }
+TOKENS = {
+    "bos_token_id": None,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "image_token_id": 5,
+    "video_token_id": 6,
+    "vision_start_token_id": 3,
+    "vision_end_token_id": 4,
+}
+"""Of the tokenizer of ``observer:tiles``."""
 
 
 def config_of(size):
-    """Return the config.json of a model, token numbers those of the tokenizer of ``observer:tiles``."""
+    """Return the configuration of a model, token numbers those of the tokenizer of ``observer:tiles``."""
     from transformers import Qwen2_5_VLConfig
 
-    return Qwen2_5_VLConfig(
-        text_config={
-            **size.text,
-            "bos_token_id": None,
-            "eos_token_id": 2,
-            "pad_token_id": 0,
-            "rms_norm_eps": 1e-6,
-            "hidden_act": "silu",
-            "use_sliding_window": False,
-            "attention_dropout": 0.0,
-            "dtype": "bfloat16",
-        },
-        vision_config={
-            **size.vision,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "window_size": 112,
-            "in_channels": 3,
-            "tokens_per_second": 2,
-            "hidden_act": "silu",
-            "dtype": "bfloat16",
-        },
-        image_token_id=5,
-        video_token_id=6,
-        vision_start_token_id=3,
-        vision_end_token_id=4,
-        tie_word_embeddings=True,
-        dtype="bfloat16",
-        architectures=["Qwen2_5_VLForConditionalGeneration"],
-    )
+    from observer.planning.architecture import PUBLISHED
+
+    held = json.loads((PUBLISHED / "Qwen--Qwen2.5-VL-3B-Instruct.json").read_text(encoding="utf-8"))
+    vision = held["vision_config"] | size.vision
+    return Qwen2_5_VLConfig.from_dict(held | size.text | TOKENS | {"vision_config": vision})
 
 
 def make_model(size, folder, device, seed=0):
@@ -156,19 +109,19 @@ def make_model(size, folder, device, seed=0):
         return count
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_processor(size, folder)
+    write_processor(config.get_text_config(), folder)
     generator = torch.Generator(device).manual_seed(seed)
     shards, held = [{}], 0
     for name, shape in weights.items():
         if held > SHARD_BYTES:
             shards.append({})
             held = 0
-        shards[-1][published(name)] = None, name, shape
+        shards[-1][published(name)] = name, shape
         held += 2 * shape.numel()
     index = {}
     for number, shard in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        tensors = {key: drawn(name, shape, generator) for key, (_, name, shape) in shard.items()}
+        tensors = {key: drawn(name, shape, generator) for key, (name, shape) in shard.items()}
         save_file(tensors, folder / file, metadata={"format": "pt"})
         index |= dict.fromkeys(tensors, file)
     (folder / "model.safetensors.index.json").write_text(
@@ -196,7 +149,7 @@ def drawn(name, shape, generator):
     return weight.normal_(0.0, SCALE, generator=generator).cpu()
 
 
-def write_processor(size, folder):
+def write_processor(text, folder):
     """Write the processor of ``observer:tiles`` with as many tokens as the model has.
 
     Without them vLLM and transformers would know no text for most tokens that a random model draws.
@@ -210,9 +163,9 @@ def write_processor(size, folder):
     vocabulary = tokenizer["model"]["vocab"]
     # Without a place in the vocabulary they would be numbered behind what is added here.
     vocabulary |= {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
-    for number in range(len(vocabulary), size.text["vocab_size"]):
+    for number in range(len(vocabulary), text.vocab_size):
         vocabulary[f"~{number}"] = number
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     own = json.loads((shipped / "tokenizer_config.json").read_text(encoding="utf-8"))
-    own["model_max_length"] = size.text["max_position_embeddings"]
+    own["model_max_length"] = text.max_position_embeddings
     (folder / "tokenizer_config.json").write_text(json.dumps(own), encoding="utf-8")

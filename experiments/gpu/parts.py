@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from experiments.gpu.exported import answered, compared
-from experiments.gpu.model import SIZES, make_model
+from experiments.gpu.model import SIZES, config_of, make_model
 
 HERE = Path(__file__).resolve().parent
 CONTEXT_GIB = 1.0
@@ -231,15 +231,13 @@ def products(check, completion_tokens):
     for its activations and backward to them, while the gradients of adapters are few. Pictures go through the
     tower once.
     """
-    text, vision, size = check.size.text, check.size.vision, check.size
-    wide, kv = (
-        text["hidden_size"],
-        text["num_key_value_heads"] * text["hidden_size"] // text["num_attention_heads"],
-    )
-    layer = wide * (2 * wide + 2 * kv) + 3 * wide * text["intermediate_size"]
-    layers, head = layer * text["num_hidden_layers"], wide * text["vocab_size"]
-    across = vision["hidden_size"]
-    tower = vision["depth"] * (4 * across**2 + 3 * across * vision["intermediate_size"])
+    config, size = config_of(check.size), check.size
+    text, vision = config.get_text_config(), config.vision_config
+    wide, kv = text.hidden_size, text.num_key_value_heads * text.hidden_size // text.num_attention_heads
+    layer = wide * (2 * wide + 2 * kv) + 3 * wide * text.intermediate_size
+    layers, head = layer * text.num_hidden_layers, wide * text.vocab_size
+    across = vision.hidden_size
+    tower = vision.depth * (4 * across**2 + 3 * across * vision.intermediate_size)
     patches = size.prompts * size.pixels // 14**2
     prompt_tokens = size.prompts * (size.pixels // 28**2 + 30)
     draw = 2 * (layers * (prompt_tokens + completion_tokens) + head * completion_tokens + tower * patches)
@@ -330,7 +328,9 @@ def export(check):
     command(["export", *words, "--dtype", "bfloat16"])
     seconds = time.perf_counter() - began
     changed, kept = compared(check.work / "model", output)
-    assert changed == 7 * check.size.text["num_hidden_layers"], f"{changed} weights have changed"
+    assert changed == 7 * config_of(check.size).get_text_config().num_hidden_layers, (
+        f"{changed} weights have changed"
+    )
     return made | {
         "run": runs[0],
         "export_seconds": seconds,

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.box import SIMPLE
 from rich.table import Table
-from rich.text import Text
 
 from observer.evaluation.asking import Examination, tokens_of
 from observer.evaluation.audit.auditing import AUDIT
 from observer.evaluation.audit.probing import CONDITIONS
 from observer.evaluation.recipe import Evaluation
 from observer.ladder.asker import opened
+from observer.ladder.plan import Cost, cost_table
 from observer.ladder.progress import spoken
 
 if TYPE_CHECKING:
@@ -24,27 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What is left to do of a benchmark."""
+class ExamCost(Cost):
+    """What is left to do of a benchmark; tokens and seconds are without the audit."""
 
-    benchmark: str
-    chunks: int
-    finished: int
-    """Chunks that need not be asked again."""
-    rows: int
-    """Rows of the others."""
-    responses: int
-    most_tokens: int
-    """As if no response ended by itself."""
-    audited: int
+    audited: int = 0
     """Responses of the audit at most, part of ``responses``."""
-    tokens: float | None = None
-    """Tokens, as far as the timed rows tell; without the audit."""
-    seconds: float | None = None
-    """Seconds on this machine, as far as the timed rows tell; without the audit."""
 
 
-def plan(evaluation: Evaluation, work: Path, timed: int) -> list[Cost]:
+def plan(evaluation: Evaluation, work: Path, timed: int) -> list[ExamCost]:
     """Return what is left to do of each benchmark; nothing is written.
 
     Args:
@@ -71,7 +57,7 @@ def plan(evaluation: Evaluation, work: Path, timed: int) -> list[Cost]:
     return list(costs.values())
 
 
-def _left(evaluation: Evaluation, name: str, exam: Examination, work: Path) -> Cost:
+def _left(evaluation: Evaluation, name: str, exam: Examination, work: Path) -> ExamCost:
     if exam.chunks.begun:
         exam.chunks.refuse_other(exam.made)
     rows = sum(len(exam.chunks.range(chunk)) for chunk in exam.missing)
@@ -82,10 +68,11 @@ def _left(evaluation: Evaluation, name: str, exam: Examination, work: Path) -> C
     responses = rows * (1 + evaluation.responses) + audited
     count = len(exam.chunks)
     finished = count - len(exam.missing)
-    return Cost(name, count, finished, rows, responses, responses * evaluation.max_tokens, audited)
+    most = responses * evaluation.max_tokens
+    return ExamCost(name, count, finished, rows, responses, most, audited=audited)
 
 
-def _timed(cost: Cost, exam: Examination, answerer: Answerer, timed: int) -> Cost:
+def _timed(cost: ExamCost, exam: Examination, answerer: Answerer, timed: int) -> ExamCost:
     """Return the cost with the tokens and the seconds of some of the rows that are left, spread over them."""
     left = [row for chunk in exam.missing for row in exam.chunks.range(chunk)]
     places = np.unique(np.linspace(0, len(left) - 1, min(timed, len(left))).astype(int)).tolist()
@@ -98,27 +85,14 @@ def _timed(cost: Cost, exam: Examination, answerer: Answerer, timed: int) -> Cos
     return replace(cost, tokens=tokens * share, seconds=seconds * share)
 
 
-def table(costs: list[Cost]) -> Table:
+def table(costs: list[ExamCost]) -> Table:
     """Return the costs as a table for the terminal; what was not timed is unknown."""
-    title = "plan: what is left to ask"
-    shown = Table(box=SIMPLE, pad_edge=False, title=title, title_justify="left")
-    for name in ("benchmark", "chunks left", "rows", "responses", "tokens at most", "tokens", "time"):
-        shown.add_column(name, justify="left" if name == "benchmark" else "right", no_wrap=True)
-    for cost in costs:
-        shown.add_row(
-            Text(cost.benchmark),
-            f"{cost.chunks - cost.finished:,} of {cost.chunks:,}",
-            f"{cost.rows:,}",
-            f"{cost.responses:,}",
-            f"{cost.most_tokens:,}",
-            "unknown" if cost.tokens is None else f"{cost.tokens:,.0f}",
-            "unknown" if cost.seconds is None else spoken(cost.seconds),
-        )
+    shown = cost_table(costs, "benchmark", "plan: what is left to ask", unknown="unknown")
     shown.caption = _caption(costs)
     return shown
 
 
-def _caption(costs: list[Cost]) -> str:
+def _caption(costs: list[ExamCost]) -> str:
     """Return what the table holds, and what of it is a guess."""
     said = [f"{sum(cost.responses for cost in costs):,} responses"]
     said += [f"{sum(cost.most_tokens for cost in costs):,} tokens at most"]

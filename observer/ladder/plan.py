@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from observer.ladder.chunks import ChunkFolder, Part
 from observer.ladder.measuring import Measuring
@@ -18,9 +20,10 @@ from observer.ladder.step import BuildStep
 
 @dataclass(frozen=True)
 class Cost:
-    """What is left to do of a step that asks a model, at most: as if no earlier step removed a row."""
+    """What is left to do of what asks a model, at most: as if no earlier step of a build removed a row."""
 
-    step: str
+    name: str
+    """Of the step, or of the benchmark."""
     chunks: int
     finished: int
     """Chunks that need not be done again."""
@@ -83,21 +86,33 @@ def _timed(
 
 def table(costs: list[Cost]) -> Table:
     """Return the costs as a table for the terminal."""
-    title = "plan: what is left to do, as if no step removed a row"
+    shown = cost_table(costs, "step", "plan: what is left to do, as if no step removed a row", unknown="")
+    seconds = [cost.seconds for cost in costs if cost.seconds is not None]
+    if seconds:
+        shown.caption = f"{spoken(sum(seconds))} in all on this machine, by one process; --part shares it"
+    return shown
+
+
+def cost_table(costs: Sequence[Cost], what: str, title: str, unknown: str) -> Table:
+    """Return costs as a table for the terminal, without a caption.
+
+    Args:
+        costs: a line each.
+        what: they are costs of, as the first column is called.
+        title: of the table.
+        unknown: stands for tokens and time that were not measured.
+    """
     shown = Table(box=SIMPLE, pad_edge=False, title=title, title_justify="left")
-    for name in ("step", "chunks left", "rows", "responses", "tokens at most", "tokens", "time"):
-        shown.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
+    for name in (what, "chunks left", "rows", "responses", "tokens at most", "tokens", "time"):
+        shown.add_column(name, justify="left" if name == what else "right", no_wrap=True)
     for cost in costs:
         shown.add_row(
-            cost.step,
+            Text(cost.name),
             f"{cost.chunks - cost.finished:,} of {cost.chunks:,}",
             f"{cost.rows:,}",
             f"{cost.responses:,}",
             f"{cost.most_tokens:,}",
-            "" if cost.tokens is None else f"{cost.tokens:,.0f}",
-            "" if cost.seconds is None else spoken(cost.seconds),
+            unknown if cost.tokens is None else f"{cost.tokens:,.0f}",
+            unknown if cost.seconds is None else spoken(cost.seconds),
         )
-    seconds = [cost.seconds for cost in costs if cost.seconds is not None]
-    if seconds:
-        shown.caption = f"{spoken(sum(seconds))} in all on this machine, by one process; --part shares it"
     return shown

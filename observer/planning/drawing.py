@@ -8,9 +8,9 @@ from math import ceil
 from observer.planning.parameters import count, of_tower
 from observer.planning.work import BYTES, Work
 from observer.policy.logits import HEAD_BYTES
+from observer.rollout import TransformersEngine
+from observer.rollout.cohort import PREFILL_TOKENS
 
-PREFILL_TOKENS = 16_384
-"""As in ``observer.rollout.decoder``."""
 WORKING = 1_500_000_000
 """Bytes that vLLM takes beside weights, keys and values: activations, captured graphs. A guess."""
 
@@ -43,7 +43,7 @@ def key_value_bytes(work: Work, size: int) -> int:
 def _shared(work: Work, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, int]]:
     """Of the engine that samples with the policy's own module."""
     sizes = work.sizes
-    most = int(work.engine.number("tokens_at_once", 262_144))
+    most = int(work.engine.number("tokens_at_once", TransformersEngine().tokens_at_once))
     of_group = work.prompt + work.group * work.completion
     groups = min(work.prompts, max(1, most // of_group))
     rows = groups * work.group

@@ -21,7 +21,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 
 from observer.policy.sharded.sharding import Sharding, part_of
 from observer.run.archive import write_archive
-from observer.run.checkpoints import refuse_other_version
+from observer.run.checkpoints import read_checkpoint, refuse_other_version
 from observer.run.files import remove_unfinished, sync_folder, whole_file, writing
 from observer.run.waiting import waiting
 from observer.types import RefusedError
@@ -77,9 +77,7 @@ class Sharded(ModelParallelStrategy):
         if type(self.checkpoint_io) is not TorchCheckpointIO:
             return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=True)
         with waiting("a checkpoint is read", lambda: str(checkpoint_path)):
-            checkpoint: dict[str, Any] = torch.load(
-                checkpoint_path, map_location="cpu", mmap=True, weights_only=True
-            )
+            checkpoint: dict[str, Any] = read_checkpoint(checkpoint_path)
         if isinstance(checkpoint, dict) and {"state_dict", "loops", "callbacks"} & checkpoint.keys():
             refuse_other_version(checkpoint, checkpoint_path)
         return checkpoint
