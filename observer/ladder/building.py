@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from observer.ladder.asker import ModelAsker
 from observer.ladder.chunks import MADE, ChunkFolder, Part
 from observer.ladder.interrupting import finishing
@@ -17,8 +19,8 @@ from observer.ladder.output.made_from import digests, outdated
 from observer.ladder.output.writing import REMOVED, Writing
 from observer.ladder.progress import Shown
 from observer.ladder.recipe import Recipe
-from observer.ladder.selecting import select
-from observer.run.files import remove_unfinished, temporary_name
+from observer.ladder.selecting import Selecting
+from observer.run.files import remove_unfinished, temporary_name, whole_file
 from observer.run.locks import only_one
 
 WORK, PARTS = "work", "parts"
@@ -48,12 +50,29 @@ def build(
     work = work_of(folder, part)
     with _alone(folder, work):
         measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
-        with finishing() as stopped:  # all else is done again in seconds, and stops at once
-            measuring.run(part, shown, stopped)
+        measuring.claim()
         if part is not None:
+            _measure(measuring, Selecting(measuring), part, shown)
             shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
             return {}
-        return _write(measuring, folder, shown)
+        with whole_file(folder / REMOVED) as file:
+            selecting = Selecting(measuring, file)
+            _measure(measuring, selecting, None, shown)
+            selecting.finish()
+        return _write(measuring, selecting, folder, shown)
+
+
+def _measure(measuring: Measuring, selecting: Selecting, part: Part | None, shown: Shown) -> None:
+    """Measure what is missing; steps before the first that asks a model select, so that it asks no more."""
+    steps = range(len(measuring.recipe.steps))
+    with finishing() as stopped:  # all else is done again in minutes, and stops at once
+        for place in steps:
+            measuring.measure(place, part, np.sort(selecting.table.rows_N), shown, stopped)
+            more = part is None or any(measuring.left(after, part) for after in steps[place + 1 :])
+            if place < measuring.first and (measuring.decided or more):
+                selecting.go_on()
+                if stopped():
+                    raise KeyboardInterrupt
 
 
 def work_of(folder: Path, part: Part | None) -> Path:
@@ -84,7 +103,10 @@ def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None 
         for path in found:
             _take(measuring, path)
         measuring.refuse_unfinished([Part.read(path.name.replace("-of-", "/")) for path in found])
-        return _write(measuring, folder, shown)
+        with whole_file(folder / REMOVED) as file:
+            selecting = Selecting(measuring, file)
+            selecting.finish()
+        return _write(measuring, selecting, folder, shown)
 
 
 def _take(measuring: Measuring, path: Path) -> None:
@@ -105,13 +127,12 @@ def _take(measuring: Measuring, path: Path) -> None:
                 beside.replace(own.file(chunk))
 
 
-def _write(measuring: Measuring, folder: Path, shown: Shown) -> dict[str, Any]:
-    selected = select(measuring, folder / REMOVED)
-    for stage in selected.stages:
+def _write(measuring: Measuring, selecting: Selecting, folder: Path, shown: Shown) -> dict[str, Any]:
+    for stage in selecting.stages:
         shown.say(f"{stage.step}: {stage.after:,} of {stage.before:,} rows stay")
-    shown.say(f"writing {len(selected.table):,} rows")
+    shown.say(f"writing {len(selecting.table):,} rows")
     before = digests(folder)
-    manifest = Writing(measuring, selected, folder).write()
+    manifest = Writing(measuring, selecting, folder).write()
     for name in outdated(folder, before, manifest["files"]):
         shown.say(f"{name} was made from what was here before: remove it, and make it again")
     for line in spoken(manifest["answers"]["ladder"], manifest["answers"]["input"]):

@@ -52,7 +52,7 @@ class Measuring:
             self.decided |= step.decided(rows)
         self._asker = asker
         asking = [place for place, step in enumerate(recipe.steps) if step.asks]
-        self._first = asking[0] if asking else len(recipe.steps)
+        self.first = asking[0] if asking else len(recipe.steps)
         """The first step that asks a model."""
         self.input = {
             "format": type(recipe.rows).__name__,
@@ -71,7 +71,7 @@ class Measuring:
     def made(self, place: int) -> dict[str, Any]:
         """Return what the chunks of a step depend on."""
         steps = self.recipe.steps
-        before = [step for at, step in enumerate(steps[:place]) if at < self._first or step.by_row]
+        before = [step for at, step in enumerate(steps[:place]) if at < self.first or step.by_row]
         found = {
             "input": self.input,
             "chunk_rows": self.recipe.chunk_rows,
@@ -84,7 +84,7 @@ class Measuring:
 
     def own(self, place: int, part: Part | None) -> range:
         """Return the chunks of a step that are a part's: all of a step before the first that asks a model."""
-        mine = part if place >= self._first and part is not None else Part()
+        mine = part if place >= self.first and part is not None else Part()
         return mine.chunks(len(self.chunks(self.recipe.steps[place])))
 
     def left(self, place: int, part: Part | None) -> list[int]:
@@ -102,42 +102,41 @@ class Measuring:
             if step.measures and self.chunks(step).begun:
                 self.chunks(step).refuse_other(self.made(place))
 
-    def run(self, part: Part | None, shown: Shown, stopped: Callable[[], bool]) -> None:
-        """Measure what is missing.
-
-        Args:
-            part: the share of the chunks that ask a model; None for all.
-            shown: is told of each chunk.
-            stopped: whether to stop after this chunk.
+    def claim(self) -> None:
+        """Take the folder for this recipe, before anything is measured.
 
         Raises:
-            RefusedError: the folder holds chunks of something else.
-            KeyboardInterrupt: it was stopped; what is finished is kept.
+            RefusedError: it holds chunks of something else.
         """
-        table = Table(self.rows, np.arange(self.count), decided=self.decided)
         made = {place: self.made(place) for place, step in enumerate(self.recipe.steps) if step.measures}
-        for place, depends in made.items():  # all are refused before any is measured
+        for place, depends in made.items():
             self.chunks(self.recipe.steps[place]).claim(depends)
-        for place, step in enumerate(self.recipe.steps):
-            if step.measures:
-                self._measure(place, part, np.sort(table.rows_N), shown, stopped)
-            later = range(place + 1, len(self.recipe.steps))
-            if place < self._first and (self.decided or any(self.left(after, part) for after in later)):
-                table.apply(self.select(step, table))
-                if stopped():
-                    raise KeyboardInterrupt
 
     def select(self, step: BuildStep, table: Table) -> Selection:
-        """Let a step select from all rows; its reasons are read before the table goes on with it."""
+        """Let a step select from all rows; its reasons must be read before the table goes on with it."""
         if step.measures:
             chunks = self.chunks(step)
             table.add(Measured(map(chunks.file, range(len(chunks)))))
         return step.select(table)
 
-    def _measure(
+    def measure(
         self, place: int, part: Part | None, rows_N: np.ndarray, shown: Shown, stopped: Callable[[], bool]
     ) -> None:
+        """Measure what is missing of a step; a step that measures nothing has nothing to do.
+
+        Args:
+            place: of the step.
+            part: the share of the chunks that ask a model; None for all.
+            rows_N: the rows that earlier steps have left, ascending.
+            shown: is told of each chunk.
+            stopped: whether to stop after this chunk.
+
+        Raises:
+            KeyboardInterrupt: it was stopped; what is finished is kept.
+        """
         step, name = self.recipe.steps[place], type(self.recipe.steps[place]).__name__
+        if not step.measures:
+            return
         chunks, own = self.chunks(step), self.own(place, part)
         missing = sorted({*self.left(place, part), *self._lacking(place, chunks, own, rows_N)})
         asker = self.asker()
@@ -167,7 +166,7 @@ class Measuring:
     def _left(self, place: int, chunk: int, rows_N: np.ndarray) -> np.ndarray:
         """Return the rows of a chunk that are still in when a step measures it."""
         table = Table(self.rows, rows_N, decided=self.decided)
-        for step in self.recipe.steps[self._first : place]:
+        for step in self.recipe.steps[self.first : place]:
             if step.measures:
                 table.add(Measured([self.chunks(step).file(chunk)]))
             if step.by_row and len(table):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from observer.ladder.measuring import Measuring
 from observer.ladder.table import Table
 from observer.refusal import shown
-from observer.run.files import whole_file
 from observer.types import RefusedError
 
 TO_REVIEW = "to_review.jsonl"
@@ -59,62 +58,61 @@ class ToReview:
                 yield from (tuple(json.loads(line)) for line in file)
 
 
-@dataclass
-class Selected:
-    """The rows of a ladder in their order, and how they were selected."""
-
-    table: Table
-    review: ToReview
-    """Row, step, why."""
-    stages: list[Stage] = field(default_factory=list)
-    usable_R: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    """Which rows of the input can be trained on at all: those of the control are among them."""
-
-
-def select(measuring: Measuring, path: Path) -> Selected:
-    """Select the rows of a ladder, and write a line for each that goes.
+class Selecting:
+    """The rows of a ladder in their order, step by step; a line for each row that goes.
 
     Args:
-        measuring: all of whose chunks are finished.
-        path: of the JSONL file of rows that go.
-
-    Raises:
-        RefusedError: a step leaves no row.
+        measuring: whose chunks the steps select from.
+        file: that is open, of a JSON line for each row that goes; None to write none.
     """
-    rows, count = measuring.rows, measuring.count
-    table = Table(rows, np.arange(count), decided=measuring.decided)
-    usable_R = np.ones(count, bool)
-    selected = Selected(table, ToReview(measuring.folder / TO_REVIEW), usable_R=usable_R)
-    skipped = list(rows.skipped) if measuring.recipe.limit is None else []
-    selected.stages.append(Stage(READING, count + len(skipped), count))
-    with whole_file(path) as file:
+
+    def __init__(self, measuring: Measuring, file: IO[str] | None = None) -> None:
+        rows, count = measuring.rows, measuring.count
+        self.table = Table(rows, np.arange(count), decided=measuring.decided)
+        self.review = ToReview(measuring.folder / TO_REVIEW)
+        self.usable_R = np.ones(count, bool)
+        """Which rows of the input can be trained on at all: those of the control are among them."""
+        skipped = list(rows.skipped) if measuring.recipe.limit is None else []
+        self.stages = [Stage(READING, count + len(skipped), count)]
+        self._measuring, self._file = measuring, file
         for bad in skipped:
-            _write(file, bad.id, None, READING, bad.reason)
-        for place, step in enumerate(measuring.recipe.steps):
-            name, before = type(step).__name__, len(table)
-            selection = measuring.select(step, table)
-            first = None
-            for row, reason in selection.removed:
-                first = first or (row, reason)
-                if step.unfit:
-                    usable_R[row] = False
-                _write(file, rows[row].id, row, name, reason)
-            listed = (item for item in selection.review if item[0] not in table.decided)
-            selected.review.add(name, listed)
-            table.apply(selection)
-            selected.stages.append(Stage(name, before, len(table)))
-            if not len(table):
-                told = f"; row {shown(rows[first[0]].id)}: {first[1]}" if first else ""
-                raise RefusedError(
-                    f"steps: {name} (step {place + 1}) has left none of {before} rows{told}; change its "
-                    f"options or leave it out"
-                )
-    return selected
+            self._write(bad.id, None, READING, bad.reason)
 
+    def go_on(self) -> None:
+        """Let the next step select; what it selects from is measured.
 
-def _write(file: Any, name: str, row: int | None, step: str, reason: str) -> None:
-    record = {"id": name, "row": row, "step": step, "reason": reason}
-    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        Raises:
+            RefusedError: it leaves no row.
+        """
+        place = len(self.stages) - 1
+        step, table = self._measuring.recipe.steps[place], self.table
+        name, before = type(step).__name__, len(table)
+        selection = self._measuring.select(step, table)
+        first = None
+        for row, reason in selection.removed:
+            first = first or (row, reason)
+            if step.unfit:
+                self.usable_R[row] = False
+            self._write(table.source[row].id, row, name, reason)
+        self.review.add(name, (item for item in selection.review if item[0] not in table.decided))
+        table.apply(selection)
+        self.stages.append(Stage(name, before, len(table)))
+        if not len(table):
+            told = f"; row {shown(table.source[first[0]].id)}: {first[1]}" if first else ""
+            raise RefusedError(
+                f"steps: {name} (step {place + 1}) has left none of {before} rows{told}; change its "
+                f"options or leave it out"
+            )
+
+    def finish(self) -> None:
+        """Let all steps select that have not yet."""
+        while len(self.stages) <= len(self._measuring.recipe.steps):
+            self.go_on()
+
+    def _write(self, name: str, row: int | None, step: str, reason: str) -> None:
+        if self._file is not None:
+            record = {"id": name, "row": row, "step": step, "reason": reason}
+            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def removed(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Rows are sorted by (family of questions, one band of the hash, brightness), once for each band, and a row is
 compared with those that stand within ``LIGHT`` of it. Hashes of 256 bits in 16 bands that differ by less than
-16 bits agree in a band at least, so that no copy as near as that is missed. It takes about 100 bytes per row
+16 bits agree in a band at least, so that no copy as near as that is missed. It takes about 60 bytes per row
 and 16 sorts.
 
 Pictures that nearly all look alike, white boards say, would make as many pairs as there are rows squared: a
@@ -32,6 +32,8 @@ LEAST_MINIMA = 11
 MINIMA_PER_BAND = 4
 MOST_NEIGHBOURS = 1000
 PAIRS_AT_ONCE = 1 << 16
+PLACE = np.int32
+"""Of arrays that have a place for each row."""
 
 _STEPS = 256
 """Steps of brightness in a level."""
@@ -52,7 +54,7 @@ class Nominations:
         self._rows = rows
         self._others = rows if benchmark is None else benchmark
         self._within = benchmark is None
-        self._passed_over = np.full(len(self._others), -1)
+        self._passed_over = np.full(len(self._others), -1, PLACE)
 
     def __iter__(self) -> Iterator[Pairs]:
         """Yield pairs, ``PAIRS_AT_ONCE`` at most at a time."""
@@ -61,11 +63,13 @@ class Nominations:
         if self._within:
             first_R, copies = _equal_within(self._rows)
             yield from _cut(copies)
-            kept = np.flatnonzero(first_R)
+            kept = np.flatnonzero(first_R).astype(PLACE)
+            del first_R, copies
             yield from self._near(kept, kept)
         else:
             yield from _equal_between(self._rows, self._others)
-            yield from self._near(np.arange(len(self._rows)), np.arange(len(self._others)))
+            rows, others = (np.arange(len(some), dtype=PLACE) for some in (self._rows, self._others))
+            yield from self._near(rows, others)
 
     @property
     def crowded(self) -> Pairs:
@@ -74,29 +78,31 @@ class Nominations:
         First those of ``rows``, then those of ``benchmark``, or of ``rows`` where there is none.
         """
         crowded = np.flatnonzero(self._passed_over >= 0)
-        return np.stack([self._passed_over[crowded], crowded], axis=1)
+        return np.stack([self._passed_over[crowded].astype(np.int64), crowded], axis=1)
 
-    def _near(self, kept: NDArray[np.int64], asked: NDArray[np.int64]) -> Iterator[Pairs]:
+    def _near(self, kept: NDArray[np.int32], asked: NDArray[np.int32]) -> Iterator[Pairs]:
         families, others = _families(self._rows, kept, self._others, asked)
         for band in range(BANDS):
             keys = _keys(self._rows, kept, families, band)
-            order = np.argsort(keys, kind="stable")
+            order = np.argsort(keys, kind="stable").astype(PLACE)
             keys = keys[order]
             if self._within:
-                first = np.arange(1, len(keys) + 1)
-                last = np.searchsorted(keys, _shifted(keys, LIGHT), "right")
+                first = np.arange(1, len(keys) + 1, dtype=PLACE)
+                last = np.searchsorted(keys, _shifted(keys, LIGHT), "right").astype(PLACE)
                 queries = kept[order]
             else:
                 own = _keys(self._others, asked, others, band)
-                first = np.searchsorted(keys, _shifted(own, -LIGHT), "left")
-                last = np.searchsorted(keys, _shifted(own, LIGHT), "right")
+                first = np.searchsorted(keys, _shifted(own, -LIGHT), "left").astype(PLACE)
+                last = np.searchsorted(keys, _shifted(own, LIGHT), "right").astype(PLACE)
                 queries = asked
+            del keys
             counts = last - first
             many = counts > MOST_NEIGHBOURS
             self._passed_over[queries[many]] = kept[order[last[many] - 1]]
             if not self._within:  # those in the middle are the nearest
-                first = first + np.maximum(0, counts - MOST_NEIGHBOURS) // 2
-            for query, neighbour in _ranges(first, np.minimum(counts, MOST_NEIGHBOURS)):
+                first += np.maximum(0, counts - MOST_NEIGHBOURS) // 2
+            del last, many
+            for query, neighbour in _ranges(first, np.minimum(counts, MOST_NEIGHBOURS, out=counts)):
                 one, other = kept[order[neighbour]], queries[query]
                 if self._within:
                     one, other = np.minimum(one, other), np.maximum(one, other)
@@ -107,15 +113,17 @@ class Nominations:
     def _likely(self, one: NDArray[np.int64], other: NDArray[np.int64], band: int) -> Pairs:
         """Return the pairs whose signatures are near, and agree in no band before this one."""
         rows, others = self._rows, self._others
-        agree_N_B = rows["hash"][one].view("<u2") == others["hash"][other].view("<u2")
+        one, other = one.astype(np.intp), other.astype(np.intp)
+        hash_N, other_N = rows["hash"][one], others["hash"][other]
+        bits_N = np.bitwise_count(hash_N ^ other_N).sum(axis=1, dtype=np.uint16)
+        near = np.flatnonzero((bits_N <= MOST_BITS) | (rows["pictures"][one] == 0))  # few are left
+        agree_N_B = hash_N[near].view("<u2") == other_N[near].view("<u2")
+        one, other = one[near], other[near]
         near = np.argmax(agree_N_B, axis=1) == band
         near &= rows["pictures"][one] == others["pictures"][other]
         if not self._within:
             equal = rows["pixels"][one] == others["pixels"][other]
             near &= ~(equal & (rows["question"][one] == others["question"][other]))
-        one, other = one[near], other[near]
-        bits_N = np.bitwise_count(rows["hash"][one] ^ others["hash"][other]).sum(axis=1)
-        near = (bits_N <= MOST_BITS) | (rows["pictures"][one] == 0)
         cells = rows["thumbnail"][one].astype(np.int16) - others["thumbnail"][other]
         near &= np.abs(cells).max(axis=(1, 2, 3)) <= THUMBNAIL
         minima_N = (rows["minima"][one] == others["minima"][other]).sum(axis=1)
@@ -148,16 +156,16 @@ def _equal_between(rows: NDArray[np.void], others: NDArray[np.void]) -> Iterator
 
 
 def _families(
-    rows: NDArray[np.void], kept: NDArray[np.int64], others: NDArray[np.void], asked: NDArray[np.int64]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    rows: NDArray[np.void], kept: NDArray[np.int32], others: NDArray[np.void], asked: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return a number for each row, equal for questions that a chain of like questions connects."""
     within = others is rows
     questions = rows["question"][kept]
     if not within:
         questions = np.concatenate([questions, others["question"][asked]])
-    _, place, number = np.unique(questions, return_index=True, return_inverse=True)
+    place, number = _distinct(questions)
     del questions
-    labels, count = np.arange(len(place), dtype=np.int32), len(place)
+    labels = np.arange(len(place), dtype=PLACE)
     for start in range(0, MINIMA, MINIMA_PER_BAND):
         keys = np.empty(len(place), np.uint64)
         for begin in range(0, len(place), PAIRS_AT_ONCE):  # a signature takes as much as all else of a row
@@ -168,40 +176,67 @@ def _families(
             minima_S_M[mine] = rows["minima"][:, band][kept[some[mine]]]
             minima_S_M[~mine] = others["minima"][:, band][asked[some[~mine] - len(kept)]]
             keys[begin : begin + len(some)] = _mixed(*minima_S_M.T)
-        order = np.argsort(keys)
-        same = keys[order[1:]] == keys[order[:-1]]
-        one, other = labels[order[1:][same]], labels[order[:-1][same]]
-        graph = coo_array((np.ones(len(one), bool), (one, other)), shape=(count, count))
-        count, merged = connected_components(graph, directed=False)
-        labels = merged[labels]
-        del keys, order, same, one, other, graph, merged
-    found = labels[number].astype(np.uint64)
+        labels = _connected(labels, keys)
+    found = labels[number]
     return found[: len(kept)], found[len(kept) :] if not within else found
 
 
+def _distinct(questions: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return where each different question is first, and for each question its place among those."""
+    order = np.argsort(questions, kind="stable").astype(PLACE)
+    questions = questions[order]
+    new = np.ones(len(order), bool)
+    new[1:] = questions[1:] != questions[:-1]
+    del questions
+    number = np.empty(len(order), PLACE)
+    number[order] = np.cumsum(new, dtype=PLACE) - 1
+    return order[new], number
+
+
+def _connected(labels: NDArray[np.int32], keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+    """Return labels that are equal also where a chain of equal keys connects them."""
+    order = np.argsort(keys).astype(PLACE)
+    keys = keys[order]
+    same = np.flatnonzero(keys[1:] == keys[:-1]).astype(PLACE)
+    del keys
+    count = int(labels.max()) + 1
+    for begin in range(0, len(same), PAIRS_AT_ONCE):  # a graph of all takes 40 bytes of each
+        some = same[begin : begin + PAIRS_AT_ONCE]
+        one, other = labels[order[some + 1]], labels[order[some]]
+        graph = coo_array((np.ones(len(some), bool), (one, other)), shape=(count, count))
+        count, merged = connected_components(graph, directed=False)
+        labels = merged[labels]
+    return labels
+
+
 def _keys(
-    some: NDArray[np.void], which: NDArray[np.int64], families: NDArray[np.uint64], band: int
+    some: NDArray[np.void], which: NDArray[np.int32], families: NDArray[np.int32], band: int
 ) -> NDArray[np.uint64]:
     """Return (family, band of the hash, brightness) as one number of 32, 16 and 16 bits."""
-    words = some["hash"][:, band // 4][which] >> np.uint64(16 * (band % 4)) & np.uint64(0xFFFF)
-    light = np.rint(some["light"][which] * _STEPS).astype(np.uint64)
-    keys: NDArray[np.uint64] = families << np.uint64(32) | words << np.uint64(16) | light
+    keys: NDArray[np.uint64] = some["hash"][:, band // 4][which]
+    keys >>= np.uint64(16 * (band % 4))
+    keys &= np.uint64(0xFFFF)
+    keys |= families.astype(np.uint64) << np.uint64(16)
+    keys <<= np.uint64(16)
+    keys |= np.rint(some["light"][which] * _STEPS).astype(np.uint64)
     return keys
 
 
 def _shifted(keys: NDArray[np.uint64], levels: float) -> NDArray[np.uint64]:
     """Return keys of another brightness, of the same family and band."""
-    light = (keys & np.uint64(0xFFFF)).astype(np.int64) + round(levels * _STEPS)
-    found: NDArray[np.uint64] = keys & ~np.uint64(0xFFFF) | np.clip(light, 0, 0xFFFF).astype(np.uint64)
+    light = (keys & np.uint64(0xFFFF)).astype(np.int32)
+    light += round(levels * _STEPS)
+    found: NDArray[np.uint64] = keys & ~np.uint64(0xFFFF)
+    found |= np.clip(light, 0, 0xFFFF, out=light).astype(np.uint64)
     return found
 
 
 def _ranges(
-    first: NDArray[np.int64], counts: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    first: NDArray[np.integer], counts: NDArray[np.integer]
+) -> Iterator[tuple[NDArray[np.integer], NDArray[np.integer]]]:
     """Yield (place of the range, member of the range) of ranges, about ``PAIRS_AT_ONCE`` at a time."""
-    some = np.flatnonzero(counts > 0)
-    total = np.cumsum(counts[some])
+    some = np.flatnonzero(counts > 0).astype(PLACE)
+    total = np.cumsum(counts[some], dtype=np.int64)
     start = 0
     while start < len(some):
         before = total[start - 1] if start else 0

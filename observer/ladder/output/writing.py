@@ -22,7 +22,7 @@ from observer.ladder.output.parquet import parquet
 from observer.ladder.output.pictures import PictureFolder
 from observer.ladder.output.rows import level_of, message_row
 from observer.ladder.provenance import stated, versions
-from observer.ladder.selecting import Selected
+from observer.ladder.selecting import Selecting
 from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
@@ -45,7 +45,7 @@ class Writing:
         folder: of the ladder.
     """
 
-    def __init__(self, measuring: Measuring, selected: Selected, folder: Path) -> None:
+    def __init__(self, measuring: Measuring, selected: Selecting, folder: Path) -> None:
         self._measuring, self._selected, self._folder = measuring, selected, folder
         self._table, self._source = selected.table, measuring.rows
         self._pictures = PictureFolder(folder)
