@@ -57,12 +57,17 @@ def test_each_row_that_goes_is_named_with_the_row_it_is_of(recipe, tmp_path):
         ("leak", "Decontaminate"),
     ]
     assert gone[0]["reason"] == "shows, asks and answers the same as row 'one'"
-    assert gone[1]["reason"].startswith("shows and asks the same as row 'b1' of ")
-    assert gone[1]["reason"].endswith("rows.jsonl:2")
+    assert gone[1]["reason"] == "shows and asks the same as row 'b1' of rows.jsonl:2"
     reviewed = [line for line in lines(tmp_path / "ladder" / "review.jsonl") if line["step"] == "Duplicates"]
     assert [line["id"] for line in reviewed] == ["wrong"]
     assert "shows and asks the same as row 'text', and answers another" in json.dumps(reviewed)
-    assert "signature" not in (tmp_path / "ladder" / "manifest.json").read_text()
+    manifest = json.loads((tmp_path / "ladder" / "manifest.json").read_text())
+    [stated] = manifest["recipe"][1]["against"]  # by its content, wherever it lies
+    assert (stated["path"]["name"], "digest" in stated["path"]) == ("rows.jsonl", True)
+    assert [file["name"] for file in stated["files"]] == ["rows.jsonl"]
+    written = "".join(path.read_text() for path in (tmp_path / "ladder").glob("*.json*"))
+    assert "signature" not in written
+    assert str(tmp_path.parent) not in written
 
 
 def test_rows_that_were_not_all_compared_are_named_for_review(tmp_path, monkeypatch):

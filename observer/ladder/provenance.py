@@ -13,6 +13,7 @@ from typing import Any
 
 import observer
 from observer.data.checks.cache import file_digest
+from observer.data.rows import RowFormat
 from observer.ladder.asked import AskedModel
 from observer.rewards import ResponseFormat
 from observer.rollout import Engine
@@ -32,6 +33,8 @@ PACKAGES = (
     "datasketch",
 )
 """Packages that decide what is drawn, verified and written."""
+NAMED = ("path", "images", "difficulty_from")
+"""Options that name files or folders, of row formats and of what says nothing else."""
 
 
 def stated(value: Any) -> Any:
@@ -48,11 +51,14 @@ def stated(value: Any) -> Any:
         kept = {name: part for name, part in public.items() if name not in ("version", "longest")}
         return {"class": type(value).__name__} | {name: stated(part) for name, part in kept.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        paths = getattr(value, "files", ("path", "images"))
+        rows = isinstance(value, RowFormat)  # whose ``files`` are paths, and those of a step names of options
+        paths = NAMED if rows else getattr(value, "files", NAMED)
         found: dict[str, Any] = {"class": type(value).__name__}
         for item in fields(value):
             option = getattr(value, item.name)
             found[item.name] = _file(option) if item.name in paths else stated(option)
+        if rows:
+            found["files"] = [_file(file) for file in getattr(value, "files", ())]
         if isinstance(value, ResponseFormat):
             found["prompt"] = blake2b(value.prompt.encode(), digest_size=16).hexdigest()
         return found

@@ -84,7 +84,7 @@ def _rows(run_dir: Path, configured: list[str]) -> Rows:
     row_format = parser.instantiate(parser.parse_args(reduced(configured, _data))).data.formats["train"]
     rows: Rows = row_format.read()
     skipped = run_dir / "skipped_rows.jsonl"
-    lines = skipped.read_text(encoding="utf-8").splitlines() if skipped.is_file() else []
+    lines = skipped.read_bytes().splitlines() if skipped.is_file() else []  # text would split at U+2028
     reasons = {r["id"]: r["reason"] for r in map(json.loads, lines) if r["split"] == "train"}
     bad = [(p.row, RefusedError(reasons[p.id])) for p in rows if p.id in reasons] if reasons else []
     return Subset(rows, bad) if bad else rows

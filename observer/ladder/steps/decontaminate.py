@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from observer.data.columns.hub import PREFIX
 from observer.data.duplicates.signature import SIGNATURE, write_signatures
 from observer.data.rows import RowFormat
 from observer.ladder.selection import Selection
@@ -53,7 +54,7 @@ class Decontaminate(BuildStep):
             known = benchmark[found.like]
             how = {"reworded": "in other words", "other gold": "with another answer"}
             told = f", {how[found.relation]}" if found.relation in how else ""
-            return f"shows and asks the same as row {shown(known.id)} of {known.source}{told}"
+            return f"shows and asks the same as row {shown(known.id)} of {_file(known.source)}{told}"
 
         good_N = np.ones(len(table), bool)
         good_N[leaks.found.rows_N] = False
@@ -61,7 +62,8 @@ class Decontaminate(BuildStep):
         if len(leaks.crowded):
             row, like = leaks.crowded[0].tolist()
             known, count = benchmark[like], len(leaks.crowded)
-            why = f"was not compared with row {shown(known.id)} of {known.source}: too many rows look like it"
+            other = f"row {shown(known.id)} of {_file(known.source)}"
+            why = f"was not compared with {other}: too many rows look like it"
             why += f", and like {count - 1} more of its rows" if count > 1 else ""
             review.append((int(table.rows_N[row]), why))
         return keep(table, good_N, reason, review)
@@ -89,3 +91,8 @@ def _read(formats: tuple[RowFormat, ...]) -> tuple[_Together, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         problems = map(rows.__getitem__, range(len(rows)))
         return rows, write_signatures(problems, len(rows), Path(folder) / "signatures.npy")
+
+
+def _file(source: str) -> str:
+    """Return where a row is from without its folder: a ladder is the same wherever its benchmarks lie."""
+    return source if source.startswith(PREFIX) else Path(source).name
