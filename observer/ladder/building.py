@@ -20,7 +20,7 @@ from observer.ladder.output.writing import REMOVED, Writing
 from observer.ladder.progress import Shown
 from observer.ladder.recipe import Recipe
 from observer.ladder.selecting import Selecting
-from observer.run.files import remove_unfinished, temporary_name, whole_file
+from observer.run.files import remove_unfinished, temporary_name
 from observer.run.locks import only_one
 
 WORK, PARTS = "work", "parts"
@@ -51,14 +51,12 @@ def build(
     with _alone(folder, work):
         measuring = Measuring(recipe, recipe.opened(), work, ModelAsker)
         measuring.claim()
+        selecting = Selecting(measuring)
+        _measure(measuring, selecting, part, shown)
         if part is not None:
-            _measure(measuring, Selecting(measuring), part, shown)
             shown.say(f"part {part} is finished; observer ladder merge puts the parts together")
             return {}
-        with whole_file(folder / REMOVED) as file:
-            selecting = Selecting(measuring, file)
-            _measure(measuring, selecting, None, shown)
-            selecting.finish()
+        selecting.finish(folder / REMOVED)
         return _write(measuring, selecting, folder, shown)
 
 
@@ -103,9 +101,8 @@ def merge(recipe: Recipe, folder: Path, others: list[Path], shown: Shown | None 
         for path in found:
             _take(measuring, path)
         measuring.refuse_unfinished([Part.read(path.name.replace("-of-", "/")) for path in found])
-        with whole_file(folder / REMOVED) as file:
-            selecting = Selecting(measuring, file)
-            selecting.finish()
+        selecting = Selecting(measuring)
+        selecting.finish(folder / REMOVED)
         return _write(measuring, selecting, folder, shown)
 
 

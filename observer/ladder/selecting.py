@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ import numpy as np
 from observer.ladder.measuring import Measuring
 from observer.ladder.table import Table
 from observer.refusal import shown
+from observer.run.files import whole_file
 from observer.types import RefusedError
 
-TO_REVIEW = "to_review.jsonl"
-"""A file of the work: rows that a person should look at."""
+TO_REVIEW, GONE = "to_review.jsonl", "removed.jsonl"
+"""Files of the work: rows that a person should look at, and rows that go."""
 READING = "Rows"
 """The name of the first stage: reading the input."""
 
@@ -62,11 +64,10 @@ class Selecting:
     """The rows of a ladder in their order, step by step; a line for each row that goes.
 
     Args:
-        measuring: whose chunks the steps select from.
-        file: that is open, of a JSON line for each row that goes; None to write none.
+        measuring: whose chunks the steps select from, and whose folder the lines are in.
     """
 
-    def __init__(self, measuring: Measuring, file: IO[str] | None = None) -> None:
+    def __init__(self, measuring: Measuring) -> None:
         rows, count = measuring.rows, measuring.count
         self.table = Table(rows, np.arange(count), decided=measuring.decided)
         self.review = ToReview(measuring.folder / TO_REVIEW)
@@ -74,9 +75,10 @@ class Selecting:
         """Which rows of the input can be trained on at all: those of the control are among them."""
         skipped = list(rows.skipped) if measuring.recipe.limit is None else []
         self.stages = [Stage(READING, count + len(skipped), count)]
-        self._measuring, self._file = measuring, file
-        for bad in skipped:
-            self._write(bad.id, None, READING, bad.reason)
+        self._measuring, self._gone = measuring, measuring.folder / GONE
+        with self._gone.open("w", encoding="utf-8") as file:
+            for bad in skipped:
+                _write(file, bad.id, None, READING, bad.reason)
 
     def go_on(self) -> None:
         """Let the next step select; what it selects from is measured.
@@ -89,11 +91,12 @@ class Selecting:
         name, before = type(step).__name__, len(table)
         selection = self._measuring.select(step, table)
         first = None
-        for row, reason in selection.removed:
-            first = first or (row, reason)
-            if step.unfit:
-                self.usable_R[row] = False
-            self._write(table.source[row].id, row, name, reason)
+        with self._gone.open("a", encoding="utf-8") as file:
+            for row, reason in selection.removed:
+                first = first or (row, reason)
+                if step.unfit:
+                    self.usable_R[row] = False
+                _write(file, table.source[row].id, row, name, reason)
         self.review.add(name, (item for item in selection.review if item[0] not in table.decided))
         table.apply(selection)
         self.stages.append(Stage(name, before, len(table)))
@@ -104,15 +107,21 @@ class Selecting:
                 f"options or leave it out"
             )
 
-    def finish(self) -> None:
-        """Let all steps select that have not yet."""
+    def finish(self, path: Path) -> None:
+        """Let all steps select that have not yet, and write the lines of all rows that went.
+
+        Args:
+            path: of the JSONL file.
+        """
         while len(self.stages) <= len(self._measuring.recipe.steps):
             self.go_on()
+        with self._gone.open("rb") as lines, whole_file(path, "wb") as file:
+            shutil.copyfileobj(lines, file)
 
-    def _write(self, name: str, row: int | None, step: str, reason: str) -> None:
-        if self._file is not None:
-            record = {"id": name, "row": row, "step": step, "reason": reason}
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+def _write(file: IO[str], name: str, row: int | None, step: str, reason: str) -> None:
+    record = {"id": name, "row": row, "step": step, "reason": reason}
+    file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def removed(path: Path) -> Iterator[dict[str, Any]]:
