@@ -1,6 +1,7 @@
 import pytest
 
 from observer.types import RefusedError, Verdict
+from observer.verifier.kinds.number import read_number
 from observer.verifier.verify import infer_kind, verify
 from tables import holds_for
 
@@ -58,3 +59,15 @@ def test_options_that_are_pictures_are_chosen_by_letter():
 def test_a_text_that_two_options_share_chooses_neither():
     assert not right("A", "dot", "choice", ("dot", "Dot"))
     assert right("A", "A. dot", "choice", ("dot", "Dot"))
+
+
+LONG = ["0." + "3" * 200_000, "9" * 5_000, "1" + " 000" * 2_000, "x+" * 50_000 + "y"]
+
+
+@pytest.mark.parametrize("long", LONG, ids=["decimal", "digits", "thousands", "formula"])
+def test_an_option_of_any_length_is_chosen_by_its_letter(long):
+    options = ("7", long, "0.3333")
+    assert right("B", "B", "choice", options)
+    assert not right("B", "0.3333", "choice", options)
+    assert right("A, C", "7 and 0.3333", "multi_select", options)
+    assert read_number(long) is None

@@ -26,6 +26,8 @@ _TWO_FORMS = re.compile(
 )
 MAX_CHOICES = 26
 """Options that one answer may choose at most."""
+LONGEST_OPTION = 1000
+"""Characters of an option that is read as a number or a formula; an answer has no more."""
 
 _ROW = re.compile(r"[A-Z]{2,26}|[A-Z](?: [A-Z]){1,25}|(?:\([A-Za-z]\)\s*){2,26}")
 _AND = re.compile(r"\s*[,;、]\s*(?:and\s+)?|\s+(?:and|&)\s+|\s*[\n&]\s*", re.IGNORECASE)
@@ -118,6 +120,8 @@ def same_option(option: str, text: str) -> bool:
         return words[0] == words[1] != "" and (not both or "".join(option.split()) == "".join(text.split()))
     if "".join(option.split()) == "".join(text.split()):
         return True
+    if len(option) > LONGEST_OPTION:
+        return False
     right, given = read_number(option), read_number(text)
     if right is not None and given is not None:
         return equal(replace(right, step=None), replace(given, step=None))

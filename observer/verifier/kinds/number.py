@@ -19,6 +19,8 @@ from observer.verifier.notation import bare, quote
 
 RELATIVE_TOLERANCE = Fraction(1, 10**6)
 """How far a decimal may be from a gold fraction, relative to it: 0.3333333 is 1/3 and 0.33 is not."""
+MAX_DIGITS = 4000
+"""In a row: Python itself reads 4,300 and raises above."""
 MAX_EXPONENT = 400
 """Largest exponent of scientific notation; beyond it a text is no number."""
 
@@ -142,8 +144,8 @@ def read_number(text: str) -> Number | None:
         return Number(sum(parts, Fraction(0)), unit=read_unit("°"))
     if _HEXADECIMAL.fullmatch(text):
         return Number(Fraction(int(text, 16)))
-    if _BLANK_THOUSANDS.fullmatch(text):
-        return Number(Fraction(int(text.replace(" ", ""))))
+    if _BLANK_THOUSANDS.fullmatch(text) and _digits(together := text.replace(" ", "")):
+        return Number(Fraction(int(together)))
     unit_before = ""
     if (money := _MONEY.fullmatch(text)) is not None and money[3].count("$") % 2 == 0:
         unit_before = money[2].removeprefix("\\").replace("$", "dollar")
@@ -262,7 +264,7 @@ def _signed(text: str) -> tuple[int, str]:
 
 
 def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return len(text) <= MAX_DIGITS and text.isascii() and text.isdigit()
 
 
 def _natural(text: str) -> int | None:
