@@ -80,6 +80,8 @@ def main():
         trainer, rewards = make_run(asked, 0, 1, ASKED, ASKED * GROUP, folder)
         check_prompts(trainer, learner.answerer.renderer.render(asked))
         groups = learner.answerer.generate(asked[:ASKED], learner.sampling)
+        if len({len(group.prompt.ids) for group in groups}) == 1:
+            raise ValueError("all prompts have one length: this shows nothing of those that are padded")
         learner.policy.banned_ids = ()
         scores = learner.score(groups, 0)
         ours, silent = of_observer(learner, groups, scores)

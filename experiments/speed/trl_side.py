@@ -100,7 +100,8 @@ def make_trainer(rows, max_pixels, micro_batch, folder, rewards=reward, **option
         rewards: a reward function of TRL's kind.
         options: of ``GRPOConfig``, in place of those of ``against_trl.py``.
     """
-    processor = AutoProcessor.from_pretrained(CHECKPOINT)
+    # On the other side, prompts of several lengths would get the positions of their pictures wrong.
+    processor = AutoProcessor.from_pretrained(CHECKPOINT, padding_side="left")
     if max_pixels is not None:
         # The key says edge and means pixels of the picture.
         processor.image_processor.size = dict(processor.image_processor.size) | {"longest_edge": max_pixels}
