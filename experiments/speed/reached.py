@@ -43,7 +43,7 @@ def totals(run):
 def crossing(values, reached, target):
     """Return the value at which an accuracy first reaches the target, on straight lines; None: nowhere.
 
-    >>> crossing([0, 10, 20, 30], [0.5, 0.6, 0.8, 0.7], 0.7)
+    >>> crossing([0, 10, 20, 30], [0.25, 0.5, 1.0, 0.5], 0.75)
     15.0
     >>> crossing([0, 10], [0.5, 0.6], 0.7)
     """

@@ -13,7 +13,7 @@ that prompts and pixels are equal, and that the same completions give the same r
 Three sides: ``trl``; ``observer``, which leaves groups without signal out of the update (they have no
 gradient; the loss is divided by the tokens of the others), a thing that TRL lacks; ``observer_all``, which
 keeps them, as TRL does. For a seed they run one after the other, each alone in a process on its own
-``--threads`` cores, and the next seed the other way around. TRL's micro-batch is the fastest of those tried
+``--threads`` cores, and for odd seeds the other way around. TRL's micro-batch is the fastest of those tried
 first; ours is the quickstart's.
 
 Every ``--every`` steps the weights are saved, while the clocks stand still; set-up is not counted either.
@@ -30,6 +30,7 @@ and ``.png`` after each seed. Linux only: what others use is read from /proc.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,10 +117,10 @@ def fastest(given):
     return min(seconds, key=lambda size: min(seconds[size])), seconds
 
 
-def of_seed(given, seed, turn, micro_batch):
+def of_seed(given, seed, micro_batch):
     """Take the runs of a seed and measure them; return them by side."""
     found = {}
-    for side in sorted(SIDES, reverse=turn % 2 == 0):  # TRL is first, then last
+    for side in list(SIDES)[:: -1 if seed % 2 else 1]:
         options = ("--micro_batch", micro_batch) if side == "trl" else ()
         folder = runs(given) / f"{side}-{seed}"
         found[side] = train(given, side, seed, given.steps, given.every, folder, *options)
@@ -147,6 +148,7 @@ def main():
     parser.add_argument("--problems", type=int, default=2048, help="held-out ones")
     parser.add_argument("--output", type=Path, default=Path("runs/speed"))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # a run does not outlive this process
     alike = checked(given)
     print(f"the same update: gradients differ by {alike['gradients_differ']:.1e} of the largest", flush=True)
     micro_batch, tried = fastest(given)
@@ -154,8 +156,8 @@ def main():
     record = {"machine": machine(), "options": options, "same_update": alike}
     record |= {"micro_batch": micro_batch, "micro_batches_tried": tried}
     seeds = {}
-    for turn, seed in enumerate(given.seeds):
-        seeds[seed] = of_seed(given, seed, turn, micro_batch)
+    for seed in given.seeds:
+        seeds[seed] = of_seed(given, seed, micro_batch)
         pairs = compared(list(seeds.values()), given.target)
         written = json.dumps(record | {"compared": pairs, "runs": seeds})
         (given.output / "time_to_accuracy.json").write_text(written + "\n")
