@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from reached import COSTS, spent
 
 from observer.statistics import student
@@ -105,7 +106,7 @@ def draw_accuracy(seeds, target, path):
     """
     figure = Figure(figsize=(4.2 * len(COSTS), 3.8), layout="constrained")
     panels = figure.subplots(1, len(COSTS), sharey=True)
-    for axes, (cost, unit) in zip(panels, COSTS.items(), strict=True):
+    for axes, (cost, what) in zip(panels, COSTS.items(), strict=True):
         for side, colour in COLOURS.items():
             runs = [of_seed[side] for of_seed in seeds.values()]
             curves = [(spent(run, cost), run["accuracy"]) for run in runs]
@@ -114,7 +115,8 @@ def draw_accuracy(seeds, target, path):
             axes.plot(grid, means, color=colour, label=NAMES[side])
             axes.fill_between(grid, lows, highs, color=colour, alpha=0.25, linewidth=0)
         axes.axhline(target, color="#606060", linewidth=0.8, linestyle="--")
-        axes.set_xlabel(f"{unit} of rollouts" if cost == "tokens" else f"{unit} of training")
+        axes.set_xlabel(what)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_formatter("{x:,.0f}")
     panels[0].set_ylabel("greedy accuracy, held out")
     panels[0].legend(frameon=False, fontsize=8, loc="lower right")

@@ -8,8 +8,12 @@ from rich.table import Table
 
 from observer.statistics import student
 
-COSTS = {"seconds": "s", "processor_seconds": "processor s", "tokens": "tokens"}
-"""What it takes, and its unit."""
+COSTS = {
+    "seconds": "seconds of training",
+    "processor_seconds": "processor seconds of training",
+    "tokens": "rollout tokens",
+}
+"""What it takes to get there: columns of a run, and what they are."""
 COMPARED = ("observer", "observer_all")
 NAMES = {
     "observer": "groups without signal left out of the update, which TRL lacks",
@@ -126,23 +130,20 @@ def _paired(ours, theirs):
 
 def show(pairs, given):
     """Print a table for each side that was compared."""
-    console = Console(width=150)
+    console = Console(width=110)
     for side, costs in pairs.items():
-        table = Table(title=f"until {given.target:g} greedy: {NAMES[side]}; > and <: not reached, a bound")
-        table.add_column("seed", justify="right")
-        for unit in (*COSTS.values(), "s a step"):
-            for heading in (f"TRL, {unit}", f"observer, {unit}", "ratio"):
-                table.add_column(heading, justify="right")
-        for place, seed in enumerate(given.seeds):
-            cells = []
-            for cost, pair in costs.items():
-                digits = ",.0f" if cost in COSTS else ".2f"
-                cells += [_shown(pair[one][place], digits) for one in ("trl", "ours")]
-                cells.append(_signed(pair["ratios"][place]))
-            table.add_row(str(seed), *cells)
-        table.add_section()
-        means = [cell for pair in costs.values() for cell in ("", "", _with_interval(pair["mean"]))]
-        table.add_row("mean", *means)
+        table = Table(
+            title=f"until {given.target:g} greedy: {NAMES[side]}",
+            caption="> and <: a run did not get there; a bound",
+        )
+        for heading in ("", "seed", "TRL", "observer", "ratio"):
+            table.add_column(heading, justify="right" if heading else "left")
+        for cost, pair in costs.items():
+            digits = ",.0f" if cost in COSTS else ".2f"
+            for place, seed in enumerate(given.seeds):
+                theirs, ours = (_shown(pair[one][place], digits) for one in ("trl", "ours"))
+                table.add_row(cost.replace("_", " "), str(seed), theirs, ours, _signed(pair["ratios"][place]))
+            table.add_row("", "mean", "", "", _with_interval(pair["mean"]), end_section=True)
         console.print(table)
 
 
@@ -158,4 +159,4 @@ def _signed(figure):
 
 def _with_interval(mean):
     ends = mean["interval"]
-    return _signed(mean) + (f"\n{ends[0]:.2f} to {ends[1]:.2f}" if ends else "")
+    return _signed(mean) + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
