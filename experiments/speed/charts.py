@@ -1,4 +1,4 @@
-"""The pictures of ``against_trl.py`` and ``memory.py``, and a line about the machine."""
+"""The pictures of ``against_trl.py``, ``memory.py`` and ``time_to_accuracy.py``; a line about the machine."""
 
 import os
 import platform
@@ -6,11 +6,20 @@ import statistics
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from reached import COSTS, spent
 
-COLOURS = {"trl": "#b0b0b0", "observer": "#2a6f97"}
-NAMES = {"trl": "TRL 1.16.0", "observer": "observer"}
+from observer.statistics import student
+
+COLOURS = {"trl": "#b0b0b0", "observer": "#2a6f97", "observer_all": "#e09f3e"}
+NAMES = {
+    "trl": "TRL 1.16.0",
+    "observer": "observer",
+    "observer_all": "observer, groups without signal kept",
+}
 
 
 def machine():
@@ -85,6 +94,40 @@ def draw_growth(series, path):
     panels[0].set_ylabel("peak less after set-up, MB")
     panels[0].legend(frameon=False, fontsize=8)
     _save(figure, path)
+
+
+def draw_accuracy(seeds, target, path):
+    """Draw held-out accuracy over what training took: means over seeds, with intervals of 95 % as bands.
+
+    Args:
+        seeds: seed -> its runs by side, of ``time_to_accuracy.py``.
+        target: a line that is drawn across.
+        path: of the PNG.
+    """
+    figure = Figure(figsize=(4.2 * len(COSTS), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(COSTS), sharey=True)
+    for axes, (cost, what) in zip(panels, COSTS.items(), strict=True):
+        for side, colour in COLOURS.items():
+            runs = [of_seed[side] for of_seed in seeds.values()]
+            curves = [(spent(run, cost), run["accuracy"]) for run in runs]
+            grid = np.linspace(0, min(values[-1] for values, _ in curves), 61)  # where all runs are
+            means, lows, highs = _band([np.interp(grid, *curve) for curve in curves])
+            axes.plot(grid, means, color=colour, label=NAMES[side])
+            axes.fill_between(grid, lows, highs, color=colour, alpha=0.25, linewidth=0)
+        axes.axhline(target, color="#606060", linewidth=0.8, linestyle="--")
+        axes.set_xlabel(what)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    panels[0].set_ylabel("greedy accuracy, held out")
+    panels[0].legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, path)
+
+
+def _band(curves):
+    """Return the mean of curves at each point and the ends of its interval; of one curve these are itself."""
+    estimates = [student(values) for values in np.transpose(curves)]
+    ends = [estimate.known_interval() or (estimate.mean, estimate.mean) for estimate in estimates]
+    return [estimate.mean for estimate in estimates], *zip(*ends, strict=True)
 
 
 def _label(point):

@@ -140,6 +140,22 @@ def make_learner(side, logprob_pass, micro_batch):
     )
 
 
+def make_trainer(steps, folder, callback):
+    """Return Lightning's trainer: rows in random order, nothing written, shown or measured."""
+    return lightning.Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[CurriculumCallback(Random()), callback],
+    )
+
+
 def difference(policy, groups):
     """Return by how much the log-prob passes differ, in parts of the largest value and gradient.
 
@@ -166,18 +182,7 @@ def main():
     learner = make_learner(given.side, given.logprob_pass, given.micro_batch)
     data = LadderDataModule(train=Noise(given.side), prompts_per_step=PROMPTS, steps_per_epoch=STEPS)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = lightning.Trainer(
-            max_steps=STEPS,
-            accelerator="cpu",
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=folder,
-            callbacks=[CurriculumCallback(Random()), held],
-        )
+        trainer = make_trainer(STEPS, folder, held)
         with suppress(Done):
             trainer.fit(learner, datamodule=data)
     memory = held.turnstile.memory()

@@ -89,10 +89,33 @@ class Held(TrainerCallback):
         self.turnstile(self.stages.lap())
 
 
-def make_trainer(rows, max_pixels, micro_batch, folder):
-    processor = AutoProcessor.from_pretrained(CHECKPOINT)
-    # The key says edge and means pixels of the picture.
-    processor.image_processor.size = dict(processor.image_processor.size) | {"longest_edge": max_pixels}
+def make_trainer(rows, max_pixels, micro_batch, folder, rewards=reward, **options):
+    """Return TRL's trainer of this script.
+
+    Args:
+        rows: of a data set.
+        max_pixels: pictures are shrunk to at most this many; None keeps the processor's own.
+        micro_batch: completions of a backward pass.
+        folder: which it does not write to.
+        rewards: a reward function of TRL's kind.
+        options: of ``GRPOConfig``, in place of those of ``against_trl.py``.
+    """
+    # On the other side, prompts of several lengths would get the positions of their pictures wrong.
+    processor = AutoProcessor.from_pretrained(CHECKPOINT, padding_side="left")
+    if max_pixels is not None:
+        # The key says edge and means pixels of the picture.
+        processor.image_processor.size = dict(processor.image_processor.size) | {"longest_edge": max_pixels}
+    given = {
+        "gradient_accumulation_steps": PROMPTS * GROUP // micro_batch,
+        "num_generations": GROUP,
+        "max_completion_length": TOKENS,
+        "generation_kwargs": {"min_new_tokens": TOKENS},
+        "beta": KL,
+        "learning_rate": LEARNING_RATE,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": GRADIENT_CLIP,
+        "max_steps": STEPS,
+    }
     config = GRPOConfig(
         output_dir=folder,
         use_cpu=True,
@@ -100,19 +123,10 @@ def make_trainer(rows, max_pixels, micro_batch, folder):
         model_init_kwargs={"dtype": "float32", "attn_implementation": "sdpa"},
         gradient_checkpointing=False,
         per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=PROMPTS * GROUP // micro_batch,
-        num_generations=GROUP,
-        max_completion_length=TOKENS,
-        generation_kwargs={"min_new_tokens": TOKENS},
         temperature=1.0,
-        beta=KL,
         loss_type="dapo",  # the sum over tokens by their number, as ours
         scale_rewards="group",
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
         weight_decay=0.0,
-        max_grad_norm=GRADIENT_CLIP,
-        max_steps=STEPS,
         shuffle_dataset=False,
         report_to="none",
         logging_strategy="no",
@@ -121,9 +135,10 @@ def make_trainer(rows, max_pixels, micro_batch, folder):
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
+        **given | options,
     )
     trainer = GRPOTrainer(
-        model=CHECKPOINT, reward_funcs=reward, args=config, train_dataset=rows, processing_class=processor
+        model=CHECKPOINT, reward_funcs=rewards, args=config, train_dataset=rows, processing_class=processor
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
