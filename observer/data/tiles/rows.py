@@ -12,6 +12,7 @@ from PIL import Image
 
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.draw import COLOURS, GRID, SIDE, USUAL, VIEWS, blank_board, draw_board
+from observer.data.tiles.solutions import Solutions, solution
 from observer.refusal import refuse_unknown
 from observer.seeding import stable_seed
 from observer.types import Picture, Problem, RefusedError, Turn
@@ -58,12 +59,16 @@ class Tiles(RowFormat):
             that measure how much is answered without the picture.
         axes: ``chain``, all boards in the usual view (1); or ``chain_and_perception``, each independent of
             the other.
+        solutions: ``terse``, one form; or ``varied``, one of four forms for each row, with and without a
+            list of what is seen, terse and verbose. A cold start on these has responses that differ in
+            format and length under one prompt, so that rewards for either have something to choose from.
     """
 
     rows: int = 65536
     split: Split = "train"
     picture: Shown = "right"
     axes: Axes = "chain"
+    solutions: Solutions = "terse"
 
     def __post_init__(self) -> None:
         if self.rows < LEVELS:
@@ -71,6 +76,7 @@ class Tiles(RowFormat):
         refuse_unknown(self, "split", Split)
         refuse_unknown(self, "picture", Shown)
         refuse_unknown(self, "axes", Axes)
+        refuse_unknown(self, "solutions", Solutions)
 
     def read(self) -> Rows:
         """Return the rows; see ``RowFormat``."""
@@ -134,10 +140,14 @@ class _TilesRows(Rows):
                 "pips": pips,
                 "chain": len(pips),
                 "perception": view,
-                "solution": solution(pips),
+                "solution": self._solution(name, row, pips),
             },
             source=f"tiles {split}",
         )
+
+    def _solution(self, name: str, row: int, pips: list[int]) -> str:
+        form = 1 if self._tiles.solutions == "terse" else stable_seed("tiles form", name, row) % 4
+        return solution(pips, observe=bool(form & 1), verbose=bool(form & 2))
 
 
 def _board(name: str, row: int, view: int = USUAL) -> tuple[dict[int, tuple[str, int]], str]:
@@ -162,17 +172,3 @@ def _board(name: str, row: int, view: int = USUAL) -> tuple[dict[int, tuple[str,
 def _draw(name: str, row: int, view: int) -> Image.Image:
     board, _ = _board(name, row, view)
     return draw_board(board, np.random.default_rng(stable_seed("tiles noise", name, row)), VIEWS[view])
-
-
-def solution(pips: list[int]) -> str:
-    """Return a worked solution in the observe-think-answer format, pips in reading order.
-
-    >>> solution([4, 5, 2])
-    '<observe> 4 5 2 </observe><think> 4 + 5 = 9 + 2 = 11 </think><answer> 11 </answer>'
-    """
-    total, steps = pips[0], [str(pips[0])]
-    for value in pips[1:]:
-        total += value
-        steps.append(f"+ {value} = {total}")
-    observed = " ".join(map(str, pips))
-    return f"<observe> {observed} </observe><think> {' '.join(steps)} </think><answer> {total} </answer>"
