@@ -338,6 +338,6 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
         )
     cells = []
     for key in ("length", "sampled_length"):
-        cells += [f"{before.get(key, 0):.1f}", f"{after.get(key, 0):.1f}", ""]
+        cells += [f"{figures[key]:.1f}" if key in figures else "" for figures in (before, after)] + [""]
     drawn.add_row("length", *cells)
     return drawn
