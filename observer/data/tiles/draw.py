@@ -1,7 +1,7 @@
 """Draws one tiles picture: a 3 x 3 board of coloured die tiles. Knows nothing of questions or levels.
 
 A cell is 28 x 28 pixels, exactly a merged visual token of Qwen2.5-VL (patch 14, merge 2), so that a board is
-84 x 84 unless it has more cells. Pip masks are drawn once; a picture then costs a few tenths of a millisecond.
+84 x 84 unless it has more cells. Pip masks are drawn once; a picture then costs some tenths of a millisecond.
 """
 
 from __future__ import annotations

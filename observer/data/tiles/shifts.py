@@ -23,9 +23,9 @@ OTHER_COLOURS = {"purple": (136, 62, 168), "turquoise": (46, 176, 178), "brown":
 """Of tiles that are not asked for."""
 SHADES = {"red": (226, 96, 104), "green": (30, 104, 44), "blue": (92, 130, 226), "yellow": (190, 158, 20)}
 """Of each colour another one, lighter or darker, still nearest to its own."""
-BLUR = 1.0
+BLUR = 2.0
 """Radius in pixels; a pip has one of 1.7 to 2.5."""
-QUALITY = 20
+QUALITY = 4
 """Of the JPEG, of 100."""
 
 
