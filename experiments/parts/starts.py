@@ -29,7 +29,7 @@ def curve(run):
 
 
 def forms(run):
-    """Share, accuracy and tokens of each form of the sampled answers, and tokens of verbose by those of terse."""
+    """Share, accuracy and tokens of each form of the sampled answers; how much longer verbose ones are."""
     answers = read_outcomes(run / "heldout.parquet").to_pylist()
     answers = [one for one in answers if one["mode"] == "sampled"]
     of_form = {
