@@ -217,6 +217,7 @@ def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
     assert set(summary["by_level_after"]) == {str(level) for level in range(1, 9)}
 
 
+@pytest.mark.whole
 def test_a_run_that_is_not_measured_before_is_measured_after_alone(tmp_path, capsys):
     data = runs.data_module(val=None, test=Tiles(rows=8, split="test"), prompts_per_step=1)
     trainer = runs.trainer(tmp_path, 1)
