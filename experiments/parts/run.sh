@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=experiments/parts
 jobs=${JOBS:-2}
-export OMP_NUM_THREADS=1
+export OMP_NUM_THREADS=1 PYTHONPATH=.
 
 complete() { grep -q '"status": "complete"' "$1/summary.json" 2> /dev/null; }
 
@@ -37,6 +37,7 @@ grid() { # FILE, DIRECTORY
     mkdir -p "$here/report"
     rm -rf "$here/report/$1"
     cp -r "runs/$2/report" "$here/report/$1"
+    python "$here/chains.py" "$here/$1.yaml" "runs/$2" --csv "$here/report/$1/chains.csv"
 }
 
 elsewhere() {
