@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All of README.md beside this file, from nothing: about 6 hours on two quiet cores. It goes on where it was stopped.
+# All of README.md beside this file, from nothing: three to four hours on two quiet cores. It goes on where it was stopped.
 #
 #   experiments/parts/run.sh                the starts, then the grids one after the other
 #   experiments/parts/run.sh grid order     those alone
