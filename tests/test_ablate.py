@@ -197,13 +197,14 @@ def test_each_distinct_start_is_probed_with_the_variant_that_has_most_on(grid_fi
 
 
 def test_the_cost_counts_rollouts_validations_and_measurements_of_what_is_left(grid_file, parse, tmp_path):
-    grid = read_grid(grid_file({"variants": {"a": {}, "b": {"trainer.max_steps": 100}}}, seeds=(0, 1)))
+    after_alone = {"trainer.max_steps": 100, "report.measure_before": False}
+    grid = read_grid(grid_file({"variants": {"a": {}, "b": after_alone}}, seeds=(0, 1)))
     done = grid.runs(tmp_path / "out")[0].folder
     done.mkdir(parents=True)
     (done / "summary.json").write_text(json.dumps({"status": "complete", "steps": 2, "planned_steps": 2}))
     probe = Probe(grid.runs()[0], step=10.0, validation=2.0, test=5.0, start=20.0, records=[])
     (line,) = cost(grid, tmp_path / "out", 3, [probe], parse)
-    seconds = (20 + 2 * 10 + 1 * 2 + 2 * 5) + 2 * (20 + 100 * 10 + 50 * 2 + 2 * 5)
+    seconds = (20 + 2 * 10 + 1 * 2 + 2 * 5) + 2 * (20 + 100 * 10 + 50 * 2 + 5)
     assert line.startswith(f"left: 202 rollouts, {hours(seconds)} of processes one after the other, ")
     assert f"{hours(seconds / 3)} with --jobs 3" in line
 

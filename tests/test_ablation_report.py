@@ -107,6 +107,11 @@ def test_a_variant_is_the_mean_of_its_answers(grid):
         assert float(found[variant]["sampled_accuracy"]) == pytest.approx(sampled_S_P.mean(), rel=1e-5)
         assert float(found[variant]["pass@4"]) == pytest.approx((sampled_S_P > 0).mean(), rel=1e-5)
         assert float(found[variant]["update_norm"]) == pytest.approx(0.022)
+        tables = [read_outcomes(grid.at(variant, seed) / "heldout.parquet") for seed in range(grid.seeds)]
+        greedy = [table.filter(pc.equal(table["mode"], "greedy")) for table in tables]
+        tokens = np.array([pc.sum(table["length"]).as_py() for table in greedy])
+        each = tokens / right(grid, variant).sum(1)
+        assert float(found[variant]["tokens_per_correct"]) == pytest.approx(each.mean(), rel=1e-5)
 
 
 def test_every_effect_is_said_in_words(grid):
@@ -175,5 +180,5 @@ def test_the_page_shows_every_figure_and_the_terminal_the_same_numbers(grid):
         show(grid.document, console)
     shown = capture.get()
     cells = re.findall(r"[+-]?\d+\.\d \([+-]?\d+\.\d, [+-]?\d+\.\d\)", text.split("\n## By level")[0])
-    assert len(cells) == 7 * 3 + 4
+    assert len(cells) == 8 * 3 + 4
     assert [cell for cell in cells if cell not in shown] == []

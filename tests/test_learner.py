@@ -12,6 +12,7 @@ import runs
 from bounds import of_logprob
 from experiments.controls.shuffled_rewards import ShuffledRewards
 from gradients import gradients
+from observer.callbacks import RunReport
 from observer.data import Tiles
 from observer.learner import ObserveLearner
 from observer.objective import (
@@ -214,6 +215,20 @@ def test_held_out_figures_are_the_same_each_time_they_are_measured(tmp_path):
     assert summary["sampled_before"] == summary["sampled_after"]
     assert summary["by_level_before"] == summary["by_level_after"]
     assert set(summary["by_level_after"]) == {str(level) for level in range(1, 9)}
+
+
+@pytest.mark.whole
+def test_a_run_that_is_not_measured_before_is_measured_after_alone(tmp_path, capsys):
+    data = runs.data_module(val=None, test=Tiles(rows=8, split="test"), prompts_per_step=1)
+    trainer = runs.trainer(tmp_path, 1)
+    next(one for one in trainer.callbacks if isinstance(one, RunReport)).measure_before = False
+    trainer.fit(runs.learner(), datamodule=data)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["problems"], summary["accuracy_before"], summary["by_level_before"]) == (8, None, {})
+    assert summary["accuracy_after"] is not None
+    assert json.loads((tmp_path / "curve.jsonl").read_text())["step"] == 1
+    assert not (tmp_path / "heldout_before.parquet").exists()
+    assert "0.0 " not in next(line for line in capsys.readouterr().out.splitlines() if "length" in line)
 
 
 def test_the_response_format_gives_the_system_prompt():

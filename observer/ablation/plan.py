@@ -143,7 +143,8 @@ def cost(grid: Grid, output: Path, jobs: int, probes: list[Probe], parse: Parse)
             state = state_of(grid.run(name, seed, output).folder)
             left = 0 if state.complete else max(planned - state.steps, 0)
             rollouts += left
-            total += seconds_of(state, left, epoch, step, validation, test, start)
+            tests = 1 if state.steps or option(config, "report.measure_before") is False else 2
+            total += seconds_of(state, left, epoch, step, validation, tests * test, start)
     yield (
         f"left: {rollouts:,} rollouts, {hours(total)} of processes one after the other, "
         f"{hours(total / jobs)} with --jobs {jobs}, if other variants take as long per rollout and processes "
@@ -152,13 +153,12 @@ def cost(grid: Grid, output: Path, jobs: int, probes: list[Probe], parse: Parse)
 
 
 def seconds_of(
-    state: State, left: int, epoch: int, step: float, validation: float, test: float, start: float
+    state: State, left: int, epoch: int, step: float, validation: float, tests: float, start: float
 ) -> float:
-    """Return the seconds that a run will take yet."""
+    """Return the seconds that a run will take yet; ``tests`` are those of measurements before and after."""
     if state.complete:
         return 0.0
-    measured = 1 if state.steps else 2  # before training, and after
-    return start + left * step + math.ceil(left / epoch) * validation + measured * test
+    return start + left * step + math.ceil(left / epoch) * validation + tests
 
 
 def planned_rollouts(config: dict[str, Any]) -> tuple[int | None, int]:

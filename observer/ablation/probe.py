@@ -79,7 +79,9 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
     """
     from observer.ablation.timing import FILE, Timing  # imports Lightning, as the parser has
 
-    updates = option(parse(run.words), "model.updates_per_rollout") or 1
+    config = parse(run.words)
+    updates = option(config, "model.updates_per_rollout") or 1
+    measured = 1 if option(config, "report.measure_before") is False else 2  # before training, and after
     near = next(parent for parent in run.folder.absolute().parents if parent.is_dir())  # a disk with room
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=near) as folder:
         run_dir, log = Path(folder) / "run", Path(folder) / "log"
@@ -106,7 +108,7 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
             raise RefusedError(f"the probe of {run.name} has failed: {process.why(code)}")
         seconds = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
         test, validations = sum(seconds["test"]), seconds["validation"]
-        known = sum(seconds["step"]) + sum(validations) + 2 * test
+        known = sum(seconds["step"]) + sum(validations) + measured * test
         return Probe(
             run=run,
             step=fmean(seconds["step"][1:] or seconds["step"]),

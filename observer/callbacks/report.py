@@ -49,7 +49,10 @@ class RunReport(lightning.Callback):
     """
 
     def __init__(
-        self, export: bool = True, export_dtype: Literal["float32", "bfloat16"] | None = None
+        self,
+        export: bool = True,
+        export_dtype: Literal["float32", "bfloat16"] | None = None,
+        measure_before: bool = True,
     ) -> None:
         """Choose what is written at the end.
 
@@ -57,9 +60,12 @@ class RunReport(lightning.Callback):
             export: write the trained model to ``export/`` of the run directory.
             export_dtype: type of the weights in it; null is the one that loses nothing: float32 with
                 adapters, else that of the policy.
+            measure_before: measure the held-out problems before training too. Runs of a grid that share a
+                start need it once, and not once each.
         """
         self.export = export
         self.export_dtype = export_dtype
+        self.measure_before = measure_before
         self.before: dict[str, float] | None = None
         self.record: dict[str, Any] = {}
         """What ``environment.json`` says."""
@@ -78,13 +84,13 @@ class RunReport(lightning.Callback):
         self.before = json.loads(file.read_text(encoding="utf-8")) if resumed else None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: PolicyModule) -> None:  # type: ignore[override]
-        """Measure the held-out problems before training."""
+        """Measure the held-out problems before training, unless that was not wanted."""
         self.costs.start()
         self._began, step = True, pl_module.data.step
         anew = self.before is None and not step
         self.curve.open(trainer, -1 if anew else step)
         if anew:
-            self.before = self._measure_rows(trainer, pl_module, BEFORE)
+            self.before = self._measure_rows(trainer, pl_module, BEFORE) if self.measure_before else {}
             if trainer.is_global_zero:
                 write_json(Path(trainer.default_root_dir) / "before.json", self.before)
             log_now(trainer, _results(self.before), 0)
@@ -332,6 +338,6 @@ def table(before: dict[str, float], after: dict[str, float], summary: dict[str, 
         )
     cells = []
     for key in ("length", "sampled_length"):
-        cells += [f"{before.get(key, 0):.1f}", f"{after.get(key, 0):.1f}", ""]
+        cells += [f"{figures[key]:.1f}" if key in figures else "" for figures in (before, after)] + [""]
     drawn.add_row("length", *cells)
     return drawn

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from observer.ablation.report.budgets import at_equal
 from observer.ablation.report.curves import BUDGETS, KEPT
 from observer.ablation.report.effects import PRIMARY, Effect, Effects, explored
-from observer.ablation.report.training import spent_S, update_norm_S
+from observer.ablation.report.training import spent_S, tokens_per_right_S, update_norm_S
 from observer.ablation.report.wording import statement
 from observer.statistics import student
 
@@ -62,13 +62,14 @@ def variants_csv(effects: Effects) -> str:
     runs = effects.runs
     heads = ["variant", "seeds", "problems", "clusters"]
     heads += [_head(name, end) for name in runs.figures for end in ENDS]
-    spent = ["tokens", "update_norm", FIRST]
+    spent = ["tokens_per_correct", "tokens", "update_norm", FIRST]
     heads += [_head(name, end) for name in spent for end in ENDS]
     columns = [effects.variants(name) for name in runs.figures]
     rows: list[Sequence[Cell]] = [heads]
     for place, variant in enumerate(runs.grid.variants):
         row: list[Cell] = [variant, len(runs.seeds(variant)), len(runs.problems.ids), runs.problems.clusters]
         row += [cell for column in columns for cell in _ends(column[place])]
+        row += _over_seeds(tokens_per_right_S(runs, variant))
         row += _over_seeds(spent_S(runs, variant, "tokens")) + _over_seeds(update_norm_S(runs, variant))
         rows.append(row + _over_seeds(spent_S(runs, variant, "seconds")))
     return text(rows)

@@ -1,4 +1,4 @@
-"""What a variant's runs have spent, and how far their updates moved the weights."""
+"""What a variant's runs and its answers have spent, and how far their updates moved the weights."""
 
 from __future__ import annotations
 
@@ -27,16 +27,28 @@ def spent_S(runs: Collected, variant: str, budget: str) -> list[float | None]:
     return [max((point.spent[budget] for point in curve), default=None) for curve in curves]
 
 
+def tokens_per_right_S(runs: Collected, variant: str) -> list[float | None]:
+    """Return the tokens of all greedy answers of each run by how many are right; None where none is."""
+    seeds = runs.seeds(variant)
+    if not seeds:
+        return []
+    tokens_S, right_S = (runs.values(variant, seeds, name).sum(1) for name in ("length", "accuracy"))
+    pairs = zip(tokens_S.tolist(), right_S.tolist(), strict=True)
+    return [tokens / right if right else None for tokens, right in pairs]
+
+
 def update_norm_S(runs: Collected, variant: str) -> list[float | None]:
     """Return the mean norm of the updates of each run of a variant; None where it was not recorded."""
     found = [runs.measured[variant, seed].summary.get("update_norm") for seed in runs.seeds(variant)]
     return [float(one) if isinstance(one, int | float) and math.isfinite(one) else None for one in found]
 
 
-def totals(runs: Collected, variant: str) -> tuple[str, str]:
-    """Return tokens drawn and the mean update norm of a variant as cells of a table."""
+def totals(runs: Collected, variant: str) -> tuple[str, str, str]:
+    """Return tokens per right answer, tokens drawn and the mean update norm of a variant as cells."""
+    each = [one for one in tokens_per_right_S(runs, variant) if one is not None]
     norms = [one for one in update_norm_S(runs, variant) if one is not None]
-    return spent(runs, variant, "tokens"), cell(norms, lambda it: f"{it:#.3g}")
+    answered = cell(each, lambda it: f"{it:.1f}")
+    return answered, spent(runs, variant, "tokens"), cell(norms, lambda it: f"{it:#.3g}")
 
 
 def cell(values_S: list[float], text: Callable[[float], str]) -> str:

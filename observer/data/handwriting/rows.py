@@ -12,7 +12,7 @@ from PIL import Image
 
 from observer.data.handwriting.digits import CELL, Writers, digits
 from observer.data.rows import RowFormat, Rows
-from observer.data.tiles.rows import solution
+from observer.data.tiles.solutions import solution
 from observer.refusal import refuse_outside, refuse_unknown
 from observer.seeding import stable_seed
 from observer.types import Picture, Problem, Turn

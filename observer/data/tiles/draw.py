@@ -1,7 +1,7 @@
 """Draws one tiles picture: a 3 x 3 board of coloured die tiles. Knows nothing of questions or levels.
 
-The board is 84 x 84 pixels and a cell 28 x 28, so that a cell is exactly one merged visual token of
-Qwen2.5-VL (patch 14, merge 2). Pip masks are drawn once; a picture then costs a few tenths of a millisecond.
+A cell is 28 x 28 pixels, exactly a merged visual token of Qwen2.5-VL (patch 14, merge 2), so that a board is
+84 x 84 unless it has more cells. Pip masks are drawn once; a picture then costs some tenths of a millisecond.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ def pip_mask(pips: int, radius: float) -> NDArray[np.float32]:
 
 
 def draw_board(
-    tiles: dict[int, tuple[str, int]], rng: np.random.Generator, view: View = VIEWS[USUAL]
+    tiles: dict[int, tuple[str, int]],
+    rng: np.random.Generator,
+    view: View = VIEWS[USUAL],
+    grid: int = GRID,
+    palette: dict[str, tuple[int, int, int]] = COLOURS,
 ) -> Image.Image:
     """Draw a board with jitter, pips of several sizes, colour noise and pixel noise.
 
@@ -78,22 +82,25 @@ def draw_board(
         tiles: cell (0 to 8, row by row) -> (colour, pips); other cells stay empty.
         rng: where the noise comes from.
         view: how well it can be seen.
+        grid: cells of a row, and rows.
+        palette: name of a colour -> RGB.
 
     Returns:
-        An RGB picture of SIDE x SIDE pixels.
+        An RGB picture of ``grid`` x ``grid`` cells.
     """
-    board = np.full((SIDE, SIDE, 3), BACKGROUND, np.float32)
+    side = CELL * grid
+    board = np.full((side, side, 3), BACKGROUND, np.float32)
     for cell, (colour, pips) in tiles.items():
-        top = cell // GRID * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
-        left = cell % GRID * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
+        top = cell // grid * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
+        left = cell % grid * CELL + JITTER + int(rng.integers(-JITTER + 1, JITTER))
         mask = pip_mask(pips, view.radii[int(rng.integers(len(view.radii)))])
-        paint = np.asarray(COLOURS[colour], np.float32) + rng.normal(0, COLOUR_NOISE, 3).astype(np.float32)
+        paint = np.asarray(palette[colour], np.float32) + rng.normal(0, COLOUR_NOISE, 3).astype(np.float32)
         ink = np.float32(rng.uniform(235, 255))
         board[top : top + TILE, left : left + TILE] = paint * (1 - mask) + ink * mask
-    board += rng.standard_normal((SIDE, SIDE, 1), np.float32) * np.float32(view.noise)
+    board += rng.standard_normal((side, side, 1), np.float32) * np.float32(view.noise)
     return Image.fromarray(np.clip(board, 0, 255).astype(np.uint8))
 
 
-def blank_board() -> Image.Image:
+def blank_board(grid: int = GRID) -> Image.Image:
     """Return an even grey picture: the control that shows what can be answered without looking."""
-    return Image.new("RGB", (SIDE, SIDE), (BACKGROUND,) * 3)
+    return Image.new("RGB", (CELL * grid, CELL * grid), (BACKGROUND,) * 3)

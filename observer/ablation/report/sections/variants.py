@@ -12,7 +12,8 @@ from observer.ablation.report.wording import ONE_SEED, heads, with_interval
 METHOD = (
     "Means and 95 % intervals over seeds and held-out problems, both random (crossed model, Satterthwaite's "
     "degrees of freedom). Accuracy, format, length and truncation are of greedy answers; sampled and pass@k "
-    "are of answers at temperature 1."
+    "are of answers at temperature 1. Tokens per right: the tokens of all greedy answers by how many are "
+    "right; its interval is over seeds."
 )
 
 
@@ -23,14 +24,17 @@ def variants_section(effects: Effects) -> Section:
     sampled = [name for name in runs.figures if name.startswith("pass@")]
     right = [name for name in ("accuracy", "sampled_accuracy", *sampled) if name in runs.figures]
     seeds = [(str(len(runs.seeds(name))),) for name in names]
-    spent = [totals(runs, name) for name in names]
+    spent, spent_on = (
+        [totals(runs, name) for name in names],
+        ("tokens per right", "tokens drawn", "update norm"),
+    )
     alone = [name for name in names if len(runs.seeds(name)) == 1]
     return Section(
         "Variants",
         [
             METHOD,
             _table(effects, right, ("seeds",), seeds),
-            _table(effects, ["format", "length", "truncated"], ("tokens drawn", "update norm"), spent),
+            _table(effects, ["format", "length", "truncated"], spent_on, spent),
             *([f"{ONE_SEED} ({', '.join(alone)})."] if alone else []),
         ],
     )

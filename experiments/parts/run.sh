@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# All of README.md beside this file, from nothing: three to four hours on two quiet cores. It goes on where it was stopped.
+#
+#   experiments/parts/run.sh                the starts, then the grids one after the other
+#   experiments/parts/run.sh grid order     those alone
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=experiments/parts
+jobs=${JOBS:-2}
+export OMP_NUM_THREADS=1 PYTHONPATH=.
+
+complete() { grep -q '"status": "complete"' "$1/summary.json" 2> /dev/null; }
+
+start() { # NAME, then the options of its five runs
+    local name=$1 seed run resume
+    shift
+    for seed in 0 1 2 3 4; do
+        run=runs/$name-$seed
+        if complete "$run"; then continue; fi
+        resume=()
+        if compgen -G "$run/checkpoints/*.ckpt" > /dev/null; then resume=(--ckpt_path last); fi
+        observer fit --config warmstart --config "$here/start.yaml" "$@" --seed_everything "$seed" --run_dir "$run" "${resume[@]}"
+    done
+    python "$here/starts.py" "runs/$name"-{0,1,2,3,4} --csv "$here/$name.csv"
+}
+
+same() { # runs of GRID that are cells of grid.yaml: CELL=VARIANT ..
+    local grid=$1 pair
+    shift
+    mkdir -p "runs/parts-$grid"
+    for pair in "$@"; do ln -sfn "../parts/${pair%=*}" "runs/parts-$grid/${pair#*=}"; done
+}
+
+grid() { # FILE, DIRECTORY
+    observer ablate run "$here/$1.yaml" --jobs "$jobs" --output "runs/$2"
+    observer ablate report "$here/$1.yaml" --output "runs/$2"
+    mkdir -p "$here/report"
+    rm -rf "$here/report/$1"
+    cp -r "runs/$2/report" "$here/report/$1"
+    python "$here/chains.py" "$here/$1.yaml" "runs/$2" --csv "$here/report/$1/chains.csv"
+}
+
+elsewhere() {
+    local variant seed
+    for variant in grpo observe_r1; do
+        for seed in 0 1 2 3 4; do
+            observer evaluate --config "$here/shifts.yaml" --model.path "runs/parts/$variant/seed-$seed/export" \
+                --output "runs/parts-shifts/$variant-$seed"
+        done
+    done
+    python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
+}
+
+for part in "${@:-starts grid shifts order controls weak}"; do
+    for each in $part; do
+        case $each in
+            starts) start parts-start ;;
+            grid) grid grid parts ;;
+            shifts) elsewhere ;;
+            order)
+                same order no_order=random observe_r1=neura_ladder
+                grid order parts-order
+                ;;
+            controls)
+                same controls grpo=grpo observe_r1=observe_r1 no_weight=no_weight
+                grid controls parts-controls
+                ;;
+            weak)
+                start parts-weak-start --config "$here/weak_start.yaml"
+                grid weak parts-weak
+                ;;
+            *) echo "$each: write starts, grid, shifts, order, controls or weak" >&2 && exit 2 ;;
+        esac
+    done
+done

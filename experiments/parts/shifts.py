@@ -1,0 +1,83 @@
+"""Tells what is left elsewhere of what two variants learned, from the answers of ``observer evaluate``.
+
+    python experiments/parts/shifts.py runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv shifts.csv
+
+Writes a row per benchmark and figure: the mean of each variant, the paired difference of the second to the
+first (same seed, same row) and its 95 % interval over seeds and rows. None of it is a primary contrast.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from observer.statistics import crossed
+
+FIGURES = {
+    "accuracy": lambda greedy: greedy["verdict"] == "correct",
+    "tokens": lambda greedy: greedy["tokens"],
+    "well_formed": lambda greedy: greedy["chain"]["well_formed"],
+    "follows": lambda greedy: greedy["chain"]["follows"],
+    "true_facts": lambda greedy: greedy["chain"]["true_facts"],
+}
+"""Of a greedy response; nan where it does not apply."""
+
+
+def read(folder, benchmark):
+    """The ids of the rows, and figure -> its value of each row."""
+    table = pq.read_table(folder / "answers" / f"{benchmark}.parquet", columns=["id", "greedy"])
+    greedy = table["greedy"].to_pylist()
+    values = {name: np.array([value(one) for one in greedy], dtype=float) for name, value in FIGURES.items()}
+    return table["id"].to_pylist(), values
+
+
+def told(benchmark, ours, theirs):
+    """Yield a row of the table for each figure."""
+    for name in FIGURES:
+        first, second = (np.stack([values[name] for values in each]) for each in (ours, theirs))
+        there = ~np.isnan(first).any(0) & ~np.isnan(second).any(
+            0
+        )  # rows that the figure applies to in all runs
+        means = [float(np.nanmean(each)) for each in (first, second)]
+        if there.sum() > 1:
+            bounds = None if name == "tokens" else (-1, 1)
+            difference = crossed(second[:, there] - first[:, there], bounds=bounds)
+            low, high = difference.interval()
+            yield [benchmark, name, int(there.sum()), *means, difference.mean, low, high]
+        else:
+            yield [benchmark, name, int(there.sum()), *means, None, None, None]
+    per_right = [
+        sum(v["tokens"].sum() for v in each) / max(sum(v["accuracy"].sum() for v in each), 1)
+        for each in (ours, theirs)
+    ]
+    yield [benchmark, "tokens_per_correct", len(ours[0]["tokens"]), *per_right, None, None, None]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="of evaluations, VARIANT-SEED")
+    parser.add_argument("variants", nargs=2)
+    parser.add_argument("--seeds", nargs="+", required=True)
+    parser.add_argument("--csv", required=True, type=Path)
+    given = parser.parse_args()
+    folders = [[given.folder / f"{variant}-{seed}" for seed in given.seeds] for variant in given.variants]
+    benchmarks = sorted(path.stem for path in (folders[0][0] / "answers").glob("*.parquet"))
+    with given.csv.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["rows_of", "figure", "rows", *given.variants, "difference", "low", "high"])
+        for benchmark in benchmarks:
+            found = [[read(folder, benchmark) for folder in of_variant] for of_variant in folders]
+            if len({tuple(ids) for each in found for ids, _ in each}) > 1:
+                raise SystemExit(f"{benchmark}: the evaluations asked other rows; make them anew")
+            for row in told(benchmark, *([values for _, values in each] for each in found)):
+                cells = [
+                    "" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row
+                ]
+                lines.writerow(cells)
+                print(*cells, sep="  ")
+
+
+if __name__ == "__main__":
+    main()
