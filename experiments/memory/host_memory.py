@@ -10,9 +10,9 @@ that no file stands behind. What a process holds that has imported the same modu
 
 ``share`` is what a rank holds in a phase by arithmetic, in units of the float32 weights: weights 1 and, with
 a KL term, the reference 1; gradients 1 (a checkpoint falls between steps, yet freed gradients stay in the
-process, and DDP's buckets stay); AdamW's state 2. Ranks of DDP share nothing; of FSDP2 (``--strategy fsdp2``)
-each holds its part of all of these. Start-up has no optimizer state; start-up and resuming have gradients only
-as DDP's buckets. A phase is within its share if it takes no more than a tenth beyond it.
+process, and DDP's buckets stay); AdamW's state 2. Ranks of DDP share nothing; of FSDP2, ``--strategy fsdp2``,
+each holds its part of all of these. Start-up has no optimizer state; start-up and resuming have gradients
+only as DDP's buckets. A phase is within its share if it takes no more than a tenth beyond it.
 
 Linux only. At 300 million parameters a rank takes 6 GB, with a reference 7.2 GB.
 """
