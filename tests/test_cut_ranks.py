@@ -44,8 +44,8 @@ def test_two_ranks_read_their_parts_and_have_the_gradient_of_one():
             assert off["reference"] < CLOSE, kind
 
 
-def checkpoint(folder, name="last"):
-    path = folder / "checkpoints" / f"{name}.ckpt"
+def last_checkpoint(folder):
+    path = folder / "checkpoints" / "last.ckpt"
     check_checkpoint(path)
     return torch.load(path, weights_only=True, map_location="cpu")
 
@@ -80,7 +80,7 @@ def weights_in(folder):
 def test_a_run_that_is_cut_goes_on_after_kill_9_and_its_files_are_those_of_any_run(kind, tmp_path, policy):
     ended, said = told("cut_ranks.py", tmp_path, kind)
     assert ended["cut"] == [0, 0], said[-3000:]
-    cut, one = checkpoint(tmp_path / "cut"), checkpoint(tmp_path / "one")
+    cut, one = last_checkpoint(tmp_path / "cut"), last_checkpoint(tmp_path / "one")
     assert cut["state_dict"].keys() == one["state_dict"].keys()
     assert cut["environment"]["start"] == one["environment"]["start"]
     for (name, weight), other in zip(cut["state_dict"].items(), one["state_dict"].values(), strict=True):
@@ -104,8 +104,29 @@ def test_a_run_that_is_cut_goes_on_after_kill_9_and_its_files_are_those_of_any_r
         return
     assert ended["killed"] == [9, 9]
     assert ended["resumed"] == [0, 0], said[-3000:]
-    resumed = checkpoint(tmp_path / "killed")
+    resumed = last_checkpoint(tmp_path / "killed")
     for name in ("state_dict", "optimizer_states", "lr_schedulers", "LadderDataModule", "global_step"):
         assert_same(resumed[name], cut[name], name)
     fewer = json.loads((tmp_path / "fewer" / "summary.json").read_text())
     assert (fewer["status"], fewer["steps"]) == ("complete", 3), "one rank goes on from what two have written"
+
+
+@pytest.mark.slow
+def test_a_cold_start_that_is_cut_takes_the_steps_of_one_rank_and_its_checkpoint_is_measured(
+    tmp_path, checkpoint
+):
+    """``save_pretrained`` is called by all ranks, and one writes; ``predict`` answers each row once."""
+    ended, said = told("cut_commands.py", tmp_path)
+    assert ended == {verb: [0, 0] for verb in ("cold start", "validate", "test", "predict")}, said[-3000:]
+    start, cut, one = (
+        weights_in(folder) for folder in (checkpoint, tmp_path / "cut/saved", tmp_path / "one/saved")
+    )
+    assert start.keys() == cut.keys() == one.keys()
+    off, moved = (
+        torch.cat([(after[name] - before[name]).flatten() for name in one])
+        for after, before in ((cut, one), (one, start))
+    )
+    assert moved.norm() > 0
+    assert off.norm() < STEPS_CLOSE * moved.norm()
+    predicted = [json.loads(line)["id"] for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert predicted == [f"tiles-test-{row}" for row in range(9)]

@@ -162,6 +162,7 @@ def test_each_of_two_ranks_draws_from_a_copy_of_its_own(tmp_path):
         [sys.executable, "-m", "observer", *words, *ranks], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
     curves = EventAccumulator(str(tmp_path))
     curves.Reload()
     gaps = [event.value for event in curves.Scalars("train/sampler_gap")]

@@ -1,6 +1,6 @@
 """Measures the anonymous host memory of start-up, a step, a checkpoint and resuming, on 1 and 2 CPU ranks.
 
-    python experiments/memory/host_memory.py [--cases 1 1+reference 2] [--stored float32] [--json FILE]
+    python experiments/memory/host_memory.py [--strategy fsdp2] [--cases 1 1+reference 2] [--json FILE]
 
 The model is a random Qwen2.5-VL of ``--millions`` parameters (300), nearly all of them in the text layers,
 with the tower and the vocabulary of the quickstart. ``observer fit`` takes two optimizer steps on scripted
@@ -10,9 +10,9 @@ that no file stands behind. What a process holds that has imported the same modu
 
 ``share`` is what a rank holds in a phase by arithmetic, in units of the float32 weights: weights 1 and, with
 a KL term, the reference 1; gradients 1 (a checkpoint falls between steps, yet freed gradients stay in the
-process, and DDP's buckets stay); AdamW's state 2. Ranks of DDP share nothing. Start-up has no optimizer
-state; start-up and resuming have gradients only as DDP's buckets. A phase is within its share if it takes no
-more than a tenth beyond it.
+process, and DDP's buckets stay); AdamW's state 2. Ranks of DDP share nothing; of FSDP2, ``--strategy fsdp2``,
+each holds its part of all of these. Start-up has no optimizer state; start-up and resuming have gradients
+only as DDP's buckets. A phase is within its share if it takes no more than a tenth beyond it.
 
 Linux only. At 300 million parameters a rank takes 6 GB, with a reference 7.2 GB.
 """
@@ -30,6 +30,8 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 RANK = HERE / "host_memory_rank.py"
+STRATEGIES = {"ddp": ("auto", "ddp"), "fsdp2": ("ModelParallelStrategy",) * 2}
+"""Lightning's, for one rank and for several."""
 CASES = ("1", "1+reference", "2", "2+reference")
 PHASES = ("start-up", "first checkpoint", "step", "checkpoint", "resume", "step after resuming")
 BOUND = {"start-up", "first checkpoint", "checkpoint", "resume"}
@@ -84,18 +86,20 @@ def child(script, task):
     return (done.stdout.splitlines() or [""])[-1]
 
 
-def share(phase, ranks, reference):
+def share(phase, strategy, ranks, reference):
     """Return what a rank holds in a phase, in units of the weights."""
-    gradients = ranks > 1 or phase not in ("start-up", "first checkpoint", "resume")
+    buckets = strategy == "ddp" and ranks > 1
+    gradients = buckets or phase not in ("start-up", "first checkpoint", "resume")
     optimizer = 2 * (phase not in ("start-up", "first checkpoint"))
-    return 1 + reference + gradients + optimizer
+    return (1 + reference + gradients + optimizer) / (1 if strategy == "ddp" else ranks)
 
 
-def measure(case, model, parameters, folder):
+def measure(case, strategy, model, parameters, folder):
     """Return by phase what the rank that takes most holds, and its share, in MB."""
     ranks, reference = int(case[0]), case.endswith("reference")
     run_dir = folder / case
     task = {"model": str(model), "run_dir": str(run_dir), "ranks": ranks, "reference": reference}
+    task["strategy"] = STRATEGIES[strategy][ranks > 1]
     found = {}
     for kind in ("first", "resumed"):
         child(RANK, task | {"resumed": kind == "resumed"})
@@ -105,7 +109,7 @@ def measure(case, model, parameters, folder):
         for phase in PHASES:
             if all(phase in peak for peak in peaks) and phase not in found:
                 most = max(peak[phase] for peak in peaks) - base
-                due = share(phase, ranks, reference) * 4 * parameters
+                due = share(phase, strategy, ranks, reference) * 4 * parameters
                 held = {"MB": most, "share": due, "base": base}
                 found[phase] = {name: round(value / 1e6) for name, value in held.items()}
     files = [path for path in (run_dir / "checkpoints").iterdir() if path.suffix == ".ckpt"]
@@ -115,7 +119,8 @@ def measure(case, model, parameters, folder):
 
 def show(record):
     table = Table(
-        title=f"anonymous memory of a rank above its imports, MB; {record['parameters']:,} parameters"
+        title=f"anonymous memory of a rank above its imports, MB; {record['parameters']:,} parameters, "
+        f"{record['strategy']}"
     )
     for heading in ("ranks", "phase", "measured", "share", "ratio", "within"):
         table.add_column(heading, justify="right")
@@ -131,6 +136,7 @@ def show(record):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["1", "1+reference", "2"])
+    parser.add_argument("--strategy", choices=STRATEGIES, default="ddp")
     parser.add_argument("--stored", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--millions", type=float, default=300.0)
     parser.add_argument("--json", type=Path, help="where the figures go")
@@ -142,10 +148,10 @@ def main():
         parameters = int(child(__file__, made))
         cases = {}
         for case in given.cases:
-            cases[case] = measure(case, model, parameters, folder)
+            cases[case] = measure(case, given.strategy, model, parameters, folder)
             for path in (folder / case / "checkpoints").iterdir():
                 path.unlink()
-    record = {"parameters": parameters, "stored": given.stored, "cases": cases}
+    record = {"parameters": parameters, "stored": given.stored, "strategy": given.strategy, "cases": cases}
     show(record)
     if given.json:
         given.json.write_text(json.dumps(record, indent=1) + "\n")

@@ -56,14 +56,14 @@ class Sampler(threading.Thread):
         self.enter(before)
 
 
-def words(model, run_dir, ranks, reference, resumed):
+def words(model, run_dir, ranks, strategy, reference, resumed):
     """Return the command line of a run."""
     texts = {"class_path": "ScriptedEngine", "init_args": {"texts": TEXTS}}
     given = ["--model.engine", json.dumps(texts), "--model.policy.path", str(model)]
     given += ["--data.prompts_per_step", "2", "--data.steps_per_epoch", "2", "--data.eval_batch", "8"]
     given += ["--data.val.rows", "8", "--data.test", "null", "--model.group_size", "2"]
     given += ["--trainer.devices", str(ranks), "--trainer.max_steps", "3" if resumed else "2"]
-    given += ["--trainer.strategy", "ddp" if ranks > 1 else "auto", "--trainer.enable_progress_bar", "false"]
+    given += ["--trainer.strategy", strategy, "--trainer.enable_progress_bar", "false"]
     given += ["--report.export", "false"]
     if reference:
         given += ["--model.kl", "K3"]
@@ -102,14 +102,14 @@ def watch(sampler, resumed):
     RunCLI.instantiate_trainer, Trainer.save_checkpoint = built, saved
 
 
-def work(model, run_dir, ranks, reference, resumed):
+def work(resumed, run_dir, **options):
     """Run in this process, one of the ranks; leave its peaks by phase beside the run directory."""
     from observer.cli import main
 
     sampler = Sampler()
     watch(sampler, resumed)
     sampler.enter("resume" if resumed else "start-up")
-    if code := main(words(model, run_dir, ranks, reference, resumed)):
+    if code := main(words(resumed=resumed, run_dir=run_dir, **options)):
         raise SystemExit(code)
     rank, kind = os.environ.get("LOCAL_RANK", "0"), "resumed" if resumed else "first"
     record = {"peaks": sampler.peaks, "modules": sorted(sys.modules)}

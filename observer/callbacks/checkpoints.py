@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 
+from observer.policy.allocation import return_freed_memory
 from observer.refusal import refuse_outside
 from observer.run.checkpoints import FOLDER
 from observer.run.files import causes, link_file, sync_folder
@@ -116,6 +117,7 @@ class Last(Checkpoint):
             self.path.replace(self._previous)  # there are no hard links
         with waiting("a checkpoint is saved, and ranks meet", self.path.name):
             if twin is None or not twin.saved_now(trainer) or not self._linked(trainer, twin):
+                return_freed_memory()
                 trainer.save_checkpoint(self.path, weights_only=False)
         if trainer.is_global_zero and not followed and self._resumed_from != self._previous.resolve():
             self._previous.unlink(missing_ok=True)  # of a run that this one does not go on from
@@ -204,6 +206,7 @@ class Best(ModelCheckpoint):
             super().setup(trainer, pl_module, stage)
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        return_freed_memory()
         with waiting("a checkpoint is saved, and ranks meet", Path(filepath).name):
             super()._save_checkpoint(trainer, filepath)
 

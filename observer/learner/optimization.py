@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Iterable
@@ -112,7 +111,18 @@ class Optimization:
 def _own_state(optimizer: torch.optim.Optimizer) -> None:
     """Copy a restored state, parameter by parameter: torch takes the tensors of a file as they are."""
     for parameter, held in optimizer.state.items():
-        optimizer.state[parameter] = copy.deepcopy(held)
+        optimizer.state[parameter] = _copied(held)
+
+
+def _copied(held: Any) -> Any:
+    """Return a copy with memory of its own; of a part of a tensor, that part alone is copied."""
+    if isinstance(held, torch.Tensor):
+        return held.clone()
+    if isinstance(held, dict):
+        return {name: _copied(value) for name, value in held.items()}
+    if isinstance(held, list | tuple):
+        return type(held)(map(_copied, held))
+    return held
 
 
 def _refuse_unfit(optimizer: torch.optim.Optimizer) -> None:

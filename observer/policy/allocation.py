@@ -1,4 +1,4 @@
-"""Keeps freed memory in the process, on a CPU, so that a pass reuses the memory of the one before."""
+"""Freed memory on a CPU: a pass reuses that of the one before, and between passes the system can have it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def keep_freed_memory() -> None:
         M_MMAP_THRESHOLD, 32 * 2**20
     )  # the largest value it takes; larger blocks go back to the system
     library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_freed_memory() -> None:
+    """Give the freed memory that glibc keeps back to the system, once, as before a checkpoint is written.
+
+    After an optimizer step it is as much as gradients and activations took, also where tensors that live on
+    lie between. The next pass allocates it anew. With another C library nothing happens.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -83,7 +83,7 @@ def write_policy(
         What rounding to ``dtype`` leaves of the adapters' update, in words; None where it leaves all.
     """
     if policy.sharding is not None and not policy.sharding.writes:
-        policy.take_part_in_saving(dtype)
+        policy.save_pretrained(folder, dtype)  # this rank writes nothing
         return None
     told: list[str | None] = []
 

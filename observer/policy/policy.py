@@ -28,6 +28,7 @@ from observer.policy.sharded.reading import Place, build_empty, read_parts, seem
 from observer.policy.sharded.sharding import Sharding
 from observer.policy.token_ids import VISION_TOKENS, banned_ids, end_ids
 from observer.policy.vision import PictureFeatures
+from observer.run.other_ranks import waiting_for_ranks
 from observer.types import Group, RefusedError, Sampling
 
 
@@ -250,7 +251,8 @@ class Policy(nn.Module):
         """Write a complete Hugging Face directory: weights, processor, chat template, generation config.
 
         Adapters are merged in float32 into the weights that they adapt, one at a time, and are kept beside
-        them in ``adapter/``.
+        them in ``adapter/``. Of a policy that is cut over ranks all ranks call it: each weight is gathered
+        when its turn comes, and the first rank writes.
 
         Args:
             directory: made if it does not exist.
@@ -258,11 +260,17 @@ class Policy(nn.Module):
                 the policy holds.
 
         Returns:
-            What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32.
+            What rounding leaves of the adapters' update, where ``dtype`` is coarser than float32; on the
+            rank that writes.
         """
         folder, adapters = Path(directory), next(iter(self._adapters), None)
-        folder.mkdir(parents=True, exist_ok=True)
-        survival = save_weights(self.model, adapters, folder, str(model_path(self.spec.path)), dtype)
+        ranks = 1 if self.sharding is None else self.sharding.ranks
+        with waiting_for_ranks("save_pretrained, which all of them call", ranks):
+            if self.sharding is not None and not self.sharding.writes:
+                take_part(self.model, adapters, dtype)
+                return None
+            folder.mkdir(parents=True, exist_ok=True)
+            survival = save_weights(self.model, adapters, folder, str(model_path(self.spec.path)), dtype)
         generation = GenerationConfig(  # type: ignore[no-untyped-call]
             eos_token_id=list(self.end_ids),
             pad_token_id=self.tokenizer.pad_token_id,
@@ -272,10 +280,6 @@ class Policy(nn.Module):
         generation.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return survival
-
-    def take_part_in_saving(self, dtype: torch.dtype | None = None) -> None:
-        """Take part in ``save_pretrained`` of another rank, which needs this one's parts of the weights."""
-        take_part(self.model, next(iter(self._adapters), None), dtype)
 
 
 def _with_gradient(_: Any, inputs: Any, embedded: torch.Tensor) -> torch.Tensor:

@@ -45,21 +45,41 @@ def weights_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return a digest of weights; what of them is read says ``WEIGHTS_OF``.
 
     Every update of training changes nearly every element of a tensor, so that a part of it tells as much as
-    all; 14 GB of weights take a second or two. Weights that are sharded are gathered, by all ranks.
+    all; 14 GB of weights take a second or two. Of weights that are sharded all ranks bring what is read.
     """
     found = blake2b(digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach()
-        if hasattr(tensor, "full_tensor"):
-            tensor = tensor.full_tensor()
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        bytes_N = tensor.contiguous().reshape(-1).view(torch.uint8)
-        size = len(bytes_N)
+        size = tensor.numel() * tensor.element_size()
         starts = [0, (size - PART) // 2, size - PART] if size > WHOLE else [0]
         for start in starts:
-            part = bytes_N[start : start + PART] if size > WHOLE else bytes_N
+            part = _bytes_of(tensor, start, PART if size > WHOLE else size)
             found.update(part.cpu().numpy().data)
     return found.hexdigest()
+
+
+def _bytes_of(tensor: Any, start: int, size: int) -> torch.Tensor:
+    """Return some bytes of a tensor; of one whose rows are cut over ranks, without gathering the others.
+
+    Args:
+        tensor: without gradient; where it is cut, all ranks call this.
+        start: the first byte.
+        size: how many.
+    """
+    if not hasattr(tensor, "full_tensor"):
+        held: torch.Tensor = tensor.contiguous().reshape(-1).view(torch.uint8)
+        return held[start : start + size]
+    held = tensor.to_local().contiguous().reshape(-1).view(torch.uint8)
+    rows, mesh = tensor.shape[0], tensor.device_mesh
+    first_row = min(mesh.get_local_rank() * -(-rows // mesh.size()), rows)
+    begin = first_row * (tensor.numel() // rows) * tensor.element_size()
+    low, high = max(start, begin), min(start + size, begin + len(held))
+    part = torch.zeros(size, dtype=torch.uint8, device=held.device)
+    if low < high:
+        part[low - start : high - start] = held[low - begin : high - begin]
+    torch.distributed.all_reduce(part, group=mesh.get_group())  # each byte is one rank's
+    return part
 
 
 @cache

@@ -3,6 +3,7 @@
 Usage: two_ranks_sharded.py STORE
 """
 
+import math
 import sys
 import weakref
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import multiprocessing
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -19,6 +20,7 @@ import runs
 from cases import awaken
 from observer.policy import Lora, Policy, PolicySpec, load_processor
 from observer.policy.hand_over import handed_over
+from observer.run.environment import WHOLE, weights_digest
 
 TARGETS = r".*(language_model\..*(q_proj|down_proj)|visual\..*qkv)"
 
@@ -49,9 +51,20 @@ def compare(mesh, lora):
     assert all(isinstance(parameter, DTensor) for parameter in policy.model.parameters())
 
 
+def compare_digests(mesh):
+    """Of a tensor that is not read whole and whose rows do not divide, and of one with a row for one rank."""
+    shapes = {"large": (1025, 1100), "one": (1, 7), "none": (3,)}
+    weights = {name: torch.arange(float(math.prod(shape))).view(shape) for name, shape in shapes.items()}
+    assert weights["large"].nbytes > WHOLE
+    cut = {name: distribute_tensor(weight, mesh, [Shard(0)]) for name, weight in weights.items()}
+    assert weights_digest(cut) == weights_digest(weights)
+    assert weights_digest({**cut, "one": cut["one"] + 1}) != weights_digest(weights)
+
+
 def run(rank, store):
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
+    compare_digests(mesh)
     for lora in (None, Lora(rank=2, alpha=8, targets=TARGETS)):
         compare(mesh, lora)
     torch.distributed.destroy_process_group()

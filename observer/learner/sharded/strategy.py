@@ -96,7 +96,7 @@ class Sharded(ModelParallelStrategy):
         """Give each optimizer this rank's part of what it remembered, whatever the ranks were then."""
         for optimizer, held in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [one for group in optimizer.param_groups for one in group["params"]]
-            state = {
+            state = {  # it stays in the file: ``Optimization`` has it copied parameter by parameter
                 place: {name: _own_part(value, parameters[place]) for name, value in remembered.items()}
                 for place, remembered in held["state"].items()
             }
@@ -105,9 +105,9 @@ class Sharded(ModelParallelStrategy):
 
 def _own_part(value: Any, parameter: torch.Tensor) -> Any:
     """Return this rank's part of what is remembered of each element of a parameter; all of anything else."""
-    if not isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor) or value.shape != parameter.shape:
         return value
-    return (part_of(value, parameter) if value.shape == parameter.shape else value).clone()
+    return part_of(value, parameter)
 
 
 @contextmanager
