@@ -57,7 +57,7 @@ def test_each_row_that_goes_is_named_with_the_row_it_is_of(recipe, tmp_path):
         ("leak", "Decontaminate"),
     ]
     assert gone[0]["reason"] == "shows, asks and answers the same as row 'one'"
-    assert gone[1]["reason"] == "shows and asks the same as row 'b1' of rows.jsonl:2"
+    assert gone[1]["reason"] == "shows and asks the same as row 'b1' of benchmark/rows.jsonl:2"
     reviewed = [line for line in lines(tmp_path / "ladder" / "review.jsonl") if line["step"] == "Duplicates"]
     assert [line["id"] for line in reviewed] == ["wrong"]
     assert "shows and asks the same as row 'text', and answers another" in json.dumps(reviewed)

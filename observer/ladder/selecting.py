@@ -13,6 +13,7 @@ import numpy as np
 
 from observer.ladder.measuring import Measuring
 from observer.ladder.table import Table
+from observer.policy.allocation import return_freed_memory
 from observer.refusal import shown
 from observer.run.files import whole_file
 from observer.types import RefusedError
@@ -86,6 +87,7 @@ class Selecting:
         Raises:
             RefusedError: it leaves no row.
         """
+        return_freed_memory()  # of reading and of measuring: it would be on top of what selecting takes
         place = len(self.stages) - 1
         step, table = self._measuring.recipe.steps[place], self.table
         name, before = type(step).__name__, len(table)

@@ -23,6 +23,7 @@ from observer.ladder.output.pictures import PictureFolder
 from observer.ladder.output.rows import level_of, message_row
 from observer.ladder.provenance import stated, versions
 from observer.ladder.selecting import Selecting
+from observer.policy.allocation import return_freed_memory
 from observer.run.files import whole_file, write_json
 from observer.seeding import stable_seed
 from observer.types import Problem
@@ -68,6 +69,7 @@ class Writing:
             "input": self._measuring.input,
             "versions": versions(),
         }
+        return_freed_memory()
         figures = self._write_ladder(provenance)
         control = self._write_control()
         review = self._write_review()

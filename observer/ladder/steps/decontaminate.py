@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from observer.data.columns.hub import PREFIX
 from observer.data.duplicates.signature import SIGNATURE, write_signatures
 from observer.data.rows import RowFormat
 from observer.ladder.selection import Selection
@@ -54,7 +53,8 @@ class Decontaminate(BuildStep):
             known = benchmark[found.like]
             how = {"reworded": "in other words", "other gold": "with another answer"}
             told = f", {how[found.relation]}" if found.relation in how else ""
-            return f"shows and asks the same as row {shown(known.id)} of {_file(known.source)}{told}"
+            file = _file(known.source, self.against)
+            return f"shows and asks the same as row {shown(known.id)} of {file}{told}"
 
         good_N = np.ones(len(table), bool)
         good_N[leaks.found.rows_N] = False
@@ -62,7 +62,7 @@ class Decontaminate(BuildStep):
         if len(leaks.crowded):
             row, like = leaks.crowded[0].tolist()
             known, count = benchmark[like], len(leaks.crowded)
-            other = f"row {shown(known.id)} of {_file(known.source)}"
+            other = f"row {shown(known.id)} of {_file(known.source, self.against)}"
             why = f"was not compared with {other}: too many rows look like it"
             why += f", and like {count - 1} more of its rows" if count > 1 else ""
             review.append((int(table.rows_N[row]), why))
@@ -93,6 +93,18 @@ def _read(formats: tuple[RowFormat, ...]) -> tuple[_Together, np.ndarray]:
         return rows, write_signatures(problems, len(rows), Path(folder) / "signatures.npy")
 
 
-def _file(source: str) -> str:
-    """Return where a row is from without its folder: a ladder is the same wherever its benchmarks lie."""
-    return source if source.startswith(PREFIX) else Path(source).name
+def _file(source: str, benchmarks: Sequence[object]) -> str:
+    """Return where a row is from: the file, from the folder on that holds it or its benchmark's own folder.
+
+    Where the folders of all benchmarks lie is left out: a ladder is the same wherever that is.
+
+    >>> from types import SimpleNamespace
+    >>> _file("/data/math_vista/test/0.parquet:4", [SimpleNamespace(path="/data/math_vista/test")])
+    'math_vista/test/0.parquet:4'
+    """
+    folders = [
+        Path(path).parent.parent for path in (getattr(each, "path", "") for each in benchmarks) if path
+    ]
+    inside = [folder for folder in folders if Path(source).is_relative_to(folder)]
+    deepest = max(inside, key=lambda folder: len(folder.parts), default=None)
+    return source if deepest is None else str(Path(source).relative_to(deepest))
