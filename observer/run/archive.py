@@ -13,7 +13,7 @@ import io
 import pickle
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -41,21 +41,22 @@ def tensors_in(tree: Any) -> Iterator[torch.Tensor]:
 
 
 def write_archive(tree: Any, file: IO[bytes] | None) -> None:
-    """Write nested builtins and tensors. A sharded tensor is gathered when its turn comes: by all ranks.
+    """Write nested builtins and tensors. A sharded tensor is gathered part by part, by all ranks.
 
     Args:
         tree: the same on all ranks, as far as sharded tensors go; others are written as rank 0 has them.
         file: open for writing in bytes; None on ranks that take part and write nothing.
 
     Raises:
-        OSError: the file cannot be written. All tensors were gathered, and no rank waits for another.
+        OSError: the file cannot be written. All ranks have brought all parts, and none waits for another.
     """
     stored = _Stored.of(tree)
     if file is None:
         for tensor in stored.tensors:
-            _gathered(tensor)
+            _take_part(tensor)
         return
     left = iter(stored.tensors)
+    parts: Iterator[torch.Tensor] = iter(())
     try:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             content = io.BytesIO()
@@ -64,21 +65,47 @@ def write_archive(tree: Any, file: IO[bytes] | None) -> None:
                 with _entry(archive, name) as entry:
                     entry.write(text)
             for number, tensor in enumerate(left):
+                parts = _parts(tensor)
                 with _entry(archive, f"data/{number}") as entry:
-                    flat = _gathered(tensor).contiguous().reshape(-1)
-                    for part in torch.split(flat, PART) if flat.numel() else ():
+                    for part in parts:
                         entry.write(part.cpu().view(torch.uint8).numpy().data)
             with _entry(archive, "version") as entry:
                 entry.write(b"3\n")
     except BaseException:
+        deque(parts, 0)
         for tensor in left:
-            _gathered(tensor)
+            _take_part(tensor)
         raise
 
 
-def _gathered(tensor: torch.Tensor) -> torch.Tensor:
-    held: torch.Tensor = tensor.detach()
-    return held.full_tensor() if hasattr(held, "full_tensor") else held
+def _parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the values of a tensor in their order, ``PART`` at most at a time.
+
+    One whose rows are cut over ranks comes from each rank in turn, to all of them: all ranks iterate, and
+    none ever holds the whole.
+    """
+    held: Any = tensor.detach()
+    if not hasattr(held, "to_local"):
+        flat = held.contiguous().reshape(-1)
+        yield from torch.split(flat, PART) if flat.numel() else ()
+        return
+    own, mesh = held.to_local().contiguous().reshape(-1), held.device_mesh
+    width = held.numel() // max(held.shape[0], 1)
+    rows_each = -(-held.shape[0] // mesh.size())
+    for rank in range(mesh.size()):
+        count = width * max(0, min(rows_each, held.shape[0] - rank * rows_each))
+        for begin in range(0, count, PART):
+            size = min(PART, count - begin)
+            mine = rank == mesh.get_local_rank()
+            part = own[begin : begin + size] if mine else own.new_empty(size)
+            torch.distributed.broadcast(part, group=mesh.get_group(), group_src=rank)
+            yield part
+
+
+def _take_part(tensor: torch.Tensor) -> None:
+    """Take part in writing a tensor that this rank does not write."""
+    if hasattr(tensor, "to_local"):
+        deque(_parts(tensor), 0)
 
 
 def _entry(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
