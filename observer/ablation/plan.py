@@ -14,7 +14,7 @@ from rich.table import Table
 
 from observer.ablation.configured import Parse, option, refusals
 from observer.ablation.grid import Grid
-from observer.ablation.probe import Probe, probe, starts
+from observer.ablation.probe import Probe, measurements, probe, starts
 from observer.ablation.state import State, state_of
 from observer.ablation.testable import Groups, verdict
 from observer.ablation.values import told
@@ -143,7 +143,7 @@ def cost(grid: Grid, output: Path, jobs: int, probes: list[Probe], parse: Parse)
             state = state_of(grid.run(name, seed, output).folder)
             left = 0 if state.complete else max(planned - state.steps, 0)
             rollouts += left
-            tests = 1 if state.steps or option(config, "report.measure_before") is False else 2
+            tests = 1 if state.steps else measurements(config)
             total += seconds_of(state, left, epoch, step, validation, tests * test, start)
     yield (
         f"left: {rollouts:,} rollouts, {hours(total)} of processes one after the other, "

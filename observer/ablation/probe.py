@@ -81,7 +81,6 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
 
     config = parse(run.words)
     updates = option(config, "model.updates_per_rollout") or 1
-    measured = 1 if option(config, "report.measure_before") is False else 2  # before training, and after
     near = next(parent for parent in run.folder.absolute().parents if parent.is_dir())  # a disk with room
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=near) as folder:
         run_dir, log = Path(folder) / "run", Path(folder) / "log"
@@ -108,7 +107,7 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
             raise RefusedError(f"the probe of {run.name} has failed: {process.why(code)}")
         seconds = json.loads((run_dir / FILE).read_text(encoding="utf-8"))
         test, validations = sum(seconds["test"]), seconds["validation"]
-        known = sum(seconds["step"]) + sum(validations) + measured * test
+        known = sum(seconds["step"]) + sum(validations) + measurements(config) * test
         return Probe(
             run=run,
             step=fmean(seconds["step"][1:] or seconds["step"]),
@@ -117,6 +116,11 @@ def probe(run: Run, parse: Parse, jobs: int) -> Probe:
             start=max(whole - known, 0.0),
             records=list(_lines(run_dir / "completions.jsonl")),
         )
+
+
+def measurements(config: Any) -> int:
+    """Return how often a fit measures its held-out problems: after training, and before it if it may."""
+    return 1 if option(config, "report.measure_before") is False else 2
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

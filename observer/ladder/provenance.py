@@ -57,8 +57,8 @@ def stated(value: Any) -> Any:
         for item in fields(value):
             option = getattr(value, item.name)
             found[item.name] = _file(option) if item.name in paths else stated(option)
-        if rows:
-            found["files"] = [_file(file) for file in getattr(value, "files", ())]
+        if rows and (files := getattr(value, "files", ())) != (getattr(value, "path", None),):
+            found["files"] = [_file(file) for file in files]
         if isinstance(value, ResponseFormat):
             found["prompt"] = blake2b(value.prompt.encode(), digest_size=16).hexdigest()
         return found

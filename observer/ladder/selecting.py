@@ -114,6 +114,9 @@ class Selecting:
 
         Args:
             path: of the JSONL file.
+
+        Raises:
+            RefusedError: a step leaves no row.
         """
         while len(self.stages) <= len(self._measuring.recipe.steps):
             self.go_on()

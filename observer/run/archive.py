@@ -10,6 +10,7 @@ Reference:
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import sys
 import zipfile
@@ -90,16 +91,22 @@ def _parts(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
         yield from torch.split(flat, PART) if flat.numel() else ()
         return
     own, mesh = held.to_local().contiguous().reshape(-1), held.device_mesh
-    width = held.numel() // max(held.shape[0], 1)
-    rows_each = -(-held.shape[0] // mesh.size())
     for rank in range(mesh.size()):
-        count = width * max(0, min(rows_each, held.shape[0] - rank * rows_each))
+        rows = rows_of(held, rank)
+        count = (rows.stop - rows.start) * math.prod(held.shape[1:])
         for begin in range(0, count, PART):
             size = min(PART, count - begin)
             mine = rank == mesh.get_local_rank()
             part = own[begin : begin + size] if mine else own.new_empty(size)
             torch.distributed.broadcast(part, group=mesh.get_group(), group_src=rank)
             yield part
+
+
+def rows_of(tensor: Any, rank: int | None = None) -> slice:
+    """Return which rows of a tensor that is cut over ranks are those of a rank, None for this one."""
+    rank = tensor.device_mesh.get_local_rank() if rank is None else rank
+    rows, each = tensor.shape[0], -(-tensor.shape[0] // tensor.device_mesh.size())
+    return slice(min(rank * each, rows), min((rank + 1) * each, rows))
 
 
 def _take_part(tensor: torch.Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 import observer
+from observer.run.archive import rows_of
 
 FILE = "environment.json"
 """The record, in a run directory and in an export."""
@@ -71,9 +73,8 @@ def _bytes_of(tensor: Any, start: int, size: int) -> torch.Tensor:
         held: torch.Tensor = tensor.contiguous().reshape(-1).view(torch.uint8)
         return held[start : start + size]
     held = tensor.to_local().contiguous().reshape(-1).view(torch.uint8)
-    rows, mesh = tensor.shape[0], tensor.device_mesh
-    first_row = min(mesh.get_local_rank() * -(-rows // mesh.size()), rows)
-    begin = first_row * (tensor.numel() // rows) * tensor.element_size()
+    mesh = tensor.device_mesh
+    begin = rows_of(tensor).start * math.prod(tensor.shape[1:]) * tensor.element_size()
     low, high = max(start, begin), min(start + size, begin + len(held))
     part = torch.zeros(size, dtype=torch.uint8, device=held.device)
     if low < high:

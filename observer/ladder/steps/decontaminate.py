@@ -102,9 +102,8 @@ def _file(source: str, benchmarks: Sequence[object]) -> str:
     >>> _file("/data/math_vista/test/0.parquet:4", [SimpleNamespace(path="/data/math_vista/test")])
     'math_vista/test/0.parquet:4'
     """
-    folders = [
-        Path(path).parent.parent for path in (getattr(each, "path", "") for each in benchmarks) if path
-    ]
+    paths = [getattr(each, "path", None) for each in benchmarks]
+    folders = [Path(path).parent.parent for path in paths if path is not None]
     inside = [folder for folder in folders if Path(source).is_relative_to(folder)]
     deepest = max(inside, key=lambda folder: len(folder.parts), default=None)
     return source if deepest is None else str(Path(source).relative_to(deepest))

@@ -17,8 +17,9 @@ from transformers.core_model_loading import WeightConverter, WeightRenaming, ren
 from transformers.utils.hub import cached_file
 
 from observer.policy.model_files import model_folder, model_path, weight_files
-from observer.policy.sharded.sharding import is_sharded, local, rows_of
+from observer.policy.sharded.sharding import is_sharded, local
 from observer.policy.weights_file import INDEX, WEIGHTS
+from observer.run.archive import rows_of
 from observer.types import RefusedError
 
 if TYPE_CHECKING:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from observer.run.archive import rows_of
+
 
 @dataclass(frozen=True)
 class Sharding:
@@ -71,13 +73,6 @@ def local(tensor: torch.Tensor) -> torch.Tensor:
     held: Any = tensor.detach()
     part: torch.Tensor = held.to_local() if is_sharded(held) else held
     return part
-
-
-def rows_of(like: Any) -> slice:
-    """Return which rows of a whole tensor are this rank's part of a sharded one."""
-    rows, rank = like.shape[0], like.device_mesh.get_local_rank()
-    each = -(-rows // like.device_mesh.size())
-    return slice(min(rank * each, rows), min((rank + 1) * each, rows))
 
 
 def part_of(whole: torch.Tensor, like: Any) -> torch.Tensor:

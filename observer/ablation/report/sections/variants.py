@@ -24,10 +24,8 @@ def variants_section(effects: Effects) -> Section:
     sampled = [name for name in runs.figures if name.startswith("pass@")]
     right = [name for name in ("accuracy", "sampled_accuracy", *sampled) if name in runs.figures]
     seeds = [(str(len(runs.seeds(name))),) for name in names]
-    spent, spent_on = (
-        [totals(runs, name) for name in names],
-        ("tokens per right", "tokens drawn", "update norm"),
-    )
+    spent_on = ("tokens per right", "tokens drawn", "update norm")
+    spent = [totals(runs, name) for name in names]
     alone = [name for name in names if len(runs.seeds(name)) == 1]
     return Section(
         "Variants",
