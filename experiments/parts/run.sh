@@ -1,27 +1,31 @@
 #!/usr/bin/env bash
-# All of README.md beside this file, from nothing: three to four hours on two quiet cores. It goes on where it was stopped.
+# All of README.md beside this file: three to four hours on two quiet cores. It goes on where it was stopped.
 #
-#   experiments/parts/run.sh                the starts, then the grids one after the other
+#   experiments/parts/run.sh                the grids one after the other, from the starts beside this file
 #   experiments/parts/run.sh grid order     those alone
+#   experiments/parts/run.sh starts         the starts anew, over those: another processor makes others
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-here=experiments/parts
+export here=experiments/parts
 jobs=${JOBS:-2}
 export OMP_NUM_THREADS=1 PYTHONPATH=.
 
 complete() { grep -q '"status": "complete"' "$1/summary.json" 2> /dev/null; }
 
 start() { # NAME, then the options of its five runs
-    local name=$1 seed run resume
+    local name=$1
     shift
-    for seed in 0 1 2 3 4; do
-        run=runs/$name-$seed
-        if complete "$run"; then continue; fi
-        resume=()
-        if compgen -G "$run/checkpoints/*.ckpt" > /dev/null; then resume=(--ckpt_path last); fi
-        observer fit --config warmstart --config "$here/start.yaml" "$@" --seed_everything "$seed" --run_dir "$run" "${resume[@]}"
-    done
+    export -f complete warm_start
+    printf '%s\n' 0 1 2 3 4 | xargs -P "$jobs" -I % bash -euo pipefail -c 'warm_start "$@"' - "$name" % "$@"
     python "$here/starts.py" "runs/$name"-{0,1,2,3,4} --csv "$here/$name.csv"
+}
+
+warm_start() { # NAME SEED, then options
+    local run=runs/$1-$2 seed=$2 resume=()
+    shift 2
+    if complete "$run"; then return; fi
+    if compgen -G "$run/checkpoints/*.ckpt" > /dev/null; then resume=(--ckpt_path last); fi
+    observer fit --config warmstart --config "$here/start.yaml" "$@" --seed_everything "$seed" --run_dir "$run" "${resume[@]}"
 }
 
 same() { # runs of GRID that are cells of grid.yaml: CELL=VARIANT ..
@@ -49,10 +53,17 @@ elsewhere() {
     python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
 }
 
-for part in "${@:-starts grid shifts order controls weak}"; do
+for part in "${@:-grid shifts order controls weak}"; do
     for each in $part; do
         case $each in
-            starts) start parts-start ;;
+            starts)
+                start parts-start
+                mkdir -p "$here/starts"
+                for seed in 0 1 2 3 4; do
+                    rm -rf "$here/starts/$seed"
+                    cp -r "runs/parts-start-$seed/export" "$here/starts/$seed"
+                done
+                ;;
             grid) grid grid parts ;;
             shifts) elsewhere ;;
             order)
