@@ -64,7 +64,10 @@ for part in "${@:-grid shifts order controls weak}"; do
                     cp -r "runs/parts-start-$seed/export" "$here/starts/$seed"
                 done
                 ;;
-            grid) grid grid parts ;;
+            grid)
+                grid grid parts
+                python "$here/interactions.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/interactions.csv"
+                ;;
             shifts) elsewhere ;;
             order)
                 same order no_order=random observe_r1=neura_ladder
