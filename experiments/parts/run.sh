@@ -53,7 +53,7 @@ elsewhere() {
     python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
 }
 
-for part in "${@:-grid shifts order controls weak}"; do
+for part in "${@:-grid shifts order controls weak_starts weak}"; do
     for each in $part; do
         case $each in
             starts)
@@ -66,7 +66,7 @@ for part in "${@:-grid shifts order controls weak}"; do
                 ;;
             grid)
                 grid grid parts
-                python "$here/interactions.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/interactions.csv"
+                python "$here/effects.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/effects.csv"
                 ;;
             shifts) elsewhere ;;
             order)
@@ -77,11 +77,9 @@ for part in "${@:-grid shifts order controls weak}"; do
                 same controls grpo=grpo observe_r1=observe_r1 no_weight=no_weight
                 grid controls parts-controls
                 ;;
-            weak)
-                start parts-weak-start --config "$here/weak_start.yaml"
-                grid weak parts-weak
-                ;;
-            *) echo "$each: write starts, grid, shifts, order, controls or weak" >&2 && exit 2 ;;
+            weak_starts) start parts-weak-start --config "$here/weak_start.yaml" ;; # its last line is the difficulty of weak.yaml
+            weak) grid weak parts-weak ;;
+            *) echo "$each: write starts, grid, shifts, order, controls, weak_starts or weak" >&2 && exit 2 ;;
         esac
     done
 done

@@ -1,0 +1,72 @@
+"""Tells all effects of the factorial, beside the four that are tested.
+
+    python experiments/parts/effects.py experiments/parts/grid.yaml runs/parts --csv effects.csv
+
+``main``: the effect of one part is the mean over the eight pairs of cells that differ in it alone.
+``interaction``: that of two is half of what the effect of one is more where the other is on than where it is
+off; of more likewise. ``left out``: the whole method less the method without the part. ``added``: the part
+alone less nothing. Only the four main effects on greedy
+accuracy are primary contrasts; nothing else here is tested, or corrected for how many there are.
+
+The first interval is over seeds and problems (``crossed``), the other over the means of seeds alone
+(Student's, 4 degrees of freedom for five), which can be wider where seeds differ by less than chance.
+"""
+
+import argparse
+import csv
+from itertools import chain, combinations
+from math import prod
+from pathlib import Path
+
+from observer.ablation.grid import read_grid
+from observer.ablation.report.collect import collect
+from observer.statistics import crossed, student
+
+FIGURES = ("accuracy", "sampled_accuracy", "format", "sampled_format", "length", "sampled_length")
+HALVES = 8
+"""Pairs of cells: 2 to the number of parts, by 2."""
+
+
+def weights(cells, axes):
+    """Yield kind, name and the weight of each cell, for every effect."""
+    signs = {name: {axis: 1 if cell[axis] == "on" else -1 for axis in axes} for name, cell in cells.items()}
+    for parts in chain.from_iterable(combinations(axes, size) for size in range(1, len(axes) + 1)):
+        kind = "main" if len(parts) == 1 else "interaction"
+        products = {name: prod(sign[axis] for axis in parts) for name, sign in signs.items()}
+        yield kind, " x ".join(parts), {name: product / HALVES for name, product in products.items()}
+    for axis in axes:
+        for kind, others in (("left out", 1), ("added", -1)):
+            alone = {
+                name: sign[axis]
+                for name, sign in signs.items()
+                if all(sign[other] == others for other in axes if other != axis)
+            }
+            yield kind, axis, alone
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("grid", type=Path)
+    parser.add_argument("folder", type=Path, help="of its runs")
+    parser.add_argument("--csv", required=True, type=Path)
+    given = parser.parse_args()
+    grid = read_grid(given.grid)
+    runs = collect(grid, given.folder)
+    cells = {name: variant.cells for name, variant in grid.variants.items()}
+    seeds = runs.seeds(*cells)
+    if seeds != tuple(grid.seeds):
+        raise SystemExit(f"only seeds {seeds} of all cells are complete; go on with observer ablate run")
+    axes = list(next(iter(cells.values())))
+    with given.csv.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["kind", "of", "figure", "mean", "low", "high", "low_seeds", "high_seeds"])
+        for figure in FIGURES:
+            for kind, name, given_weights in weights(cells, axes):
+                values_S_P = sum(w * runs.values(cell, seeds, figure) for cell, w in given_weights.items())
+                both, alone = crossed(values_S_P), student(values_S_P.mean(1).tolist())
+                ends = (both.mean, *both.interval(), *alone.interval())
+                lines.writerow([kind, name, figure, *(f"{end:.5f}" for end in ends)])
+
+
+if __name__ == "__main__":
+    main()
