@@ -5,8 +5,8 @@
 ``main``: the effect of one part is the mean over the eight pairs of cells that differ in it alone.
 ``interaction``: that of two is half of what the effect of one is more where the other is on than where it is
 off; of more likewise. ``left out``: the whole method less the method without the part. ``added``: the part
-alone less nothing. Only the four main effects on greedy
-accuracy are primary contrasts; nothing else here is tested, or corrected for how many there are.
+alone less nothing. Only the four main effects on greedy accuracy are primary contrasts; nothing else here is
+tested, or corrected for how many there are.
 
 The first interval is over seeds and problems (``crossed``), the other over the means of seeds alone
 (Student's, 4 degrees of freedom for five), which can be wider where seeds differ by less than chance.

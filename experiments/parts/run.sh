@@ -44,16 +44,26 @@ grid() { # FILE, DIRECTORY
     python "$here/chains.py" "$here/$1.yaml" "runs/$2" --csv "$here/report/$1/chains.csv"
 }
 
-elsewhere() {
-    local variant seed
-    for variant in grpo observe_r1; do
+evaluate() { # CONFIGURATION, then variants: each of their models, where it is not measured yet
+    local config=$1 variant seed
+    shift
+    for variant in "$@"; do
         for seed in 0 1 2 3 4; do echo "$variant/seed-$seed $variant-$seed"; done
-    done | xargs -P "$jobs" -L 1 bash -c 'observer evaluate --config "$0/shifts.yaml" --model.path "runs/parts/$1/export" \
-        --output "runs/parts-shifts/$2"' "$here"
+    done | xargs -P "$jobs" -L 1 bash -c 'observer evaluate --config "$here/$0.yaml" --model.path "runs/parts/$1/export" \
+        --output "runs/parts-$0/$2"' "$config"
+}
+
+elsewhere() {
+    evaluate shifts grpo observe_r1
     python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
 }
 
-for part in "${@:-grid shifts order controls weak_starts weak}"; do
+easy() {
+    evaluate easy $(ls -d runs/parts/*/seed-0 | cut -d / -f 3)
+    python "$here/easy.py" "$here/grid.yaml" runs/parts-easy --csv "$here/report/grid/easy.csv"
+}
+
+for part in "${@:-grid shifts easy order controls weak_starts weak}"; do
     for each in $part; do
         case $each in
             starts)
@@ -69,6 +79,7 @@ for part in "${@:-grid shifts order controls weak_starts weak}"; do
                 python "$here/effects.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/effects.csv"
                 ;;
             shifts) elsewhere ;;
+            easy) easy ;;
             order)
                 same order no_order=random observe_r1=neura_ladder
                 grid order parts-order
@@ -79,7 +90,7 @@ for part in "${@:-grid shifts order controls weak_starts weak}"; do
                 ;;
             weak_starts) start parts-weak-start --config "$here/weak_start.yaml" ;; # its last line is the difficulty of weak.yaml
             weak) grid weak parts-weak ;;
-            *) echo "$each: write starts, grid, shifts, order, controls, weak_starts or weak" >&2 && exit 2 ;;
+            *) echo "$each: write starts, grid, shifts, easy, order, controls, weak_starts or weak" >&2 && exit 2 ;;
         esac
     done
 done
