@@ -29,6 +29,7 @@ def facts(**fields):
         "recipe": {
             "seed": 3,
             "rewards": {"judge": "Judge(url='http://10.0.0.7/v1')"},
+            "loss": "PPOClip()",
             "kl": "K3(coefficient=0.1)",
         },
         "record": {"rows": {"train": "f180"}, "start": {"weights": "bd02"}},
@@ -66,6 +67,15 @@ def test_a_card_names_base_data_recipe_and_figures_with_their_intervals():
 def test_a_card_holds_no_address_that_an_option_names():
     assert "Judge" in card(facts())
     assert "10.0.0.7" not in card(facts())
+
+
+def test_a_start_that_imitated_is_not_said_to_have_had_rewards():
+    recipe = {key: value for key, value in facts().recipe.items() if key not in ("loss", "kl")}
+    text = card(facts(recipe=recipe))
+    assert "1,200 steps of imitating worked solutions" in text
+    assert "Judge" not in text
+    assert "reinforcement-learning" not in front_matter(text)["tags"]
+    assert "reinforcement-learning" in front_matter(card(facts()))["tags"]
 
 
 def test_a_prompt_that_holds_a_fence_stays_in_its_own():

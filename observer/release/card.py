@@ -52,10 +52,15 @@ class Facts:
     why_none: str = ""
     """Why they were not."""
 
+    @property
+    def imitated(self) -> bool:
+        """Whether it has learned from worked solutions: rewards and sampling are those of its measurement."""
+        return "loss" not in self.recipe
+
 
 def card(facts: Facts) -> str:
     """Return the card as Markdown, with the front matter that the hub reads."""
-    lines = [*_front_matter(facts.origin), "", "# A vision-language model trained with observer", ""]
+    lines = [*_front_matter(facts), "", "# A vision-language model trained with observer", ""]
     lines += [
         *_origin(facts),
         "",
@@ -73,7 +78,8 @@ def card(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _front_matter(origin: Origin) -> list[str]:
+def _front_matter(facts: Facts) -> list[str]:
+    origin = facts.origin
     lines = ["---", "library_name: transformers", "pipeline_tag: image-text-to-text"]
     if origin.on_hub:
         lines.append(f"base_model: {json.dumps(origin.name)}")
@@ -83,7 +89,7 @@ def _front_matter(origin: Origin) -> list[str]:
         *lines,
         "tags:",
         "- observer",
-        "- reinforcement-learning",
+        *(() if facts.imitated else ("- reinforcement-learning",)),
         "- vision-language",
         "- reasoning",
         "---",
@@ -117,12 +123,13 @@ def _training(facts: Facts) -> Iterator[str]:
     recipe, lora = facts.recipe, facts.policy.get("lora")
     what = f"adapters of rank {lora['rank']}, merged into the weights" if lora else "all weights"
     frozen = ", the vision tower frozen" if facts.policy.get("freeze_vision") else ""
-    yield f"- {facts.steps:,} rollouts; {what}{frozen}; seed {recipe.get('seed')}."
+    steps = "steps of imitating worked solutions" if facts.imitated else "rollouts"
+    yield f"- {facts.steps:,} {steps}; {what}{frozen}; seed {recipe.get('seed')}."
     sampling = recipe.get("sampling") or {}
-    if sampling:
+    if sampling and not facts.imitated:
         yield f"- Sampling: {', '.join(f'{name} {value}' for name, value in sampling.items())}."
     rewards = recipe.get("rewards") or {}
-    if rewards:  # their options may hold addresses
+    if rewards and not facts.imitated:  # their options may hold addresses
         named = (f"{name} ({_class(text)})" for name, text in rewards.items())
         yield f"- Rewards: {', '.join(named)}."
     for name, value in recipe.items():
