@@ -5,8 +5,8 @@
 ``main``: the effect of one part is the mean over the eight pairs of cells that differ in it alone.
 ``interaction``: that of two is half of what the effect of one is more where the other is on than where it is
 off; of more likewise. ``left out``: the whole method less the method without the part. ``added``: the part
-alone less nothing. Only the four main effects on greedy accuracy are primary contrasts; nothing else here is
-tested, or corrected for how many there are.
+alone less nothing. ``whole``: all four less nothing. Only the four main effects on greedy accuracy are
+primary contrasts; nothing else here is tested, or corrected for how many there are.
 
 The first interval is over seeds and problems (``crossed``), the other over the means of seeds alone
 (Student's, 4 degrees of freedom for five), which can be wider where seeds differ by less than chance.
@@ -42,6 +42,12 @@ def weights(cells, axes):
                 if all(sign[other] == others for other in axes if other != axis)
             }
             yield kind, axis, alone
+    counts = {name: sum(sign.values()) for name, sign in signs.items()}
+    yield (
+        "whole",
+        "all four",
+        {name: count / len(axes) for name, count in counts.items() if abs(count) == len(axes)},
+    )
 
 
 def main():
@@ -63,7 +69,8 @@ def main():
         for figure in FIGURES:
             for kind, name, given_weights in weights(cells, axes):
                 values_S_P = sum(w * runs.values(cell, seeds, figure) for cell, w in given_weights.items())
-                both, alone = crossed(values_S_P), student(values_S_P.mean(1).tolist())
+                bounds = None if figure.endswith("length") else (-1, 1)
+                both, alone = crossed(values_S_P, bounds=bounds), student(values_S_P.mean(1).tolist())
                 ends = (both.mean, *both.interval(), *alone.interval())
                 lines.writerow([kind, name, figure, *(f"{end:.5f}" for end in ends)])
 

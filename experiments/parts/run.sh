@@ -76,7 +76,9 @@ for part in "${@:-grid shifts easy order controls weak_starts weak}"; do
                 ;;
             grid)
                 grid grid parts
-                python "$here/effects.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/effects.csv"
+                for figures in effects forms; do
+                    python "$here/$figures.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/$figures.csv"
+                done
                 ;;
             shifts) elsewhere ;;
             easy) easy ;;

@@ -1,0 +1,67 @@
+"""Prints the tables of docs/findings.md from the reports' CSV files, so that no figure is copied by hand.
+
+    python experiments/parts/table.py [main | order | controls | weak]
+
+``tests/test_findings.py`` holds the page, and the README's share of it, to what this prints.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+from observer.ablation.report.wording import number, p_text
+
+HERE = Path(__file__).parent
+BESIDE = ("sampled_accuracy", "sampled_format", "sampled_length")
+"""What stands beside greedy accuracy: accuracy and format in points, length in tokens."""
+
+
+def contrasts(name):
+    """Contrast -> figure -> row of the contrasts that a grid has named."""
+    with (HERE / "report" / name / "contrasts.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["role"] != "exploratory"]
+    found = {}
+    for row in rows:
+        found.setdefault(row["contrast"], {})[row["figure"]] = row
+    return found
+
+
+def with_interval(row):
+    """A difference with its interval, in points; tokens as they are."""
+    scale = 1 if row["figure"].endswith("length") else 100
+    mean, low, high = (number(scale * float(row[key]), signed=True) for key in ("difference", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def table(name, head):
+    """The lines of the table of a grid's contrasts."""
+    found = contrasts(name)
+    count = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}[len(found)]
+    heads = (head, "greedy accuracy, points", f"Holm's p of {count}", "within 1 point of nothing")
+    lines = [heads, ["---"] * (len(heads) + 3)]
+    lines[0] = [
+        *heads,
+        "sampled accuracy, points",
+        "sampled in format, points",
+        "tokens of a sampled response",
+    ]
+    for contrast, figures in found.items():
+        tested = figures["accuracy"]
+        shown = "shown" if tested["equivalent"] == "true" else "not shown"
+        beside = [with_interval(figures[figure]) for figure in BESIDE]
+        name = contrast.replace("_", " ")
+        lines.append([name, with_interval(tested), p_text(float(tested["holm_p"])), shown, *beside])
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+TABLES = {"main": ("grid", "part"), "order": ("order", "contrast"), "controls": ("controls", "contrast")}
+TABLES |= {"weak": ("weak", "contrast")}
+
+
+def main():
+    for name in sys.argv[1:] or TABLES:
+        print(*table(*TABLES[name]), "", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
