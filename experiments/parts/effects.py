@@ -5,8 +5,9 @@
 ``main``: the effect of one part is the mean over the eight pairs of cells that differ in it alone.
 ``interaction``: that of two is half of what the effect of one is more where the other is on than where it is
 off; of more likewise. ``left out``: the whole method less the method without the part. ``added``: the part
-alone less nothing. ``whole``: all four less nothing. Only the four main effects on greedy accuracy are
-primary contrasts; nothing else here is tested, or corrected for how many there are.
+alone less nothing. ``given``: the effect of one over the four pairs in which another is on, or off.
+``whole``: all four less nothing. Only the four main effects on greedy accuracy are primary contrasts; nothing
+else here is tested, or corrected for how many there are.
 
 The first interval is over seeds and problems (``crossed``), the other over the means of seeds alone
 (Student's, 4 degrees of freedom for five), which can be wider where seeds differ by less than chance.
@@ -14,7 +15,7 @@ The first interval is over seeds and problems (``crossed``), the other over the 
 
 import argparse
 import csv
-from itertools import chain, combinations
+from itertools import chain, combinations, permutations
 from math import prod
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def weights(cells, axes):
                 if all(sign[other] == others for other in axes if other != axis)
             }
             yield kind, axis, alone
+    for axis, other in permutations(axes, 2):
+        for level, at in (("on", 1), ("off", -1)):
+            given = {name: sign[axis] for name, sign in signs.items() if sign[other] == at}
+            yield "given", f"{axis} | {other} {level}", {name: 2 * s / HALVES for name, s in given.items()}
     counts = {name: sum(sign.values()) for name, sign in signs.items()}
     yield (
         "whole",
