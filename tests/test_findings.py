@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.parts.table import HERE, TABLES, table
+from experiments.parts.table import HERE, TABLES, shifts, table
 from scoring import ROOT
 
 FINDINGS = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8").splitlines()
@@ -22,3 +22,7 @@ def test_every_figure_of_the_page_is_that_of_a_report(name):
 def test_the_main_table_stands_in_the_readme():
     assert "main" in DONE
     assert stands_in(table(*TABLES["main"]), (ROOT / "README.md").read_text(encoding="utf-8").splitlines())
+
+
+def test_the_shifts_of_the_page_are_those_that_were_measured():
+    assert stands_in(shifts(), FINDINGS)

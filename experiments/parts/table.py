@@ -1,6 +1,6 @@
 """Prints the tables of docs/findings.md from the reports' CSV files, so that no figure is copied by hand.
 
-    python experiments/parts/table.py [main | order | controls | weak]
+    python experiments/parts/table.py main | order | controls | weak | shifts
 
 ``tests/test_findings.py`` holds the page, and the README's share of it, to what this prints.
 """
@@ -54,13 +54,39 @@ def table(name, head):
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
+SHIFTS = {
+    "usual": "boards as in training",
+    "question": "the question reworded",
+    "shades": "other shades of the colours",
+    "jpeg": "JPEG of low quality",
+    "colours": "dice of colours never seen, not asked for",
+    "blur": "blurred",
+    "targets": "nine dice to add",
+    "grid": "boards of 4 x 4 cells",
+    "wrong": "the picture of another board",
+    "blank": "a blank picture",
+}
+
+
+def shifts():
+    """The lines of the table of held-out boards unlike those of training."""
+    with (HERE / "shifts.csv").open(encoding="utf-8") as file:
+        found = {row["rows_of"]: row for row in csv.DictReader(file) if row["figure"] == "accuracy"}
+    lines = [["1,024 boards", "GRPO, %", "all four parts, %", "difference, points"], ["---"] * 4]
+    for name, told in SHIFTS.items():
+        row = found[name] | {"figure": "accuracy"}
+        means = [number(100 * float(row[variant])) for variant in ("grpo", "observe_r1")]
+        lines.append([told, *means, with_interval(row)])
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
 TABLES = {"main": ("grid", "part"), "order": ("order", "contrast"), "controls": ("controls", "contrast")}
 TABLES |= {"weak": ("weak", "contrast")}
 
 
 def main():
-    for name in sys.argv[1:] or TABLES:
-        print(*table(*TABLES[name]), "", sep="\n")
+    for name in sys.argv[1:]:
+        print(*(shifts() if name == "shifts" else table(*TABLES[name])), "", sep="\n")
 
 
 if __name__ == "__main__":
