@@ -12,12 +12,12 @@ import sys
 import pytest
 
 import observer.learner
+from observer import on_demand
 from observer.cli import main
 from observer.cli.app import RUN_COMMANDS
 from observer.cli.early import uncollected
 from observer.cli.run import RunCLI
 from observer.cli.scoring_options import OPTIONS, ScoringOptions, names_of_the_default_learner
-from observer.faces import on_demand
 from observer.learner import ObserveLearner
 from scoring import ROOT, row, write
 from simulated_grid import Simulated

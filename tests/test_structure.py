@@ -42,7 +42,7 @@ def python(script, **environment):
     )
 
 
-def test_the_package_is_rooms_and_a_ground_of_five_files():
+def test_the_package_is_rooms_and_a_ground_of_four_files():
     assert ground() == sorted(GROUND)
     assert {*rooms(), *GROUND, "observer"} == FLOOR.keys()
     assert sum(map(len, FLOORS)) == len(FLOOR)

@@ -6,12 +6,11 @@ Writes a row per variant and contrast, and figure (docs/evaluate.md, Chains): th
 run's mean, and its 95 % interval over seeds. None of it is tested.
 """
 
-import argparse
 import csv
 from functools import cache
-from pathlib import Path
 
 import yaml
+from command_line import read_command_line
 
 from observer.ablation.grid import read_grid
 from observer.data import Tiles
@@ -49,11 +48,7 @@ def figures(run, tokenizer, verifier):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("grid", type=Path)
-    parser.add_argument("folder", type=Path, help="of its runs")
-    parser.add_argument("--csv", required=True, type=Path)
-    given = parser.parse_args()
+    given = read_command_line(__doc__, "of its runs")
     grid, tokenizer, verifier = (
         read_grid(given.grid),
         load_processor(PolicySpec("observer:tiles")).tokenizer,

@@ -6,11 +6,10 @@ Greedy accuracy, from the answers of ``observer evaluate``; a row for the mean o
 ``effects.py``, untested, over seeds and problems.
 """
 
-import argparse
 import csv
-from pathlib import Path
 
 import numpy as np
+from command_line import read_command_line
 from effects import weights
 from shifts import read
 
@@ -19,11 +18,7 @@ from observer.statistics import crossed
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("grid", type=Path)
-    parser.add_argument("folder", type=Path, help="of evaluations, CELL-SEED")
-    parser.add_argument("--csv", required=True, type=Path)
-    given = parser.parse_args()
+    given = read_command_line(__doc__, "of evaluations, CELL-SEED")
     grid = read_grid(given.grid)
     cells = {name: variant.cells for name, variant in grid.variants.items()}
     found = {(name, s): read(given.folder / f"{name}-{s}", "easy") for name in cells for s in grid.seeds}

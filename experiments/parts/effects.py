@@ -13,11 +13,11 @@ The first interval is over seeds and problems (``crossed``), the other over the 
 (Student's, 4 degrees of freedom for five), which can be wider where seeds differ by less than chance.
 """
 
-import argparse
 import csv
 from itertools import chain, combinations, permutations
 from math import prod
-from pathlib import Path
+
+from command_line import read_command_line
 
 from observer.ablation.grid import read_grid
 from observer.ablation.report.collect import collect
@@ -56,11 +56,7 @@ def weights(cells, axes):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("grid", type=Path)
-    parser.add_argument("folder", type=Path, help="of its runs")
-    parser.add_argument("--csv", required=True, type=Path)
-    given = parser.parse_args()
+    given = read_command_line(__doc__, "of its runs")
     grid = read_grid(given.grid)
     runs = collect(grid, given.folder)
     cells = {name: variant.cells for name, variant in grid.variants.items()}

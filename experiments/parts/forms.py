@@ -6,11 +6,10 @@ A row per run: its greedy answers (accuracy, shares that observe and that are ve
 accuracy of each form of its sampled answers; no accuracy where there are fewer than 50 of a form.
 """
 
-import argparse
 import csv
-from pathlib import Path
 
 import numpy as np
+from command_line import read_command_line
 from starts import FORMS
 
 from observer.ablation.grid import read_grid
@@ -37,11 +36,7 @@ def row(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("grid", type=Path)
-    parser.add_argument("folder", type=Path, help="of its runs")
-    parser.add_argument("--csv", required=True, type=Path)
-    given = parser.parse_args()
+    given = read_command_line(__doc__, "of its runs")
     heads = ["variant", "seed", "greedy_accuracy", "greedy_observes", "greedy_verbose"]
     for form in FORMS:
         heads += [f"{form.replace(', ', '_')}_{what}" for what in ("share", "accuracy")]

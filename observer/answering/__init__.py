@@ -6,8 +6,8 @@ from the answers, is decided elsewhere.
 
 from typing import TYPE_CHECKING
 
+from observer import on_demand
 from observer.answering.records import asked_record, completion_record, completion_records
-from observer.faces import on_demand
 from observer.rewards.defaults import DEFAULT_REWARDS
 from observer.rewards.rubric import score_groups
 

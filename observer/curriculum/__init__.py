@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from observer import on_demand
 from observer.curriculum.base import DrawRequest, Schedule
 from observer.curriculum.draws import Draws
 from observer.curriculum.index import LadderIndex
@@ -18,7 +19,6 @@ from observer.curriculum.schedules.sorted_order import Sorted
 from observer.curriculum.schedules.source_ucb import SourceUCB
 from observer.curriculum.schedules.stages import Stage, Stages
 from observer.curriculum.schedules.variance_driven import VarianceDriven
-from observer.faces import on_demand
 
 if TYPE_CHECKING:
     from observer.curriculum.callback import CurriculumCallback

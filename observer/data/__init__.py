@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from observer import on_demand
 from observer.data.columns.mapping import ColumnMap
 from observer.data.formats.columns import Columns
 from observer.data.formats.jsonl import Jsonl
@@ -11,7 +12,6 @@ from observer.data.formats.together import Together
 from observer.data.handwriting.rows import Handwriting
 from observer.data.rows import RowFormat, Rows
 from observer.data.tiles.rows import Tiles
-from observer.faces import on_demand
 
 if TYPE_CHECKING:
     from observer.data.module import LadderDataModule

@@ -7,9 +7,9 @@ kept alone, so that they can be read again without a model. No learner, and no L
 
 from typing import TYPE_CHECKING
 
+from observer import on_demand
 from observer.evaluation.recipe import Audit, Benchmark, Evaluation
 from observer.evaluation.scoring import Circular, FourWay, Rounded, Scoring
-from observer.faces import on_demand
 
 if TYPE_CHECKING:
     from observer.evaluation.audit.grounding import GroundingAudit

@@ -6,7 +6,7 @@ control, its card and the reasons of every row that was removed. It trains nothi
 
 from typing import TYPE_CHECKING
 
-from observer.faces import on_demand
+from observer import on_demand
 from observer.ladder.asked import AskedModel
 from observer.ladder.recipe import Recipe
 from observer.ladder.selection import Selection

@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING
 
-from observer.faces import on_demand
+from observer import on_demand
 
 if TYPE_CHECKING:
     from observer.learner.held_out import held_out_sampling

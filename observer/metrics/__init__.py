@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from observer.faces import on_demand
+from observer import on_demand
 
 if TYPE_CHECKING:
     from observer.metrics.held_out import LEVELS, HeldOutMetrics

@@ -5,7 +5,7 @@ It samples nothing (see ``rollout``) and knows no rewards, losses or trainers.
 
 from typing import TYPE_CHECKING
 
-from observer.faces import on_demand
+from observer import on_demand
 
 if TYPE_CHECKING:
     from observer.policy.export import export_checkpoint, write_policy

@@ -13,10 +13,10 @@ FILES = {
     ".".join(["observer", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-GROUND = ["types", "refusal", "strategies", "seeding", "faces"]
+GROUND = ["types", "refusal", "strategies", "seeding"]
 """Files that every room may import."""
 FLOORS = [
-    ["observer", "types", "faces"],
+    ["observer", "types"],
     ["seeding", "refusal", "strategies"],
     ["run", "pages"],
     ["verifier", "objective", "curriculum", "policy", "statistics"],

@@ -6,7 +6,7 @@ answer decide. They need the extra ``ladder``.
 
 from typing import TYPE_CHECKING
 
-from observer.faces import on_demand
+from observer import on_demand
 
 if TYPE_CHECKING:
     from observer.data.duplicates.decide import Relation, relation
