@@ -47,7 +47,7 @@ def test_problems_are_answered_without_training(capsys):
 
 def test_every_room_is_in_the_table_and_every_floor_as_the_imports_are():
     assert sorted(re.findall(r"^\| `(\w+)/` \|", PAGE, re.MULTILINE)) == rooms()
-    (line,) = re.findall(r"^`types faces` < .*?`cli`$", PAGE, re.MULTILINE | re.DOTALL)
+    (line,) = re.findall(r"^`types` < .*?`cli`$", PAGE, re.MULTILINE | re.DOTALL)
     assert [floor.strip(" `\n").split() for floor in line.split("<")] == [FLOORS[0][1:], *FLOORS[1:]]
     assert all(f"`{name}`" in PAGE for name in GROUND)
 
