@@ -14,6 +14,13 @@ COSTS = {
     "tokens": "rollout tokens",
 }
 """What it takes to get there: columns of a run, and what they are."""
+SHOWN = {
+    "seconds": ("seconds until then", 1, ".0f"),
+    "processor_seconds": ("processor seconds", 1, ".0f"),
+    "tokens": ("rollout tokens, thousands", 1000, ".0f"),
+    "seconds_per_step": ("seconds of a step", 1, ".2f"),
+}
+"""Rows of the page's table: what they are called, their unit and their digits."""
 COMPARED = ("observer", "observer_all")
 NAMES = {
     "observer": "groups without signal left out of the update, which TRL lacks",
@@ -145,6 +152,25 @@ def show(pairs, given):
                 table.add_row(cost.replace("_", " "), str(seed), theirs, ours, _signed(pair["ratios"][place]))
             table.add_row("", "mean", "", "", _with_interval(pair["mean"]), end_section=True)
         console.print(table)
+
+
+def page(pairs):
+    """The lines of README.md's table: what the seeds took at least and at most, and the mean ratios."""
+    heads = ["", "TRL", "observer", "ratio", "observer, all groups kept", "ratio"]
+    lines = [heads, ["---"] * len(heads)]
+    for cost, (named, scale, digits) in SHOWN.items():
+        cells = [named, _range(pairs["observer"][cost]["trl"], scale, digits)]
+        for side in COMPARED:
+            pair = pairs[side][cost]
+            cells += [_range(pair["ours"], scale, digits), _with_interval(pair["mean"])]
+        lines.append(cells)
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _range(figures, scale, digits):
+    scaled = [figure | {"value": figure["value"] / scale} for figure in figures]
+    ends = [end(scaled, key=lambda figure: figure["value"]) for end in (min, max)]
+    return " to ".join(_shown(figure, digits) for figure in ends)
 
 
 def _shown(figure, digits):
