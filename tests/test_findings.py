@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from experiments.parts.table import HERE, TABLES, shifts, table
+from experiments.parts.table import TABLES, shifts, table
 from experiments.speed.reached import compared, page
 from scoring import ROOT
 
 FINDINGS = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8").splitlines()
-DONE = [name for name, (grid, _) in TABLES.items() if (HERE / "report" / grid).is_dir()]
+DONE = [name for name, (report, _) in TABLES.items() if report.is_dir()]
 
 
 def stands_in(lines, page):

@@ -44,18 +44,22 @@ grid() { # FILE, DIRECTORY
     python "$here/chains.py" "$here/$1.yaml" "runs/$2" --csv "$here/report/$1/chains.csv"
 }
 
-evaluate() { # CONFIGURATION, then variants: each of their models, where it is not measured yet
+evaluate() { # CONFIGURATION, then variants: each of their models, where it is not measured yet; "start" is what all began from
     local config=$1 variant seed
     shift
     for variant in "$@"; do
-        for seed in 0 1 2 3 4; do echo "$variant/seed-$seed $variant-$seed"; done
-    done | xargs -P "$jobs" -L 1 bash -c 'observer evaluate --config "$here/$0.yaml" --model.path "runs/parts/$1/export" \
+        for seed in 0 1 2 3 4; do
+            if [ "$variant" = start ]; then echo "$here/starts/$seed start-$seed"; else
+                echo "runs/parts/$variant/seed-$seed/export $variant-$seed"
+            fi
+        done
+    done | xargs -P "$jobs" -L 1 bash -c 'observer evaluate --config "$here/$0.yaml" --model.path "$1" \
         --output "runs/parts-$0/$2"' "$config"
 }
 
 elsewhere() {
-    evaluate shifts grpo observe_r1
-    python "$here/shifts.py" runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
+    evaluate shifts start grpo observe_r1
+    python "$here/shifts.py" runs/parts-shifts start grpo observe_r1 --seeds 0 1 2 3 4 --csv "$here/shifts.csv"
 }
 
 easy() {
@@ -85,6 +89,7 @@ for part in "${@:-grid shifts easy order controls weak_starts weak}"; do
             order)
                 same order no_order=random observe_r1=neura_ladder
                 grid order parts-order
+                python "$here/halfway.py" "$here/order.yaml" runs/parts-order --csv "$here/report/order/halfway.csv"
                 ;;
             controls)
                 same controls grpo=grpo observe_r1=observe_r1 no_weight=no_weight

@@ -1,9 +1,10 @@
-"""Tells what is left elsewhere of what two variants learned, from the answers of ``observer evaluate``.
+"""Tells what variants and their starts answer elsewhere, from the answers of ``observer evaluate``.
 
-    python experiments/parts/shifts.py runs/parts-shifts grpo observe_r1 --seeds 0 1 2 3 4 --csv shifts.csv
+    python experiments/parts/shifts.py runs/parts-shifts start grpo observe_r1 --seeds 0 1 2 3 4 --csv FILE
 
-Writes a row per benchmark and figure: the mean of each variant, the paired difference of the second to the
-first (same seed, same row) and its 95 % interval over seeds and rows. None of it is a primary contrast.
+Writes a row per benchmark and figure: the mean of each variant, the paired difference of the last to the
+one before it (same seed, same row) and its 95 % interval over seeds and rows. None of it is a primary
+contrast.
 """
 
 import argparse
@@ -33,14 +34,15 @@ def read(folder, benchmark):
     return table["id"].to_pylist(), values
 
 
-def told(benchmark, ours, theirs):
-    """Yield a row of the table for each figure."""
+def told(benchmark, of_variants):
+    """Yield a row of the table for each figure, given the values of each variant by seed."""
     for name in FIGURES:
-        first, second = (np.stack([values[name] for values in each]) for each in (ours, theirs))
+        all_values = [np.stack([values[name] for values in each]) for each in of_variants]
+        first, second = all_values[-2:]
         there = ~np.isnan(first).any(0) & ~np.isnan(second).any(
             0
         )  # rows that the figure applies to in all runs
-        means = [float(np.nanmean(each)) for each in (first, second)]
+        means = [float(np.nanmean(each)) for each in all_values]
         if there.sum() > 1:
             bounds = None if name == "tokens" else (-1, 1)
             difference = crossed(second[:, there] - first[:, there], bounds=bounds)
@@ -50,15 +52,15 @@ def told(benchmark, ours, theirs):
             yield [benchmark, name, int(there.sum()), *means, None, None, None]
     per_right = [
         sum(v["tokens"].sum() for v in each) / max(sum(v["accuracy"].sum() for v in each), 1)
-        for each in (ours, theirs)
+        for each in of_variants
     ]
-    yield [benchmark, "tokens_per_correct", len(ours[0]["tokens"]), *per_right, None, None, None]
+    yield [benchmark, "tokens_per_correct", len(of_variants[0][0]["tokens"]), *per_right, None, None, None]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of evaluations, VARIANT-SEED")
-    parser.add_argument("variants", nargs=2)
+    parser.add_argument("variants", nargs="+", help="two or more")
     parser.add_argument("--seeds", nargs="+", required=True)
     parser.add_argument("--csv", required=True, type=Path)
     given = parser.parse_args()
@@ -71,7 +73,7 @@ def main():
             found = [[read(folder, benchmark) for folder in of_variant] for of_variant in folders]
             if len({tuple(ids) for each in found for ids, _ in each}) > 1:
                 raise SystemExit(f"{benchmark}: the evaluations asked other rows; make them anew")
-            for row in told(benchmark, *([values for _, values in each] for each in found)):
+            for row in told(benchmark, [[values for _, values in each] for each in found]):
                 cells = [
                     "" if cell is None else f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row
                 ]

@@ -1,6 +1,6 @@
 """Prints the tables of docs/findings.md from the reports' CSV files, so that no figure is copied by hand.
 
-    python experiments/parts/table.py main | order | controls | weak | shifts
+    python experiments/parts/table.py main | order | controls | weak | handwriting | shifts
 
 ``tests/test_findings.py`` holds the page, and the README's share of it, to what this prints.
 """
@@ -16,9 +16,9 @@ BESIDE = ("sampled_accuracy", "sampled_format", "sampled_length")
 """What stands beside greedy accuracy: accuracy and format in points, length in tokens."""
 
 
-def contrasts(name):
-    """Contrast -> figure -> row of the contrasts that a grid has named."""
-    with (HERE / "report" / name / "contrasts.csv").open(encoding="utf-8") as file:
+def contrasts(report):
+    """Contrast -> figure -> row of the contrasts that a grid has named, of the folder of its report."""
+    with (report / "contrasts.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["role"] != "exploratory"]
     found = {}
     for row in rows:
@@ -33,9 +33,9 @@ def with_interval(row):
     return f"{mean} ({low} to {high})"
 
 
-def table(name, head):
+def table(report, head):
     """The lines of the table of a grid's contrasts."""
-    found = contrasts(name)
+    found = contrasts(report)
     count = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}[len(found)]
     heads = [head, "greedy accuracy, points", f"Holm's p of {count}", "within 1 point of nothing"]
     heads += ["sampled accuracy, points", "sampled in format, points", "tokens of a sampled response"]
@@ -67,16 +67,20 @@ def shifts():
     """The lines of the table of held-out boards unlike those of training."""
     with (HERE / "shifts.csv").open(encoding="utf-8") as file:
         found = {row["rows_of"]: row for row in csv.DictReader(file) if row["figure"] == "accuracy"}
-    lines = [["1,024 boards", "GRPO, %", "all four parts, %", "difference, points"], ["---"] * 4]
+    heads = ["1,024 boards", "the start, %", "GRPO, %", "all four parts, %", "all four less GRPO, points"]
+    lines = [heads, ["---"] * len(heads)]
     for name, told in SHIFTS.items():
         row = found[name]
-        means = [number(100 * float(row[variant])) for variant in ("grpo", "observe_r1")]
+        means = [number(100 * float(row[variant])) for variant in ("start", "grpo", "observe_r1")]
         lines.append([told, *means, with_interval(row)])
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-TABLES = {"main": ("grid", "part"), "order": ("order", "contrast"), "controls": ("controls", "contrast")}
-TABLES |= {"weak": ("weak", "contrast")}
+TABLES = {
+    "main": (HERE / "report" / "grid", "part"),
+    **{name: (HERE / "report" / name, "contrast") for name in ("order", "controls", "weak")},
+    "handwriting": (HERE.parent / "handwriting" / "parts_report", "part"),
+}
 
 
 def main():
