@@ -2,7 +2,7 @@
 # All of README.md beside this file: three to four hours on two quiet cores. It goes on where it was stopped.
 #
 #   experiments/parts/run.sh                the grids one after the other, from the starts beside this file
-#   experiments/parts/run.sh grid order     those alone
+#   experiments/parts/run.sh grid order     those alone; shifts, easy, order and controls need grid, weak needs weak_starts
 #   experiments/parts/run.sh starts         the starts anew, over those: another processor makes others
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,6 +26,14 @@ warm_start() { # NAME SEED, then options
     if complete "$run"; then return; fi
     if compgen -G "$run/checkpoints/*.ckpt" > /dev/null; then resume=(--ckpt_path last); fi
     observer fit --config warmstart --config "$here/start.yaml" "$@" --seed_everything "$seed" --run_dir "$run" "${resume[@]}"
+}
+
+needs() { # PART, then runs that it has made
+    local part=$1 run
+    shift
+    for run in "$@"; do
+        complete "$run" || { echo "$run is not there or not complete: experiments/parts/run.sh $part first" >&2 && exit 2; }
+    done
 }
 
 same() { # runs of GRID that are cells of grid.yaml: CELL=VARIANT ..
@@ -84,19 +92,21 @@ for part in "${@:-grid shifts easy order controls weak_starts weak}"; do
                     python "$here/$figures.py" "$here/grid.yaml" runs/parts --csv "$here/report/grid/$figures.csv"
                 done
                 ;;
-            shifts) elsewhere ;;
-            easy) easy ;;
+            shifts) needs grid runs/parts/{grpo,observe_r1}/seed-{0,1,2,3,4}; elsewhere ;;
+            easy) needs grid runs/parts/{none,observe_r1}/seed-{0,1,2,3,4}; easy ;;
             order)
+                needs grid runs/parts/{no_order,observe_r1}/seed-{0,1,2,3,4}
                 same order no_order=random observe_r1=neura_ladder
                 grid order parts-order
                 python "$here/halfway.py" "$here/order.yaml" runs/parts-order --csv "$here/report/order/halfway.csv"
                 ;;
             controls)
+                needs grid runs/parts/{grpo,observe_r1,no_weight}/seed-{0,1,2,3,4}
                 same controls grpo=grpo observe_r1=observe_r1 no_weight=no_weight
                 grid controls parts-controls
                 ;;
             weak_starts) start parts-weak-start --config "$here/weak_start.yaml" ;; # its last line is the difficulty of weak.yaml
-            weak) grid weak parts-weak ;;
+            weak) needs weak_starts runs/parts-weak-start-{0,1,2,3,4}; grid weak parts-weak ;;
             *) echo "$each: write starts, grid, shifts, easy, order, controls, weak_starts or weak" >&2 && exit 2 ;;
         esac
     done

@@ -39,9 +39,7 @@ def told(benchmark, of_variants):
     for name in FIGURES:
         all_values = [np.stack([values[name] for values in each]) for each in of_variants]
         first, second = all_values[-2:]
-        there = ~np.isnan(first).any(0) & ~np.isnan(second).any(
-            0
-        )  # rows that the figure applies to in all runs
+        there = ~np.isnan(np.concatenate([first, second])).any(0)  # in all runs of both
         means = [float(np.nanmean(each)) for each in all_values]
         if there.sum() > 1:
             bounds = None if name == "tokens" else (-1, 1)
@@ -64,6 +62,8 @@ def main():
     parser.add_argument("--seeds", nargs="+", required=True)
     parser.add_argument("--csv", required=True, type=Path)
     given = parser.parse_args()
+    if len(given.variants) < 2:
+        parser.error("give two variants or more")
     folders = [[given.folder / f"{variant}-{seed}" for seed in given.seeds] for variant in given.variants]
     benchmarks = sorted(path.stem for path in (folders[0][0] / "answers").glob("*.parquet"))
     with given.csv.open("w", newline="", encoding="utf-8") as file:

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from against_trl import HERE, OTHERS_SHARE, environment
 from charts import draw_accuracy, machine
-from reached import accuracies, compared, show, totals
+from reached import accuracies, compared, page, show, totals
 
 SIDES = {
     "trl": ("trl_run.py",),
@@ -163,6 +163,7 @@ def main():
         (given.output / "time_to_accuracy.json").write_text(written + "\n")
         draw_accuracy(seeds, given.target, given.output / "time_to_accuracy.png")
     show(pairs, given)
+    print(*page(pairs), sep="\n")  # README.md's
     print(f"{given.output / 'time_to_accuracy.json'}, {given.output / 'time_to_accuracy.png'}")
 
 
