@@ -3,7 +3,7 @@
     python experiments/parts/chains.py experiments/parts/grid.yaml runs/parts --csv chains.csv
 
 Writes a row per variant and contrast, and figure (docs/evaluate.md, Chains): the mean over seeds of each
-run's mean, and its 95 % interval over seeds. None of it is tested.
+run's mean, and its 95 % interval over seeds, of shares within their bounds. None of it is tested.
 """
 
 import csv
@@ -70,9 +70,10 @@ def main():
             shared = [set(found[variant, seed]) for variant in weights for seed in seeds]
             for figure in sorted(set.intersection(*shared)) if shared else ():
                 values_S = [sum(w * found[v, seed][figure] for v, w in weights.items()) for seed in seeds]
-                estimate = student(values_S)
-                low, high = estimate.known_interval() or ("", "")
-                lines.writerow([of, name, figure, len(seeds), f"{estimate.mean:.4f}", low, high])
+                shares = (-1, 1) if of == "contrast" else (0, 1)
+                estimate = student(values_S, None if figure == "tokens_per_correct" else shares)
+                ends = [f"{end:.4f}" for end in estimate.known_interval() or ()] or ["", ""]
+                lines.writerow([of, name, figure, len(seeds), f"{estimate.mean:.4f}", *ends])
 
 
 if __name__ == "__main__":
