@@ -25,7 +25,7 @@ def main():
     grid = read_grid(given.grid)
     rows = []
     for variant in grid.variants:
-        runs = [validations(given.folder / variant / f"seed-{seed}") for seed in grid.seeds]
+        runs = [validations(grid.run(variant, seed, given.folder).folder) for seed in grid.seeds]
         for step, levels in runs[0].items():
             means = {level: f"{fmean(run[step][level] for run in runs):.3f}" for level in levels}
             rows.append({"variant": variant, "step": step, **means})

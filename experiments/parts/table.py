@@ -33,20 +33,25 @@ def with_interval(row):
     return f"{mean} ({low} to {high})"
 
 
+def markdown(heads, rows):
+    """The lines of a table."""
+    return [f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows]]
+
+
 def table(report, head):
     """The lines of the table of a grid's contrasts."""
     found = contrasts(report)
     count = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}[len(found)]
     heads = [head, "greedy accuracy, points", f"Holm's p of {count}", "within 1 point of nothing"]
     heads += ["sampled accuracy, points", "sampled in format, points", "tokens of a sampled response"]
-    lines = [heads, ["---"] * len(heads)]
+    rows = []
     for contrast, figures in found.items():
         tested = figures["accuracy"]
         shown = "shown" if tested["equivalent"] == "true" else "not shown"
         beside = [with_interval(figures[figure]) for figure in BESIDE]
         name = contrast.replace("_", " ")
-        lines.append([name, with_interval(tested), p_text(float(tested["holm_p"])), shown, *beside])
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+        rows.append([name, with_interval(tested), p_text(float(tested["holm_p"])), shown, *beside])
+    return markdown(heads, rows)
 
 
 SHIFTS = {
@@ -68,12 +73,12 @@ def shifts():
     with (HERE / "shifts.csv").open(encoding="utf-8") as file:
         found = {row["rows_of"]: row for row in csv.DictReader(file) if row["figure"] == "accuracy"}
     heads = ["1,024 boards", "the start, %", "GRPO, %", "all four parts, %", "all four less GRPO, points"]
-    lines = [heads, ["---"] * len(heads)]
+    rows = []
     for name, told in SHIFTS.items():
         row = found[name]
         means = [number(100 * float(row[variant])) for variant in ("start", "grpo", "observe_r1")]
-        lines.append([told, *means, with_interval(row)])
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+        rows.append([told, *means, with_interval(row)])
+    return markdown(heads, rows)
 
 
 TABLES = {
